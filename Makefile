@@ -1,0 +1,53 @@
+# The manual: `make help`. One lab by default; another beside it: `make up SLIPWAY_LAB=other`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export SLIPWAY_LAB ?= lab
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+ENV ?= lab
+PLAY := ansible-playbook -l $(ENV)
+CORE := plugins/module_utils/_core plugins/plugin_utils
+
+.PHONY: help setup up down deploy check rollback status health logs test lint unit system docs
+
+help: ## Show this help
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: ## Install the control node's own tools into .venv
+	@scripts/setup
+
+up: setup ## Bring up the lab, deploy the reference stack, print its addresses
+	@lab/lab up
+	@$(PLAY) deploy.yml
+	@lab/lab urls
+
+down: ## Remove the lab: hosts, volumes, network, state (images stay cached)
+	@lab/lab down
+
+deploy: setup ## Deploy ENV (default: lab)
+	@$(PLAY) deploy.yml
+
+check: setup ## Say what a deployment of ENV would change, and change nothing
+	@$(PLAY) deploy.yml --check --diff
+
+status: setup ## One table of every component and service on every host
+	@$(PLAY) playbooks/status.yml
+
+health: setup ## The same, and fail when anything is not healthy
+	@$(PLAY) playbooks/health.yml
+
+logs: setup ## Last lines of a component on all hosts: make logs C=edge [N=50]
+	@$(PLAY) playbooks/logs.yml -e component=$(C) -e lines=$(or $(N),50)
+
+lint: setup ## ansible-lint, ruff, mypy, yamllint, shellcheck
+	@scripts/lint
+
+unit: setup ## Tests of the core and of the renderings: no Docker, no network
+	@pytest
+
+system: setup ## Tests from outside, on a lab of their own
+	@scripts/system-test
+
+test: lint unit system ## Everything
+
+docs: setup ## Generate docs/reference from the schema, the roles and the modules
+	@scripts/generate_reference.py

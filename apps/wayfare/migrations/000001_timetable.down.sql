@@ -1,0 +1,4 @@
+DROP FUNCTION extend_timetable(date);
+DROP TABLE journeys;
+DROP TABLE lines;
+DROP TABLE places;

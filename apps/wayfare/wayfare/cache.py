@@ -1,0 +1,110 @@
+"""Redis: a cache that may be away, and the channel on which bookings are announced."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ReadOnlyError, RedisError
+
+from .breaker import Breaker
+from .metrics import CACHE
+from .settings import RedisSettings
+
+CHANNEL = "wayfare:updates"
+SEARCH_TTL = 15
+VISIT_TTL = 1800
+ANSWER_WITHIN = 1.0
+
+T = TypeVar("T")
+log = logging.getLogger("wayfare.cache")
+
+
+class CacheAway(Exception):
+    """Redis does not answer; whoever asked does without."""
+
+
+class Cache:
+    def __init__(self, settings: RedisSettings) -> None:
+        self.redis = Redis(
+            host=settings.host,
+            port=settings.port,
+            password=settings.password,
+            ssl=True,
+            ssl_ca_certs=settings.ca_file,
+            ssl_check_hostname=True,
+            socket_timeout=ANSWER_WITHIN,
+            socket_connect_timeout=ANSWER_WITHIN,
+            socket_keepalive=True,
+            health_check_interval=30,
+            max_connections=200,
+            retry=Retry(ConstantBackoff(0.05), 1),
+            decode_responses=True,
+        )
+        self._breaker = Breaker(failures=3, pause=2.0)
+
+    async def probe(self) -> None:
+        await self.redis.ping()
+
+    async def close(self) -> None:
+        await self.redis.aclose()
+
+    async def search_result(self, day: str, key: str) -> list[dict[str, Any]] | None:
+        try:
+            found = await self._ask(self.redis.hget(f"wayfare:search:{day}", key))
+        except CacheAway:
+            CACHE.labels("error").inc()
+            return None
+        CACHE.labels("hit" if found else "miss").inc()
+        return json.loads(found) if found else None
+
+    async def keep_search_result(self, day: str, key: str, journeys: list[dict[str, Any]]) -> None:
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.hset(f"wayfare:search:{day}", key, json.dumps(journeys))
+        pipeline.expire(f"wayfare:search:{day}", SEARCH_TTL, nx=True)
+        await self._best_effort(pipeline.execute())
+
+    async def forget_searches(self, day: str) -> None:
+        """One hash a day, so that a booking makes a whole day's results stale with one command."""
+        await self._best_effort(self.redis.delete(f"wayfare:search:{day}"))
+
+    async def announce(self, message: dict[str, Any]) -> None:
+        await self._best_effort(self.redis.publish(CHANNEL, json.dumps(message)))
+
+    async def remember_visit(self, session: str) -> None:
+        await self._best_effort(self.redis.set(f"wayfare:searched:{session}", 1, ex=VISIT_TTL))
+
+    async def end_visit(self, session: str) -> bool:
+        """Whether this visitor had searched since the last booking."""
+        try:
+            return bool(await self._ask(self.redis.delete(f"wayfare:searched:{session}")))
+        except CacheAway:
+            return False
+
+    async def _best_effort(self, command: Awaitable[Any]) -> None:
+        try:
+            await self._ask(command)
+        except CacheAway as away:
+            log.debug("cache away", extra={"problem": str(away)})
+
+    async def _ask(self, command: Awaitable[T]) -> T:
+        if not self._breaker.allows():
+            if asyncio.iscoroutine(command):
+                command.close()
+            raise CacheAway("not asked: it failed a moment ago")
+        try:
+            answer = await asyncio.wait_for(command, 2 * ANSWER_WITHIN)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._breaker.failed()
+            if isinstance(error, ReadOnlyError):
+                # Connections to a demoted master stay open and useless.
+                await self.redis.connection_pool.disconnect()
+            raise CacheAway(str(error)) from error
+        self._breaker.succeeded()
+        return answer

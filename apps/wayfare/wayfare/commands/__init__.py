@@ -1,0 +1,1 @@
+"""The four commands; each module has a coroutine `run(settings)`."""

@@ -1,0 +1,51 @@
+# Copyright (c) 2026, Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Judge an environment on the control node: no connection is opened. Documented in plugins/modules/stack_check.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ..module_utils._core.errors import InvalidInput, SlipwayError
+from ..plugin_utils import secrets
+from ..plugin_utils.declared import gather, refuse_partial, warnings
+
+ARGUMENT_SPEC = {"partial": {"type": "bool", "default": False}}
+
+
+class ActionModule(ActionBase):
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_diff = True
+
+    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        try:
+            return result | self._check(arguments["partial"], task_vars or {})
+        except InvalidInput as error:
+            problems = [vars(problem) for problem in error.problems]
+            return result | {"failed": True, "msg": str(error), "problems": problems}
+        except SlipwayError as error:
+            return result | {"failed": True, "msg": str(error)}
+
+    def _check(self, partial: bool, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        now = datetime.now(timezone.utc)
+        declared = gather(task_vars, self._templar, self._loader, now)
+        if not partial:
+            refuse_partial(task_vars, declared)
+        wanting = secrets.problems(declared.document, declared.stack, declared.secrets_path)
+        problems = [*declared.problems, *(wanting if declared.document_read else ())]
+        if problems:
+            raise InvalidInput(problems)
+        return {
+            "changed": False,
+            "environment": declared.environment,
+            "stack": declared.stack.name,
+            "hosts": [host.name for host in declared.stack.hosts],
+            "warnings": warnings(declared, now),
+        }

@@ -1,0 +1,51 @@
+"""Render every host's tree on the control node, so that hosts need no checkout and see only what is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..module_utils._core import handover
+from ..module_utils._core.tree import release_id
+from ..plugin_utils.render import Material, render
+from ..plugin_utils.stack_action import Result, StackAction, material
+
+HIDDEN = "********"
+# Shorter values would blot out ordinary words; the platform refuses secrets this short anyway.
+SHORTEST_SECRET = 8
+
+
+class ActionModule(StackAction):
+    """Prepare needs the files; committing needs only to know which release."""
+
+    def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+        images = arguments.pop("images", {})
+        arguments["stack"] = self.declared.stack.name
+        arguments["keep"] = self.declared.stack.keep_releases
+        arguments["units"] = handover.units(self.view, images)
+        arguments["routers"] = handover.routers(self.topology)
+        arguments["replicas"] = handover.replicas(self.topology, self.view)
+        if arguments.get("state", "prepared") != "prepared":
+            return self.module(arguments, task_vars)
+        ingredients = material(self.declared, images)
+        trees = {name: render(self.topology, view, ingredients) for name, view in self.topology.views.items()}
+        arguments["release"] = release_id(trees)
+        arguments["files"] = [file.to_dict() for file in trees[self.view.host.name]]
+        return redacted(self.module(arguments, task_vars), secret_texts(ingredients))
+
+
+def secret_texts(ingredients: Material) -> list[str]:
+    """Every text that must not be seen; long ones first, so that one containing another is hidden whole."""
+    keys = [line for _public, key in ingredients.certificates.values() for line in key.splitlines()]
+    texts = [text for text in [*ingredients.secrets.values(), *keys] if len(text) >= SHORTEST_SECRET]
+    return sorted(set(texts), key=len, reverse=True)
+
+
+def redacted(result: Result, texts: Sequence[str]) -> Result:
+    """The result with secrets blotted out of its diff."""
+    prepared = result.get("diff", {}).get("prepared")
+    if not prepared:
+        return result
+    for text in texts:
+        prepared = prepared.replace(text, HIDDEN)
+    return {**result, "diff": {"prepared": prepared}}

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Generate an environment's missing secrets and certificates. Documented in plugins/modules/stack_secrets.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible import constants
+from ansible.errors import AnsibleError
+from ansible.parsing.vault import match_encrypt_secret, parse_vaulttext_envelope
+from ansible.plugins.action import ActionBase
+
+from ..module_utils._core.errors import InvalidInput, SlipwayError
+from ..plugin_utils import secrets
+from ..plugin_utils.declared import Declared, gather
+from ..plugin_utils.minting import Minted, complete
+
+
+class ActionModule(ActionBase):
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_diff = True
+
+    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
+        try:
+            return result | self._complete(task_vars or {})
+        except InvalidInput as error:
+            problems = [vars(problem) for problem in error.problems]
+            return result | {"failed": True, "msg": str(error), "problems": problems}
+        except SlipwayError as error:
+            return result | {"failed": True, "msg": str(error)}
+
+    def _complete(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        now = datetime.now(timezone.utc)
+        declared = gather(task_vars, self._templar, self._loader, now).valid()
+        minted = complete(declared.document, declared.stack, declared.environment, now)
+        if minted.added:
+            ciphertext = self._encrypt(minted, declared.secrets_file)
+            if not self._task.check_mode:
+                secrets.save(declared.secrets_file, ciphertext)
+        return _report(declared, minted)
+
+    def _encrypt(self, minted: Minted, path: Path) -> bytes:
+        """Encrypt with the password the file had, or the one Ansible encrypts with."""
+        vault = self._loader._vault
+        identity = constants.config.get_config_value("DEFAULT_VAULT_ENCRYPT_IDENTITY")
+        if path.exists():
+            identity = parse_vaulttext_envelope(path.read_bytes())[3] or identity
+        try:
+            label, secret = match_encrypt_secret(vault.secrets or [], encrypt_vault_id=identity)
+        except AnsibleError as error:
+            remedy = "Run from the checkout, whose ansible.cfg names scripts/vault-password, or give --vault-password-file"
+            raise SlipwayError("there is no vault password to encrypt the secrets with", remedy) from error
+        return bytes(vault.encrypt(_yaml(minted.document), secret, label))
+
+
+def _report(declared: Declared, minted: Minted) -> dict[str, Any]:
+    after = "".join(f"{line}\n" for line in minted.added)
+    path = declared.secrets_path
+    wanting = list(secrets.problems(minted.document, declared.stack, path))
+    return {
+        "changed": bool(minted.added),
+        "environment": declared.environment,
+        "secrets_file": path,
+        "added": list(minted.added),
+        "diff": {"before_header": path, "after_header": path, "before": "", "after": after},
+        "warnings": [str(problem) for problem in wanting],
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes certificates and keys as blocks, as people are used to seeing them."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _yaml(document: secrets.Document) -> str:
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)

@@ -1,0 +1,57 @@
+# GPL-3.0-or-later
+"""Options and promises that Slipway's modules share, written once."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """`slipway.compose.slipway` for every module, `slipway.compose.slipway.postgres` for those that send SQL."""
+
+    DOCUMENTATION = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Predicts every change without making it.
+    support: full
+  diff_mode:
+    description: Shows the steps that would run, one per line.
+    support: full
+"""
+
+    POSTGRES = r"""
+options:
+  container:
+    description:
+      - Container of this host's PostgreSQL member, for example V(wayfare-postgres-1).
+      - SQL is sent to C(psql) inside it, as its user C(postgres), on standard input.
+    type: str
+    required: true
+  wait:
+    description:
+      - Seconds to wait for something that others must do first. A member must lead before anything can be done, and
+        another run or an open transaction may hold a lock.
+    type: int
+    default: 60
+  patroni:
+    description:
+      - Patroni's API on this host. It is asked who leads when PostgreSQL itself cannot answer,
+        as on a replica that is still being cloned.
+    type: dict
+    suboptions:
+      url:
+        description: Base URL, for example V(https://10.0.0.11:8008).
+        type: str
+        required: true
+      ca:
+        description: PEM file on the host with the authority that signed its certificate.
+        type: path
+      certificate:
+        description: PEM file on the host with the certificate to show.
+        type: path
+      key:
+        description: PEM file on the host with that certificate's private key.
+        type: path
+notes:
+  - Runs on every PostgreSQL host at once and acts only where the member leads; elsewhere it returns C(leader=false)
+    and C(changed=false).
+"""

@@ -1,0 +1,75 @@
+"""Docker command lines as values: built here, run elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# One line per container; a tab never occurs in any of these.
+CONTAINER_FORMAT = "\t".join(
+    (
+        '{{.Label "com.docker.compose.service"}}',
+        '{{.Label "com.docker.compose.config-hash"}}',
+        "{{.State}}",
+        "{{.Status}}",
+        "{{.ID}}",
+    )
+)
+
+
+def containers(project: str) -> list[str]:
+    chosen = ["--filter", f"label=com.docker.compose.project={project}"]
+    chosen += ["--filter", "label=com.docker.compose.oneoff=False"]
+    return ["docker", "ps", "--all", *chosen, "--format", CONTAINER_FORMAT]
+
+
+def compose(project: str, file: str) -> list[str]:
+    return ["docker", "compose", "--project-name", project, "--file", file]
+
+
+def service_hashes(project: str, file: str) -> list[str]:
+    return [*compose(project, file), "config", "--hash", "*"]
+
+
+def image_names(project: str, file: str) -> list[str]:
+    return [*compose(project, file), "config", "--images"]
+
+
+def present_images(images: Sequence[str]) -> list[str]:
+    return ["docker", "image", "inspect", "--format", "{{.Id}}", *images]
+
+
+def pull(image: str) -> list[str]:
+    return ["docker", "pull", "--quiet", image]
+
+
+def up(project: str, file: str, services: Sequence[str], timeout: int) -> list[str]:
+    wait = ["--wait", "--wait-timeout", str(timeout)]
+    only_these = ["--no-deps", "--no-build", "--pull", "never"]
+    return [*compose(project, file), "up", "--detach", *only_these, *wait, *services]
+
+
+def restart(project: str, file: str, service: str) -> list[str]:
+    return [*compose(project, file), "restart", "--no-deps", service]
+
+
+def signal(project: str, file: str, service: str, name: str) -> list[str]:
+    return [*compose(project, file), "kill", "--signal", name, service]
+
+
+def remove(container_ids: Sequence[str]) -> list[str]:
+    return ["docker", "rm", "--force", *container_ids]
+
+
+def stop(container_ids: Sequence[str]) -> list[str]:
+    return ["docker", "stop", *container_ids]
+
+
+def logs(container_id: str, lines: int) -> list[str]:
+    return ["docker", "logs", "--tail", str(lines), container_id]
+
+
+def check(image: str, user: int, config: str, command: Sequence[str]) -> list[str]:
+    """Run a component's own checker on a configuration, with as little around it as possible."""
+    guard = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--tmpfs", "/tmp", "--tmpfs", "/run"]
+    mount = ["--volume", f"{config}:/config:ro", "--user", f"{user}:{user}"]
+    return ["docker", "run", "--rm", "--pull", "never", *guard, *mount, "--entrypoint", command[0], image, *command[1:]]

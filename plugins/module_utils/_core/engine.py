@@ -1,0 +1,132 @@
+"""One host's Docker engine, as the release machinery sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from . import commands
+from .errors import SlipwayError
+from .run import Run
+
+# More than a few parallel pulls only compete for the same disk.
+PARALLEL_PULLS = 4
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container of the project: its Compose service, Compose's fingerprint of its definition, and how it is."""
+
+    service: str
+    hash: str
+    state: str
+    status: str
+    id: str
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+
+class Engine:
+    """Talks to Docker through an injected runner; knows nothing of Ansible."""
+
+    def __init__(self, run: Run, project: str) -> None:
+        self._run = run
+        self._project = project
+
+    def containers(self) -> list[Container]:
+        lines = self._checked(commands.containers(self._project)).splitlines()
+        return [Container(*line.split("\t")) for line in lines if line.count("\t") == 4]
+
+    def service_hashes(self, file: str) -> dict[str, str]:
+        """Compose's own fingerprint of every service in a file; fails where the file is not valid."""
+        code, out, err = self._run(commands.service_hashes(self._project, file))
+        if code:
+            raise SlipwayError(
+                f"docker compose refuses {file}: {_last_line(err)}",
+                "Correct the stack definition (or the fragment under compose/services) that it names",
+            )
+        return dict(line.split(" ", 1) for line in out.splitlines() if " " in line)
+
+    def pull_missing(self, file: str) -> list[str]:
+        """Pull what the file needs and the engine lacks; return the references pulled."""
+        missing = self.missing_images(file)
+        with ThreadPoolExecutor(PARALLEL_PULLS) as pool:
+            list(pool.map(self._pull, missing))
+        return missing
+
+    def missing_images(self, file: str) -> list[str]:
+        needed = sorted(set(self._checked(commands.image_names(self._project, file)).split()))
+        if not self._run(commands.present_images(needed))[0]:
+            return []
+        return [image for image in needed if self._run(commands.present_images([image]))[0]]
+
+    def up(self, file: str, services: Sequence[str], timeout: int) -> None:
+        """Create, start or replace the services and wait until each is healthy (or running, without a check)."""
+        code, _out, err = self._run(commands.up(self._project, file, services, timeout))
+        if code:
+            raise SlipwayError(
+                f"{', '.join(services)} did not become healthy: {_last_line(err)}{self._evidence(services)}",
+                f"Read `docker compose -p {self._project} logs` on this host, correct the cause and deploy again",
+            )
+
+    def restart(self, file: str, service: str, timeout: int) -> None:
+        self._checked(commands.restart(self._project, file, service))
+        self.up(file, [service], timeout)
+
+    def signal(self, file: str, service: str, name: str) -> None:
+        self._checked(commands.signal(self._project, file, service, name))
+
+    def remove(self, containers: Sequence[Container]) -> None:
+        ids = [container.id for container in containers]
+        if ids:
+            self._checked(commands.stop(ids))
+            self._checked(commands.remove(ids))
+
+    def check(self, image: str, user: int, config: str, command: Sequence[str]) -> None:
+        """Let a component judge its own new configuration before anything running is touched."""
+        code, out, err = self._run(commands.check(image, user, config, command))
+        if code:
+            told = _tail(err or out, 5)
+            raise SlipwayError(
+                f"`{' '.join(command)}` refuses the new configuration in {config}: {told}",
+                "Correct the stack definition or the template; nothing was changed, what ran before still runs",
+            )
+
+    def _pull(self, image: str) -> None:
+        code, _out, err = self._run(commands.pull(image))
+        if code:
+            raise SlipwayError(
+                f"image {image} cannot be pulled: {_last_line(err)}",
+                "Check that the registry answers from this host and that the reference exists there",
+            )
+
+    def _evidence(self, services: Sequence[str]) -> str:
+        """The last words of the containers that are not well, for whoever reads the failure."""
+        words = ""
+        for container in self.containers():
+            unwell = not container.running or "unhealthy" in container.status or "starting" in container.status
+            if container.service in services and unwell:
+                _code, out, err = self._run(commands.logs(container.id, 8))
+                words += f"\n--- {container.service} ({container.status}):\n{(out + err).strip()}"
+        return words
+
+    def _checked(self, argv: Sequence[str]) -> str:
+        code, out, err = self._run(argv)
+        if code:
+            raise SlipwayError(
+                f"`{' '.join(argv[:3])}` failed: {_last_line(err) or code}",
+                "Check that Docker is running on this host: `systemctl status docker`",
+            )
+        return out
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else ""
+
+
+def _tail(text: str, count: int) -> str:
+    return " | ".join(text.strip().splitlines()[-count:])

@@ -1,0 +1,45 @@
+"""The forms of text a stack definition uses: what is accepted, what it is called, and an example."""
+
+from __future__ import annotations
+
+from .kinds import Integer, ListOf, Text
+
+_LABEL = r"[a-z](?:[a-z0-9-]{0,30}[a-z0-9])?"
+_DOMAIN = r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_IMAGE = (
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?/)?"  # registry, with a port if it has one
+    r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"  # repository
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?@sha256:[0-9a-f]{64})"
+)
+
+NAME = Text(_LABEL, "a name of lower-case letters, digits and hyphens, at most 32, a letter first", "web-api")
+DOMAIN = Text(_DOMAIN, "a domain in lower case, without scheme and port", "shop.example.com")
+IMAGE = Text(_IMAGE, "an image reference with a tag or a digest", "registry.example.com/shop:1.4.2")
+FILE = Text(r"[^\x00-\x1f\x7f]{1,1024}", "a path, relative to the checkout", "apps/shop")
+WORD = Text(r"[^\x00-\x08\x0e-\x1f\x7f]*", "text", '"--verbose"')
+HOST = Text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", "the inventory name of a host", "web-1.example.com")
+URL_PATH = Text(r"/[A-Za-z0-9._~/:@%+=,&?-]*", "a path that begins with /", "/api/")
+ROUTE_PATH = Text(r"/[A-Za-z0-9._~/:@%+-]*", "a path that begins with /", "/api/")
+HEALTH = Text(
+    r"|/[A-Za-z0-9._~/:@%+=,&?-]*|[A-Za-z_][A-Za-z0-9_.]*",
+    'a path that begins with /, or for grpc the service to ask for ("" asks for the server)',
+    "/ready",
+)
+SECRET = Text(
+    r"[a-z][a-z0-9_]{0,62}", "a secret's name: lower-case letters, digits and underscores", "session_key"
+)
+VARIABLE = Text(
+    r"[A-Za-z_][A-Za-z0-9_]{0,127}", "a variable's name: letters, digits and underscores", "LOG_LEVEL"
+)
+DATABASE = Text(
+    r"[a-z][a-z0-9_]{0,59}", "a database's name: lower-case letters, digits and underscores", "shop"
+)
+PARAMETER = Text(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?", "a PostgreSQL parameter's name", "shared_buffers")
+HEADER = Text(r"[ !#-~]{1,4096}", "a header's value without double quotes", "default-src 'self'")
+ORIGIN = Text(
+    r"https?://(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?::[0-9]{1,5})?",
+    "an origin: scheme, domain and port, without a path",
+    "https://shop.example.com",
+)
+HOSTS = ListOf(HOST, least=1, distinct=True)
+PORT = Integer(1, 65535)

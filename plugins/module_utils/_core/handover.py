@@ -1,0 +1,58 @@
+"""What the control node tells a host's modules, derived from the topology: plain values that travel as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from .components import COMPONENTS
+from .plan import Unit
+from .readiness import readiness
+from .router import Address
+from .topology import PORTS, HostView, Replica, Topology
+
+
+def units(view: HostView, images: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Every Compose service of a host, in the order in which a phase starts them."""
+    own = [
+        Unit(
+            name=name,
+            phase=component.phase,
+            folder=f"config/{name}",
+            reload=component.reload,
+            image=images.get(component.image, ""),
+            user=component.uid,
+            check=component.check,
+        )
+        for name, component in ((name, COMPONENTS[name]) for name in view.components)
+    ]
+    own += [Unit(replica.name, "services", f"config/services/{replica.service}") for replica in view.replicas]
+    return [asdict(unit) for unit in own]
+
+
+def routers(topology: Topology) -> list[dict[str, Any]]:
+    """The runtime address of every router that may send traffic to a replica."""
+    kinds = ("router", "local-router")
+    return [
+        asdict(Address(f"{kind} on {host.name}", host.address, PORTS[f"{kind}-api"]))
+        for kind in kinds
+        for host in topology.members(kind)
+    ]
+
+
+def replicas(topology: Topology, view: HostView) -> list[dict[str, Any]]:
+    """This host's replicas as `rolling.RollingReplica` reads them, with the service each belongs to."""
+    return [_replica(topology, replica) for replica in view.replicas]
+
+
+def _replica(topology: Topology, replica: Replica) -> dict[str, Any]:
+    service = topology.stack.services[replica.service]
+    return {
+        "name": replica.name,
+        "service": replica.service,
+        "server": replica.server,
+        "drain": service.drain,
+        "start_timeout": service.start_timeout,
+        "probe": readiness(service, replica).to_dict(),
+    }

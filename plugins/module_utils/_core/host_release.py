@@ -1,0 +1,185 @@
+"""Bring one host to a release: prepare everything first, then commit it phase by phase."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .engine import Engine
+from .errors import SlipwayError
+from .plan import Observed, Step, Unit, Wanted, plan
+from .rolling import RollingReplica, roll
+from .router import Routers
+from .tree import File, ReleaseTree, folder_digest, write_file
+
+COMPOSE_FILE = "docker-compose.prod.yml"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file that a release changes, as its old and its new text (empty: was not, or will not be there)."""
+
+    path: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What renewing a replica under load needs: the routers of the fleet, this host's replicas, and a patient probe."""
+
+    routers: Routers
+    replicas: Mapping[str, RollingReplica]
+    wait_ready: Callable[[RollingReplica], None]
+
+
+def file_changes(old: Sequence[File], new: Sequence[File]) -> list[Change]:
+    before = {file.path: file for file in old}
+    after = {file.path: file for file in new}
+    changed = [path for path in sorted(before | after) if before.get(path) != after.get(path)]
+    return [
+        Change(path, before[path].content if path in before else "", after[path].content if path in after else "")
+        for path in changed
+    ]
+
+
+def unified(changes: Sequence[Change]) -> str:
+    lines: list[str] = []
+    for change in changes:
+        texts = (change.before.splitlines(keepends=True), change.after.splitlines(keepends=True))
+        lines += difflib.unified_diff(*texts, f"current/{change.path}", f"new/{change.path}", n=1)
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+
+
+class HostRelease:
+    """One host on its way to one release."""
+
+    def __init__(self, engine: Engine, tree: ReleaseTree, release: str, units: Sequence[Unit]) -> None:
+        self._engine = engine
+        self._tree = tree
+        self._release = release
+        self._units = {unit.name: unit for unit in units}
+
+    @property
+    def compose_file(self) -> str:
+        return str(self._tree.release(self._release) / COMPOSE_FILE)
+
+    def preview(self, files: Sequence[File]) -> list[Step]:
+        """The steps, without leaving a trace on the host: what check mode reports."""
+        folder = Path(tempfile.mkdtemp(prefix="slipway-"))
+        try:
+            compose = next(file for file in files if file.path == COMPOSE_FILE)
+            write_file(folder / COMPOSE_FILE, compose)
+            return self._steps(files, str(folder / COMPOSE_FILE))
+        finally:
+            shutil.rmtree(folder)
+
+    def prepare(self, files: Sequence[File]) -> list[Step]:
+        """Store the release, have its images, let every component judge its new configuration; touch nothing running."""
+        self._tree.stage(self._release, files)
+        # What modules use on this host; no container mounts it.
+        self._tree.bring_live(self._release, "config/host")
+        steps = self._steps(files, self.compose_file)
+        if steps:
+            self._engine.pull_missing(self.compose_file)
+        for unit in self._units.values():
+            if unit.check and any(step.service == unit.name for step in steps):
+                folder = self._tree.release(self._release) / str(unit.folder)
+                self._engine.check(unit.image, unit.user, str(folder), unit.check)
+        return steps
+
+    def steps(self) -> list[Step]:
+        """What is still to be done, read from the running system and the stored release."""
+        files = self._tree.staged(self._release)
+        if not files:
+            raise SlipwayError(f"release {self._release} is not prepared on this host", "Run the deployment again")
+        return self._steps(files, self.compose_file)
+
+    def commit(self, phase: str, actions: Sequence[str], timeout: int, traffic: Traffic) -> list[str]:
+        """Carry out one phase's steps of the given kinds; return what was done, a line each."""
+        steps = [step for step in self.steps() if step.phase == phase and step.action in actions]
+        for folder in sorted({unit.folder for unit in self._of(steps) if unit.folder}):
+            self._tree.bring_live(self._release, folder)
+        started = [step for step in steps if step.action in ("create", "start")]
+        others = [step for step in steps if step not in started]
+        if started:
+            self._start(started, timeout, traffic)
+        if phase == "services":
+            renewed = [traffic.replicas[step.service] for step in others]
+            roll(renewed, traffic.routers, lambda replica: self._renew(replica, others), traffic.wait_ready)
+        else:
+            for step in others:
+                self._carry_out(step, timeout)
+        return [str(step) for step in started + others]
+
+    def finish(self, keep: int) -> list[str]:
+        """Remove what is no longer declared, point `current` at the release and forget the oldest ones."""
+        steps = [step for step in self.steps() if step.action == "remove"]
+        unfinished = [step for step in self.steps() if step.action != "remove"]
+        if unfinished:
+            raise SlipwayError(
+                f"release {self._release} is not complete on this host: {'; '.join(map(str, unfinished))}",
+                "Run the deployment again; it continues from here",
+            )
+        gone = {step.service for step in steps}
+        self._engine.remove([container for container in self._engine.containers() if container.service in gone])
+        for service in gone:
+            self._tree.set_applied(service, None)
+        told = [str(step) for step in steps]
+        if self._tree.make_current(self._release):
+            told.append(f"current -> {self._release}")
+        told += [f"forget release {release}" for release in self._tree.prune(keep)]
+        return told
+
+    def _start(self, steps: Sequence[Step], timeout: int, traffic: Traffic) -> None:
+        self._engine.up(self.compose_file, [step.service for step in steps], timeout)
+        for step in steps:
+            if step.service in traffic.replicas:
+                traffic.wait_ready(traffic.replicas[step.service])
+        self._remember(steps)
+
+    def _renew(self, replica: RollingReplica, steps: Sequence[Step]) -> None:
+        step = next(step for step in steps if step.service == replica.name)
+        self._carry_out(step, replica.drain + replica.start_timeout)
+
+    def _carry_out(self, step: Step, timeout: int) -> None:
+        unit = self._units[step.service]
+        if step.action == "reload":
+            self._engine.signal(self.compose_file, step.service, str(unit.reload))
+        elif step.action == "restart":
+            self._engine.restart(self.compose_file, step.service, timeout)
+        else:
+            self._engine.up(self.compose_file, [step.service], timeout)
+        self._remember([step])
+
+    def _remember(self, steps: Sequence[Step]) -> None:
+        files = self._tree.staged(self._release)
+        for step in steps:
+            self._tree.set_applied(step.service, self._config(step.service, files))
+
+    def _of(self, steps: Sequence[Step]) -> list[Unit]:
+        return [self._units[step.service] for step in steps if step.service in self._units]
+
+    def _config(self, service: str, files: Sequence[File]) -> str:
+        folder = self._units[service].folder
+        return folder_digest(files, folder) if folder else ""
+
+    def _steps(self, files: Sequence[File], compose_file: str) -> list[Step]:
+        hashes = self._engine.service_hashes(compose_file)
+        wanted = {name: Wanted(self._units[name], hashes[name], self._config(name, files)) for name in self._units}
+        return plan(self._observed(), wanted)
+
+    def _observed(self) -> Mapping[str, Observed]:
+        applied = self._tree.applied()
+        seen = {}
+        for container in self._engine.containers():
+            unit = self._units.get(container.service)
+            config = applied.get(container.service, "")
+            if unit and unit.folder and self._tree.live_digest(unit.folder) != config:
+                config = "drifted"  # somebody edited what the container has mounted
+            seen[container.service] = Observed(container.hash, config, container.running)
+        return seen

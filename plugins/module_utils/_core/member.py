@@ -1,0 +1,48 @@
+"""Whether the PostgreSQL member on this host is the one to change: asked alike by every module that sends SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import verdicts
+from .health import Probe
+from .postgres import LEADER, Psql, leadership
+from .probes_network import get
+from .retry import Patience, delays
+
+# Ansible's argument spec of the options in the documentation fragment `slipway.compose.slipway.postgres`.
+ARGUMENTS: Mapping[str, Any] = {
+    "container": {"type": "str", "required": True},
+    "wait": {"type": "int", "default": 60},
+    "patroni": {
+        "type": "dict",
+        "options": {
+            "url": {"type": "str", "required": True},
+            "ca": {"type": "path"},
+            "certificate": {"type": "path"},
+            "key": {"type": "path", "no_log": False},
+        },
+    },
+}
+
+
+def patience(seconds: float) -> Patience:
+    return Patience(seconds, delays(0.25, 3.0))
+
+
+def leads(psql: Psql, wait: float, patroni: Mapping[str, Any] | None) -> bool:
+    """Whether the member here leads, once there is a leader somewhere."""
+    return leadership(psql, patience(wait), lambda: bool(patroni) and another_leads(patroni or {})) == LEADER
+
+
+def another_leads(patroni: Mapping[str, Any]) -> bool:
+    """Whether Patroni on this host names another member as leader; False where it cannot be asked."""
+    probe = Probe("leader", "postgres", "postgres", patroni)
+    base = str(patroni["url"]).rstrip("/")
+    try:
+        own = verdicts.parsed(get(probe, f"{base}/patroni").body).get("patroni", {}).get("name")
+        cluster = verdicts.parsed(get(probe, f"{base}/cluster").body)
+    except (OSError, ValueError):
+        return False
+    return own in verdicts.followers(cluster)

@@ -1,0 +1,166 @@
+"""What is sent to psql to read the ledger and to run one migration file.
+
+A file's statements travel as dollar-quoted texts that psql hands on unread (`\\gexec`), so that nothing in a file is
+taken for a psql variable or command. Lines that start with `slipway:` on standard output say how far the session came.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import sql
+from .migrations import APPLIED, APPLYING, REVERTING, Record, Step
+
+LEDGER = "public.slipway_migrations"
+# Two halves of one advisory lock, which PostgreSQL keeps per database: "SLIP", and the first use of it.
+LOCK = (0x534C4950, 1)
+
+_COLUMNS = "number, name, checksum, state, statement, applied_at, duration_ms, applied_by"
+_CREATE = f"""CREATE TABLE IF NOT EXISTS {LEDGER} (
+    number bigint PRIMARY KEY,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    state text NOT NULL CHECK (state IN ('{APPLIED}', '{APPLYING}', '{REVERTING}')),
+    statement integer NOT NULL DEFAULT 0,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    duration_ms bigint NOT NULL DEFAULT 0,
+    applied_by text NOT NULL
+);
+"""
+_SHOW = f"SELECT 'slipway:ledger ' || coalesce(jsonb_agg(l ORDER BY number), '[]') FROM (SELECT {_COLUMNS} FROM {LEDGER}) l;\n"
+_FINGERPRINT = (
+    "coalesce((SELECT string_agg(concat_ws(':', number, checksum, state, statement), ',' ORDER BY number) "
+    f"FROM {LEDGER}), '')"
+)
+READ = rf"""SELECT to_regclass('{LEDGER}') IS NOT NULL AS kept \gset
+\if :kept
+{_SHOW}\else
+\echo slipway:ledger []
+\endif
+"""
+HOLDER = """SELECT coalesce(json_agg(json_build_object('pid', pid, 'application', application_name,
+    'seconds', extract(epoch FROM clock_timestamp() - coalesce({since}, backend_start))::int, 'state', state)
+    ORDER BY {since}), '[]') FROM pg_stat_activity WHERE {which};
+"""
+_LOCK_OWNERS = (
+    "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
+    f"AND classid = {LOCK[0]} AND objid = {LOCK[1]} "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+)
+LOCK_HOLDER = HOLDER.format(since="backend_start", which=_LOCK_OWNERS)
+OPEN_TRANSACTIONS = HOLDER.format(
+    since="xact_start",
+    which="datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()",
+)
+
+
+@dataclass(frozen=True)
+class Session:
+    """How every file is run: as whom, and how long a statement may wait for a lock and take (PostgreSQL durations)."""
+
+    owner: str
+    lock_timeout: str
+    statement_timeout: str
+    applied_by: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a session came, read from its output."""
+
+    ledger: tuple[Record, ...] | None
+    busy: bool
+    moved: bool
+    statement: int
+    done: bool
+
+
+def run_file(step: Step, session: Session, ledger: Sequence[Record]) -> str:
+    """One session: take the lock, see that the ledger is as planned from, run the file, record it, show the ledger."""
+    body = _ended(step) if step.finished else _body(step, session)
+    return f"{_opening(session, ledger)}{body}\\echo slipway:done\n{_SHOW}"
+
+
+def progress(out: str) -> Progress:
+    ledger: tuple[Record, ...] | None = None
+    statement, marks = 0, set()
+    for line in out.splitlines():
+        mark, _, rest = line.partition(" ")
+        marks.add(mark)
+        if mark == "slipway:ledger":
+            ledger = tuple(Record(**row) for row in json.loads(rest))
+        elif mark == "slipway:statement":
+            statement = int(rest)
+    return Progress(
+        ledger, "slipway:busy" in marks, "slipway:moved" in marks, statement, "slipway:done" in marks
+    )
+
+
+def fingerprint(ledger: Sequence[Record]) -> str:
+    """The same text that the server makes of its ledger."""
+    return ",".join(f"{row.number}:{row.checksum}:{row.state}:{row.statement}" for row in ledger)
+
+
+def _opening(session: Session, ledger: Sequence[Record]) -> str:
+    return rf"""SET application_name = 'slipway migrate';
+SET idle_in_transaction_session_timeout = '60s';
+SELECT pg_try_advisory_lock({LOCK[0]}, {LOCK[1]}) AS locked \gset
+\if :locked
+\else
+\echo slipway:busy
+\quit
+\endif
+SET ROLE {sql.name(session.owner)};
+SET lock_timeout = {sql.literal(session.lock_timeout)};
+SET statement_timeout = {sql.literal(session.statement_timeout)};
+{_CREATE}SELECT {_FINGERPRINT} = {sql.literal(fingerprint(ledger))} AS planned \gset
+\if :planned
+\else
+\echo slipway:moved
+\quit
+\endif
+"""
+
+
+def _body(step: Step, session: Session) -> str:
+    script = step.migration.script(step.direction)
+    if script.transactional:
+        statements = "".join(_sent(number, item) for number, item in enumerate(script.statements, 1))
+        return f"BEGIN;\n{_begun(step, session)}{statements}{_ended(step)}COMMIT;\n"
+    sent = (
+        f"{_sent(number, item)}UPDATE {LEDGER} SET statement = {number} WHERE number = {step.migration.number};\n"
+        for number, item in enumerate(script.statements, 1)
+    )
+    return _begun(step, session) + "".join(sent) + _ended(step)
+
+
+def _sent(number: int, statement: sql.Statement) -> str:
+    tag = f"$slipway_{hashlib.sha256(statement.text.encode()).hexdigest()[:16]}$"
+    return (
+        f"\\echo slipway:statement {number}\n\\o /dev/null\nSELECT {tag}{statement.text}{tag} \\gexec\n\\o\n"
+    )
+
+
+def _begun(step: Step, session: Session) -> str:
+    """The row that says, while the file runs and if it never ends, what was begun."""
+    migration = step.migration
+    state = APPLYING if step.direction == "up" else REVERTING
+    values = ", ".join(
+        sql.literal(text) for text in (migration.name, migration.checksum, state, session.applied_by)
+    )
+    return f"""INSERT INTO {LEDGER} (number, name, checksum, state, applied_by) VALUES ({migration.number}, {values})
+ON CONFLICT (number) DO UPDATE SET name = excluded.name, checksum = excluded.checksum, state = excluded.state,
+    applied_by = excluded.applied_by, statement = 0, applied_at = clock_timestamp();
+"""
+
+
+def _ended(step: Step) -> str:
+    row = f"number = {step.migration.number}"
+    if step.direction == "down":
+        return f"DELETE FROM {LEDGER} WHERE {row};\n"
+    return f"""UPDATE {LEDGER} SET state = '{APPLIED}', statement = 0,
+    duration_ms = extract(epoch FROM clock_timestamp() - applied_at) * 1000, applied_at = clock_timestamp() WHERE {row};
+"""

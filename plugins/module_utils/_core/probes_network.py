@@ -1,0 +1,89 @@
+"""Probes that need only a connection: HTTP, TCP, TLS, gRPC."""
+
+from __future__ import annotations
+
+import ssl
+import time
+import urllib.parse
+from typing import Any
+
+from . import grpc_health, verdicts
+from .health import FAIL, OK, Finding, Probe
+from .transport import Place, Reply, Trust, connection, request
+
+
+def http(probe: Probe) -> Finding:
+    reply = get(probe, str(probe.target["url"]))
+    return verdicts.http(reply.status, reply.body, probe.expect)
+
+
+def get(probe: Probe, url: str) -> Reply:
+    """GET a URL, at the probe's `address` if it has one; the name in the URL is what is asked for and verified."""
+    parts = urllib.parse.urlsplit(url)
+    secure = parts.scheme == "https"
+    name = parts.hostname or ""
+    port = parts.port or (443 if secure else 80)
+    address = str(probe.target.get("address") or name)
+    place = Place(address, port, trust(probe) if secure else None, name)
+    path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
+    return request(place, path, parts.netloc.rpartition("@")[2], probe.timeout)
+
+
+def tcp(probe: Probe) -> Finding:
+    with connection(_place(probe), probe.timeout):
+        return Finding(OK, "accepts connections")
+
+
+def tls(probe: Probe) -> Finding:
+    name = probe.target.get("server_name")
+    place = Place(str(probe.target["host"]), int(probe.target["port"]), trust(probe), name)
+    with connection(place, probe.timeout) as stream:
+        certificate: dict[str, Any] = {}
+        if isinstance(stream, ssl.SSLSocket):
+            certificate = stream.getpeercert() or {}
+    left = ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()
+    names = [str(value) for _kind, value in certificate.get("subjectAltName", ())]
+    return verdicts.certificate(left, names, probe.expect)
+
+
+def grpc(probe: Probe) -> Finding:
+    place = _place(probe)
+    with connection(place, probe.timeout) as stream:
+        service = str(probe.target.get("service") or "")
+        return verdicts.grpc(grpc_health.check(stream, f"{place.host}:{place.port}", service))
+
+
+def trust(probe: Probe) -> Trust:
+    return Trust(*(probe.target.get(key) for key in ("ca", "certificate", "key")))
+
+
+def no_answer(probe: Probe, error: Exception) -> Finding:
+    """What a connection that failed says about its other side."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            remedy = "Renew the certificate, or correct the names or the CA it is checked against"
+            return Finding(FAIL, f"certificate refused: {error.verify_message}", remedy)
+        case ssl.SSLError():
+            return Finding(
+                FAIL,
+                f"TLS failed: {error.reason or error}",
+                "Check that it speaks TLS and takes our certificate",
+            )
+        case grpc_health.GrpcError():
+            return Finding(FAIL, str(error), "Serve grpc.health.v1.Health and set the status of this service")
+        case ConnectionRefusedError():
+            return Finding(
+                FAIL, "connection refused", "Nothing listens there: see whether its container runs"
+            )
+        case TimeoutError():
+            detail = str(error) if "within" in str(error) else f"no answer within {probe.timeout:g} s"
+            return Finding(FAIL, detail, "It is overloaded, frozen, or behind a firewall: read its log")
+        case FileNotFoundError() | PermissionError():
+            return Finding(
+                FAIL, f"{error.filename}: {error.strerror}", "Deploy this host, and run the module as root"
+            )
+    return Finding(FAIL, f"no usable answer: {error or type(error).__name__}", "Read the component's log")
+
+
+def _place(probe: Probe) -> Place:
+    return Place(str(probe.target["host"]), int(probe.target["port"]))

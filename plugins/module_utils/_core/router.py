@@ -1,0 +1,147 @@
+"""HAProxy's runtime API over mutual TLS: move replicas in and out of the traffic on every router of the fleet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import SlipwayError
+
+TIMEOUT = 5.0
+POLL = 0.1
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where one router's runtime API listens."""
+
+    name: str
+    address: str
+    port: int
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Address:
+        return cls(str(values["name"]), str(values["address"]), int(values["port"]))
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """One server line of one router: its backend, health ("UP", "DRAIN", "DOWN", "MAINT" …) and open sessions."""
+
+    backend: str
+    status: str
+    sessions: int
+
+
+def parse_servers(statistics: str) -> dict[str, ServerState]:
+    """Servers by name from the answer to `show stat`."""
+    rows = csv.DictReader(io.StringIO(statistics.lstrip("# ")))
+    special = ("FRONTEND", "BACKEND")
+    return {
+        row["svname"]: ServerState(row["pxname"], row["status"], int(row["scur"] or 0) + int(row["qcur"] or 0))
+        for row in rows
+        if row["svname"] not in special and row.get("type") == "2"
+    }
+
+
+def client_context(folder: Path) -> ssl.SSLContext:
+    """TLS with this host's certificate, trusting the environment's CA only; `folder` holds ca.crt, tls.crt, tls.key."""
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    context.load_cert_chain(str(folder / "tls.crt"), str(folder / "tls.key"))
+    return context
+
+
+class Router:
+    """One HAProxy."""
+
+    def __init__(self, address: Address, context: ssl.SSLContext) -> None:
+        self.address = address
+        self._context = context
+
+    def servers(self) -> dict[str, ServerState]:
+        return parse_servers(self._command("show stat -1 4 -1"))
+
+    def set_state(self, backend: str, server: str, state: str) -> None:
+        answer = self._command(f"set server {backend}/{server} state {state}").strip()
+        if answer:
+            raise SlipwayError(
+                f"router on {self.address.name} refuses to set {backend}/{server} to {state}: {answer}",
+                "Check that its configuration is the deployed one; deploy again",
+            )
+
+    def _command(self, line: str) -> str:
+        target = (self.address.address, self.address.port)
+        try:
+            with socket.create_connection(target, TIMEOUT) as plain, self._wrap(plain) as channel:
+                channel.sendall(f"{line}\n".encode())
+                return _read_all(channel)
+        except OSError as error:
+            raise SlipwayError(
+                f"router on {self.address.name} ({target[0]}:{target[1]}) does not answer: {error}",
+                "Start it (`docker compose up -d` in the stack's folder there) or take that host out of the stack",
+            ) from error
+
+    def _wrap(self, plain: socket.socket) -> ssl.SSLSocket:
+        return self._context.wrap_socket(plain, server_hostname=self.address.address)
+
+
+class Routers:
+    """All routers that may send traffic to a replica. A change counts when every one of them confirms it."""
+
+    def __init__(
+        self,
+        routers: Sequence[Router],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._routers = routers
+        self._clock = clock
+        self._sleep = sleep
+
+    def drain(self, server: str, deadline: float) -> int:
+        """Send nothing new to a server, then wait for what is in flight; return the sessions open at the deadline."""
+        self._set(server, "drain")
+        end = self._clock() + deadline
+        while (open_sessions := self._sessions(server)) and self._clock() < end:
+            self._sleep(POLL)
+        return open_sessions
+
+    def admit(self, server: str, deadline: float) -> None:
+        """Let a server have traffic again and wait until every router that knows it finds it healthy."""
+        self._set(server, "ready")
+        end = self._clock() + deadline
+        while blind := self._not_up(server):
+            if self._clock() >= end:
+                raise SlipwayError(
+                    f"{server} answers, but {', '.join(blind)} still finds it down after {deadline:.0f} s",
+                    "Check the firewall between the hosts and the service's health path",
+                )
+            self._sleep(POLL)
+
+    def _set(self, server: str, state: str) -> None:
+        for router in self._routers:
+            found = router.servers().get(server)
+            if found:
+                router.set_state(found.backend, server, state)
+
+    def _sessions(self, server: str) -> int:
+        found = [router.servers().get(server) for router in self._routers]
+        return sum(state.sessions for state in found if state)
+
+    def _not_up(self, server: str) -> list[str]:
+        found = [(router.address.name, router.servers().get(server)) for router in self._routers]
+        return [name for name, state in found if state and not state.status.startswith(("UP", "no check"))]
+
+
+def _read_all(channel: ssl.SSLSocket) -> str:
+    chunks = []
+    while chunk := channel.recv(65536):
+        chunks.append(chunk)
+    return b"".join(chunks).decode()

@@ -1,0 +1,147 @@
+"""Everything a stack definition can say: each key, its kind, its range, its default, and a sentence about it.
+
+This table and `schema_components` are all there is: parsing, "did you mean" and docs/reference/stack.md are
+derived from them. Rules between keys are in `service_rules` and `stack_rules`.
+"""
+
+from __future__ import annotations
+
+from .components import SLIPWAY_UID
+from .forms import (
+    DATABASE,
+    DOMAIN,
+    FILE,
+    HEALTH,
+    HOSTS,
+    IMAGE,
+    NAME,
+    PORT,
+    ROUTE_PATH,
+    SECRET,
+    URL_PATH,
+    VARIABLE,
+    WORD,
+)
+from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Number, Scalar, Table, duration, size
+from .model import PROTOCOLS
+from .schema_components import COMPONENT_SETTINGS
+
+ROUTE = Table(
+    "route",
+    {
+        "path": Key(
+            ROUTE_PATH, "Path prefix the edge sends to the service; the longest matching prefix wins."
+        ),
+        "domain": Key(DOMAIN, "Domain the route belongs to.", None, "the stack's domain"),
+    },
+)
+
+RATE_LIMIT = Table(
+    "rate limit",
+    {
+        "requests": Key(Integer(1, 1_000_000), "Requests one client address may make within the window."),
+        "window": Key(duration("1s", "1h"), "Length of the sliding window.", "1m"),
+    },
+)
+
+RESOURCES = Table(
+    "resources",
+    {
+        "cpus": Key(Number(0.05, 256), "CPU cores one replica may use.", 0.5),
+        "memory": Key(
+            size("16M", "4T"), "Memory one replica may use; above it, it is killed and restarted.", "256M"
+        ),
+    },
+)
+
+SERVICE = Table(
+    "service",
+    {
+        "image": Key(IMAGE, "Image to run; either this or `build`.", None),
+        "build": Key(
+            FILE, "Folder with the Dockerfile to build the image from; either this or `image`.", None
+        ),
+        "command": Key(ListOf(WORD), "Arguments in place of the image's own command.", []),
+        "port": Key(PORT, "Port the service listens on inside its container."),
+        "protocol": Key(Choice(PROTOCOLS), "What it speaks on that port.", "http"),
+        "health_path": Key(
+            HEALTH, "What answers 200 once a replica is ready; for grpc, the service name to ask for.", None
+        ),
+        "replicas": Key(Integer(0, 50), "Replicas on each of the service's hosts.", 2),
+        "hosts": Key(HOSTS, "Hosts that run the service.", None, "every host"),
+        "route": Key(
+            ROUTE,
+            "What the edge sends to the service. Without a route it is reachable from other services only.",
+            None,
+        ),
+        "rate_limit": Key(RATE_LIMIT, "Limit per client address at the edge, answered with 429.", None),
+        "resources": Key(RESOURCES, "Limits of one replica.", {}),
+        "environment": Key(
+            Entries(VARIABLE, Scalar("true", "false")),
+            "Variables of the container. Never secrets: anyone who may inspect a container reads these.",
+            {},
+        ),
+        "secrets": Key(
+            ListOf(SECRET, distinct=True),
+            "Declared secrets the service gets as files `/run/secrets/<name>`, named by `<NAME>_FILE`.",
+            [],
+        ),
+        "secrets_in_environment": Key(
+            ListOf(SECRET, distinct=True),
+            "Those of its secrets an application can only read from the environment: set as `<NAME>` for the "
+            "process alone, invisible to `docker inspect`.",
+            [],
+        ),
+        "database": Key(
+            DATABASE, "PostgreSQL database, and the user of the same name, made for the service.", None
+        ),
+        "migrations": Key(
+            FILE, "Folder of `000001_name.up.sql` and `.down.sql` files for that database.", None
+        ),
+        "redis": Key(Boolean(), "Whether the service uses Redis.", False),
+        "metrics_path": Key(URL_PATH, "Path of its Prometheus metrics, on its port.", None, "not scraped"),
+        "user": Key(
+            Integer(1, 65533), "Numeric user the container runs as; root is not offered.", SLIPWAY_UID
+        ),
+        "drain": Key(
+            duration("0s", "1h"), "Time a replica gets to finish its requests before it is killed.", "30s"
+        ),
+        "start_timeout": Key(duration("1s", "1h"), "Time a replica gets to become ready.", "60s"),
+        "publish_base": Key(
+            Integer(1024, 65535),
+            "First of the ports (twice `replicas`) it is published on, on its hosts' private addresses.",
+            None,
+            "from 20000 to 32699, by the service's name",
+        ),
+    },
+)
+
+SECRET_RULE = Table(
+    "secret",
+    {
+        "generate": Key(
+            Integer(16, 128),
+            "Random bytes to generate it from, written as hexadecimal digits.",
+            None,
+            "you supply it in the environment's secrets file, under `user`",
+        ),
+    },
+)
+
+STACK = Table(
+    "stack",
+    {
+        "name": Key(NAME, "Name of the stack; it lives in `/opt/<name>` on its hosts."),
+        "domain": Key(DOMAIN, "Domain its routes belong to unless they name another."),
+        "services": Key(
+            Entries(NAME, SERVICE, least=1),
+            "What you run, by name. Other services reach one at its name and port.",
+        ),
+        "secrets": Key(Entries(SECRET, SECRET_RULE), "Secrets of your services, by name.", {}),
+        "components": Key(COMPONENT_SETTINGS, "Settings of what the platform supplies.", {}),
+        "images": Key(
+            Entries(NAME, IMAGE), "Images to use in place of the platform's own, by component image.", {}
+        ),
+        "keep_releases": Key(Integer(2, 100), "Releases kept on each host to return to.", 5),
+    },
+)

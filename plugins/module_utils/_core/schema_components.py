@@ -1,0 +1,152 @@
+"""The part of the schema that describes what the platform supplies."""
+
+from __future__ import annotations
+
+from .forms import FILE, HEADER, HOSTS, ORIGIN, PARAMETER, PORT
+from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Scalar, Table, duration, size
+
+CONTENT_SECURITY_POLICY = (
+    # A browser counts wss:// to the page's own host as 'self' in connect-src.
+    "default-src 'self'; connect-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'self'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+
+TLS = Table(
+    "certificate",
+    {
+        "certificate": Key(FILE, "PEM file on the control node: the certificate, then its chain.", None),
+        "key": Key(FILE, "PEM file on the control node: its private key, without a passphrase.", None),
+    },
+)
+
+CORS = Table(
+    "cross-origin rule",
+    {
+        "origins": Key(
+            ListOf(ORIGIN, distinct=True), "Origins whose pages may call the stack from a browser.", []
+        )
+    },
+)
+
+EDGE = Table(
+    "edge",
+    {
+        "hosts": Key(HOSTS, "Hosts clients connect to.", None, "the first two hosts"),
+        "http_port": Key(PORT, "Port that redirects to HTTPS.", 80),
+        "https_port": Key(PORT, "Port that serves HTTPS.", 443),
+        "public_https_port": Key(
+            PORT, "HTTPS port clients use, where something in front translates it.", None, "`https_port`"
+        ),
+        "tls": Key(
+            TLS, "Certificate clients see, where it is not to be signed by the environment's own CA.", {}
+        ),
+        "hsts_max_age": Key(
+            duration("0s", "3650d"), "How long browsers insist on HTTPS after a visit.", "730d"
+        ),
+        "content_security_policy": Key(
+            HEADER,
+            "Content-Security-Policy of answers that have none. The default allows what comes from the stack "
+            "itself: scripts, styles, requests and WebSockets.",
+            CONTENT_SECURITY_POLICY,
+        ),
+        "cors": Key(CORS, "Who may call the stack from other origins.", {}),
+        "max_body": Key(size("1K", "100G"), "Largest request body; above it, 413.", "10M"),
+    },
+)
+
+REGISTRY = Table(
+    "registry",
+    {
+        "hosts": Key(HOSTS, "Host that keeps the environment's images.", None, "the third host, or the last of fewer"),
+        "port": Key(PORT, "Port of the registry.", 5000),
+    },
+)
+
+ETCD = Table(
+    "etcd",
+    {
+        "hosts": Key(
+            HOSTS,
+            "Hosts that vote on who leads PostgreSQL: an odd number.",
+            None,
+            "the first three hosts; the first alone if there are fewer",
+        )
+    },
+)
+
+POSTGRES = Table(
+    "postgres",
+    {
+        "hosts": Key(
+            HOSTS,
+            "Hosts that hold the databases: one leads, the others replicate.",
+            None,
+            "the first three hosts",
+        ),
+        "parameters": Key(
+            Entries(PARAMETER, Scalar("on", "off")), "PostgreSQL parameters, as in postgresql.conf.", {}
+        ),
+        "max_connections": Key(Integer(20, 10_000), "Connections PostgreSQL accepts.", 200),
+        "pool_size": Key(Integer(1, 1000), "Server connections pgBouncer opens per database.", 20),
+        "synchronous": Key(
+            Boolean(), "Whether a commit waits for a replica, so that a failover loses nothing.", True
+        ),
+        "max_replica_lag": Key(
+            size("1M", "1T"), "How far behind a replica may be and still serve reads or take over.", "16M"
+        ),
+        "memory": Key(size("128M", "4T"), "Memory of one member.", "512M"),
+    },
+    may_be_off=True,
+)
+
+REDIS = Table(
+    "redis",
+    {
+        "hosts": Key(
+            HOSTS,
+            "Hosts that hold Redis: one leads, others replicate, all watch.",
+            None,
+            "the first three hosts",
+        ),
+        "max_memory": Key(size("16M", "4T"), "Memory for data; when it is full, keys are evicted.", "256M"),
+        "eviction": Key(
+            Choice(
+                (
+                    "allkeys-lru",
+                    "allkeys-lfu",
+                    "allkeys-random",
+                    "volatile-lru",
+                    "volatile-lfu",
+                    "volatile-random",
+                    "volatile-ttl",
+                    "noeviction",
+                )
+            ),
+            "Which keys are evicted then.",
+            "allkeys-lru",
+        ),
+    },
+    may_be_off=True,
+)
+
+MONITORING = Table(
+    "monitoring",
+    {
+        "hosts": Key(HOSTS, "Hosts that run Prometheus, Alertmanager and the prober.", None, "the third host, or the last of fewer"),
+        "retention": Key(duration("1h", "3650d"), "How long metrics are kept.", "30d"),
+    },
+)
+
+COMPONENT_SETTINGS = Table(
+    "components",
+    {
+        "edge": Key(EDGE, "nginx and HAProxy, where clients arrive.", {}),
+        "registry": Key(REGISTRY, "The environment's own image registry.", {}),
+        "etcd": Key(ETCD, "The vote behind PostgreSQL's leader.", {}),
+        "postgres": Key(
+            POSTGRES, "PostgreSQL under Patroni, with pgBouncer; `false` leaves it out, and etcd with it.", {}
+        ),
+        "redis": Key(REDIS, "Redis with Sentinel; `false` leaves it out.", {}),
+        "monitoring": Key(MONITORING, "Prometheus and Alertmanager.", {}),
+    },
+)

@@ -1,0 +1,140 @@
+"""Who runs what, where, on which port: decided here once, so that templates and modules only read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from .model import Host, Service, Stack
+
+LIVE_POOL = "blue"
+
+# Ports every component is published on, on its host's private address (edge: on all addresses).
+PORTS: Mapping[str, int] = {
+    "etcd": 2379,
+    "etcd-peer": 2380,
+    "etcd-metrics": 2381,
+    "postgres": 5432,
+    "patroni": 8008,
+    "pgbouncer": 6432,
+    "redis": 6379,
+    "sentinel": 26379,
+    "router-metrics": 8405,
+    "router-api": 9999,
+    "local-router-metrics": 8406,
+    "local-router-api": 9998,
+    "node-exporter": 9100,
+    "postgres-exporter": 9187,
+    "redis-exporter": 9121,
+    "pgbouncer-exporter": 9127,
+    "edge-exporter": 9113,
+    "prometheus": 9090,
+    "alertmanager": 9093,
+    "blackbox": 9115,
+    "registry-metrics": 5001,
+}
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One container of a service. `port` is published on the host's private address."""
+
+    service: str
+    pool: str
+    index: int
+    host: Host
+    port: int
+
+    @property
+    def name(self) -> str:
+        """The Compose service name, the same on every host."""
+        return f"{self.service}-{self.pool}-{self.index}"
+
+    @property
+    def server(self) -> str:
+        """The HAProxy server name, unique in the fleet."""
+        return f"{self.name}.{self.host.name}"
+
+
+def replicas(service: Service, host: Host, pool: str = LIVE_POOL) -> list[Replica]:
+    """The replicas of a service on one host; pools own adjoining ranges of published ports."""
+    first = service.publish_base + (0 if pool == LIVE_POOL else service.replicas)
+    return [Replica(service.name, pool, index + 1, host, first + index) for index in range(service.replicas)]
+
+
+@dataclass(frozen=True)
+class HostView:
+    """What one host runs: platform components in start order, and replicas of the user's services."""
+
+    host: Host
+    components: tuple[str, ...]
+    replicas: tuple[Replica, ...]
+
+    def runs(self, component: str) -> bool:
+        return component in self.components
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The whole environment as its parts stand on its hosts."""
+
+    stack: Stack
+    views: Mapping[str, HostView]
+
+    def members(self, component: str) -> list[Host]:
+        """The hosts that run a component, in the order the stack names them."""
+        names = placement(self.stack)[component]
+        by_name = {host.name: host for host in self.stack.hosts}
+        return [by_name[name] for name in names]
+
+    def replicas_of(self, service: str) -> list[Replica]:
+        """Every replica of a service over the fleet."""
+        return [replica for view in self.views.values() for replica in view.replicas if replica.service == service]
+
+    def routed(self) -> Iterator[Service]:
+        """Services with a public route, the longest path first, as a router must match them."""
+        routed = [service for service in self.stack.services.values() if service.route]
+        return iter(sorted(routed, key=lambda service: (-len(service.route.path if service.route else ""), service.name)))
+
+
+def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
+    """Host names per platform component, in start order (what others depend on comes first)."""
+    parts = stack.components
+    postgres = parts.postgres.hosts if parts.postgres else ()
+    redis = parts.redis.hosts if parts.redis else ()
+    apps = {name for service in stack.services.values() for name in service.hosts}
+    every = tuple(host.name for host in stack.hosts)
+    return {
+        "etcd": parts.etcd.hosts if parts.postgres else (),
+        "postgres": postgres,
+        "pgbouncer": postgres,
+        "redis": redis,
+        "sentinel": redis,
+        "local-router": tuple(name for name in every if name in apps),
+        "router": parts.edge.hosts,
+        "edge": parts.edge.hosts,
+        "node-exporter": every,
+        "postgres-exporter": postgres,
+        "pgbouncer-exporter": postgres,
+        "redis-exporter": redis,
+        "edge-exporter": parts.edge.hosts,
+        "prometheus": parts.monitoring.hosts,
+        "alertmanager": parts.monitoring.hosts,
+        "blackbox": parts.monitoring.hosts,
+    }
+
+
+def topology(stack: Stack) -> Topology:
+    """Lay a stack out over its hosts."""
+    placed = placement(stack)
+    views = {}
+    for host in stack.hosts:
+        components = tuple(name for name, hosts in placed.items() if host.name in hosts)
+        own = tuple(
+            replica
+            for service in stack.services.values()
+            if host.name in service.hosts
+            for replica in replicas(service, host)
+        )
+        views[host.name] = HostView(host, components, own)
+    return Topology(stack, views)

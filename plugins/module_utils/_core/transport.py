@@ -1,0 +1,99 @@
+"""Connections that never outlive their time limit, and one HTTP request over them."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+
+BODY_LIMIT = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Trust:
+    """PEM files: whom to believe (None: the system's authorities) and what to show of oneself."""
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to connect, and, with `trust`, as whom the other side must prove itself over TLS."""
+
+    host: str
+    port: int
+    trust: Trust | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    body: bytes
+
+
+@contextmanager
+def connection(place: Place, seconds: float) -> Iterator[socket.socket]:
+    """A connected socket; whatever is done with it ends, as if the peer had gone, when the time is over.
+
+    A socket's own timeout starts anew with every byte, so a peer that drips would never meet it.
+    """
+    raw = socket.create_connection((place.host, place.port), timeout=seconds)
+    over = threading.Event()
+    stream: socket.socket = raw
+    if place.trust is not None:
+        context = tls_context(place.trust)
+        name = place.server_name or place.host
+        stream = context.wrap_socket(raw, server_hostname=name, do_handshake_on_connect=False)
+
+    def cut() -> None:
+        over.set()
+        with suppress(OSError):
+            # Not the method of an SSL socket: it would drop the TLS state under the reader's feet.
+            socket.socket.shutdown(stream, socket.SHUT_RDWR)
+
+    watchdog = threading.Timer(seconds, cut)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        if isinstance(stream, ssl.SSLSocket):
+            stream.do_handshake()
+        yield stream
+        if over.is_set():
+            raise TimeoutError
+    except (OSError, http.client.HTTPException) as error:
+        if over.is_set():
+            raise TimeoutError(f"no complete answer within {seconds:g} s") from error
+        raise
+    finally:
+        watchdog.cancel()
+        stream.close()
+
+
+def request(place: Place, path: str, host: str, seconds: float) -> Reply:
+    """GET a path; `host` is the name asked for, whatever the address connected to."""
+    with connection(place, seconds) as stream:
+        client = http.client.HTTPConnection(place.host, place.port)
+        client.sock = stream
+        headers: Mapping[str, str] = {"Host": host, "User-Agent": "slipway-health", "Connection": "close"}
+        client.request("GET", path, headers=headers)
+        response = client.getresponse()
+        return Reply(response.status, response.read(BODY_LIMIT))
+
+
+@lru_cache(maxsize=32)
+def tls_context(trust: Trust) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=trust.ca)
+    # `ca` may be a certificate itself, to be met exactly, and a company's CA may be older than RFC 5280's strictness.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if trust.certificate:
+        context.load_cert_chain(trust.certificate, trust.key)
+    return context

@@ -1,0 +1,170 @@
+"""A release's tree of files: a value on the control node, a folder on the host.
+
+    /opt/<stack>/releases/<id>/   complete and never edited: docker-compose.prod.yml, config/, migrations/
+    /opt/<stack>/current          symlink to the release that serves
+    /opt/<stack>/config/          what containers mount; hard links into a release, replaced by rename
+    /opt/<stack>/state/           what the machinery must remember
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import SlipwayError
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a release: path relative to the release folder, text, mode, and numeric owner (uid = gid)."""
+
+    path: str
+    content: str
+    mode: int
+    owner: int
+
+    @property
+    def digest(self) -> str:
+        identity = f"{self.path}\0{self.mode:o}\0{self.owner}\0{self.content}"
+        return hashlib.sha256(identity.encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> File:
+        return cls(str(values["path"]), str(values["content"]), int(values["mode"]), int(values["owner"]))
+
+
+def release_id(trees: Mapping[str, Sequence[File]]) -> str:
+    """The name of a release: a fingerprint of all hosts' trees, so that the same input is the same release."""
+    lines = sorted(f"{host} {file.digest}" for host, files in trees.items() for file in files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
+def folder_digest(files: Iterable[File], folder: str) -> str:
+    """Fingerprint of the files below one folder; empty when there are none."""
+    digests = sorted(file.digest for file in files if file.path.startswith(f"{folder}/"))
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:12] if digests else ""
+
+
+class ReleaseTree:
+    """One stack's folder on one host."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def release(self, release: str) -> Path:
+        return self.root / "releases" / release
+
+    @property
+    def current(self) -> str | None:
+        """Id of the release that serves; None before the first."""
+        link = self.root / "current"
+        return link.resolve().name if link.is_symlink() else None
+
+    def staged(self, release: str) -> list[File]:
+        """What is stored of a release, read back from disk; empty when it is not there."""
+        folder = self.release(release)
+        return [read_file(folder, path) for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "record.json"]
+
+    def stage(self, release: str, files: Sequence[File]) -> bool:
+        """Write a release completely or not at all; True when the disk was not already so."""
+        if {file.digest for file in self.staged(release)} == {file.digest for file in files}:
+            return False
+        target = self.release(release)
+        partial = target.with_name(f".{release}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        for file in files:
+            write_file(partial / file.path, file)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+        return True
+
+    def bring_live(self, release: str, folder: str) -> None:
+        """Let containers see a release's configuration folder: file by file, by rename, removals last."""
+        source, live = self.release(release) / folder, self.root / folder
+        names = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
+        for name in sorted(names):
+            _link(source / name, live / name)
+        for path in sorted(live.rglob("*"), reverse=True):
+            if path.is_file() and path.relative_to(live) not in names:
+                path.unlink()
+
+    def live_digest(self, folder: str) -> str:
+        """Fingerprint of what containers see now in a folder."""
+        live = self.root / folder
+        found = [read_file(self.root, path) for path in sorted(live.rglob("*")) if path.is_file()]
+        return folder_digest(found, folder)
+
+    def applied(self) -> dict[str, str]:
+        """Fingerprint of the configuration that each service has loaded."""
+        path = self.root / "state" / "applied.json"
+        if not path.exists():
+            return {}
+        loaded: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        return loaded
+
+    def set_applied(self, service: str, digest: str | None) -> None:
+        """Remember (None: forget) what a service has loaded; written after the fact, so that a crash means once more."""
+        known = {name: value for name, value in self.applied().items() if name != service}
+        if digest is not None:
+            known[service] = digest
+        text = json.dumps(known, indent=1, sort_keys=True)
+        write_file(self.root / "state/applied.json", File("state/applied.json", text, 0o644, os.geteuid()))
+
+    def make_current(self, release: str) -> bool:
+        if self.current == release:
+            return False
+        fresh = self.root / ".current.new"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(f"releases/{release}")
+        fresh.rename(self.root / "current")
+        return True
+
+    def prune(self, keep: int) -> list[str]:
+        """Delete all but the newest releases, never the current one; return the ids deleted."""
+        folders = [path for path in (self.root / "releases").iterdir() if path.is_dir()]
+        folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        old = [path for path in folders[keep:] if path.name != self.current]
+        for path in old:
+            shutil.rmtree(path)
+        return [path.name for path in old]
+
+
+def read_file(folder: Path, path: Path) -> File:
+    status = path.stat()
+    content = path.read_text(encoding="utf-8")
+    return File(path.relative_to(folder).as_posix(), content, status.st_mode & 0o777, status.st_uid)
+
+
+def write_file(target: Path, file: File) -> None:
+    """Write by rename: a reader sees the old file or the new one; a secret is never readable meanwhile."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.new")
+    fresh.unlink(missing_ok=True)
+    try:
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(file.content)
+        os.chown(fresh, file.owner, file.owner)
+        os.chmod(fresh, file.mode)
+        fresh.rename(target)
+    except OSError as error:
+        raise SlipwayError(f"{target} cannot be written: {error.strerror}", "Check space and permissions there") from error
+
+
+def _link(source: Path, target: Path) -> None:
+    if target.exists() and target.samefile(source):
+        return  # rename() between two names of one file does nothing and would leave the temporary name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.new")
+    fresh.unlink(missing_ok=True)
+    os.link(source, fresh)
+    fresh.rename(target)

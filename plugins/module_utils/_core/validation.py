@@ -1,0 +1,107 @@
+"""Turn a stack definition into a `Stack`, or into the complete list of what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import schema
+from .errors import InvalidInput, Problem
+from .model import (
+    Components,
+    Edge,
+    Etcd,
+    Host,
+    Monitoring,
+    Postgres,
+    RateLimit,
+    Redis,
+    Registry,
+    Resources,
+    Route,
+    SecretRule,
+    Service,
+    Stack,
+    Tls,
+)
+from .ports import publish_base
+from .reading import Faults, read
+from .stack_rules import inconsistencies
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was read, with blanks where something was wrong, and everything that was wrong."""
+
+    stack: Stack
+    problems: tuple[Problem, ...]
+
+
+def parse_stack(definition: Mapping[str, Any], hosts: Sequence[Host]) -> Stack:
+    """The stack; InvalidInput names every fault in it."""
+    inspection = inspect_stack(definition, hosts)
+    if inspection.problems:
+        raise InvalidInput(inspection.problems)
+    return inspection.stack
+
+
+def inspect_stack(definition: object, hosts: Sequence[Host]) -> Inspection:
+    """Read the definition whatever its state, for callers that have more to check before they report."""
+    faults = Faults()
+    stack = _stack(read(schema.STACK, definition, "stack", faults), tuple(hosts))
+    faults.judged(inconsistencies(stack))
+    return Inspection(stack, tuple(faults.problems))
+
+
+def _stack(given: Mapping[str, Any], hosts: tuple[Host, ...]) -> Stack:
+    names = tuple(host.name for host in hosts)
+    services = {name: _service(name, it, given["domain"], names) for name, it in given["services"].items()}
+    return Stack(
+        name=given["name"],
+        domain=given["domain"],
+        hosts=hosts,
+        services=services,
+        secrets={name: SecretRule(name, rule["generate"]) for name, rule in given["secrets"].items()},
+        components=_components(given["components"], names),
+        images=given["images"],
+        keep_releases=given["keep_releases"],
+    )
+
+
+def _service(name: str, given: Mapping[str, Any], domain: str, hosts: tuple[str, ...]) -> Service:
+    route, limit, base = given["route"], given["rate_limit"], given["publish_base"]
+    computed = {
+        "hosts": hosts if given["hosts"] is None else given["hosts"],
+        "route": Route(route["domain"] or domain, route["path"]) if route else None,
+        "rate_limit": RateLimit(**limit) if limit else None,
+        "resources": Resources(**given["resources"]),
+        "publish_base": publish_base(name) if base is None else base,
+    }
+    return Service(name=name, **{**given, **computed})
+
+
+def _components(given: Mapping[str, Any], hosts: tuple[str, ...]) -> Components:
+    # None of these moves when hosts are added after the third.
+    first_three, voters = hosts[:3], hosts[: 3 if len(hosts) >= 3 else 1]
+    keeper = first_three[-1:]
+    postgres, redis = given["postgres"], given["redis"]
+    return Components(
+        edge=_edge(_placed(given["edge"], hosts[:2])),
+        registry=Registry(**_placed(given["registry"], keeper)),
+        etcd=Etcd(**_placed(given["etcd"], voters)),
+        postgres=Postgres(**_placed(postgres, first_three)) if postgres else None,
+        redis=Redis(**_placed(redis, first_three)) if redis else None,
+        monitoring=Monitoring(**_placed(given["monitoring"], keeper)),
+    )
+
+
+def _edge(given: Mapping[str, Any]) -> Edge:
+    values = {name: value for name, value in given.items() if name != "cors"}
+    values |= {"tls": Tls(**given["tls"]), "cors_origins": given["cors"]["origins"]}
+    values["public_https_port"] = given["public_https_port"] or given["https_port"]
+    return Edge(**values)
+
+
+def _placed(given: Mapping[str, Any], default: tuple[str, ...]) -> dict[str, Any]:
+    return {**given, "hosts": default if given["hosts"] is None else given["hosts"]}

@@ -1,0 +1,198 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Bring one host to a release of the stack."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: stack_release
+short_description: Bring one host to a release of the stack
+version_added: 0.1.0
+author: Slipway contributors (@slipway)
+description:
+  - Prepares a release completely before anything that runs is touched, then commits it phase by phase.
+  - The release's files are rendered on the control node by the action plugin of the same name and reconciled here in one call.
+  - An interrupted run is repaired by running it again, because every step is planned from the running system.
+options:
+  state:
+    description:
+      - V(prepared) stores the release, pulls its images and lets each component check its new configuration.
+      - V(committed) carries out the steps of one O(phase).
+      - V(finished) removes what is no longer declared and points C(current) at the release.
+    type: str
+    choices: [prepared, committed, finished]
+    default: prepared
+  phase:
+    description: Which part of the stack to commit.
+    type: str
+    choices: [data, services, edge]
+  actions:
+    description: Kinds of step to commit.
+    type: list
+    elements: str
+    choices: [create, start, reload, restart, replace]
+    default: [create, start, reload, restart, replace]
+  timeout:
+    description: Seconds that started containers have to become healthy.
+    type: int
+    default: 300
+  keep:
+    description: Releases kept on the host. Set by the action plugin from the stack.
+    type: int
+    default: 5
+  minimum_free:
+    description: Bytes that must be free on the host before a release is stored.
+    type: int
+    default: 2147483648
+  stack:
+    description: Name of the stack. Set by the action plugin.
+    type: str
+  release:
+    description: Id of the release. Set by the action plugin.
+    type: str
+  files:
+    description: The release's files. Set by the action plugin.
+    type: list
+    elements: dict
+    default: []
+  units:
+    description: How each Compose service is checked and told of a new configuration. Set by the action plugin.
+    type: list
+    elements: dict
+    default: []
+  replicas:
+    description: This host's replicas. Set by the action plugin.
+    type: list
+    elements: dict
+    default: []
+  routers:
+    description: Runtime addresses of all routers. Set by the action plugin.
+    type: list
+    elements: dict
+    default: []
+extends_documentation_fragment:
+  - slipway.compose.slipway
+"""
+
+EXAMPLES = r"""
+- name: Prepare the release
+  slipway.compose.stack_release:
+    state: prepared
+  register: __release
+
+- name: Start the data tier
+  slipway.compose.stack_release:
+    state: committed
+    phase: data
+"""
+
+RETURN = r"""
+release:
+  description: Id of the release, a fingerprint of all hosts' trees.
+  type: str
+  returned: always
+steps:
+  description: The steps planned (O(state=prepared)) or done, one line each.
+  type: list
+  elements: str
+  returned: always
+pending:
+  description: Kinds of step planned, by phase.
+  type: dict
+  returned: when O(state=prepared)
+  sample: {data: [create], services: [], edge: [reload]}
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.engine import Engine
+from ..module_utils._core.errors import SlipwayError
+from ..module_utils._core.host_release import HostRelease, file_changes, unified
+from ..module_utils._core.plan import PHASES, Step, Unit
+from ..module_utils._core.traffic import traffic
+from ..module_utils._core.tree import File, ReleaseTree
+
+ACTIONS = ["create", "start", "reload", "restart", "replace"]
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["prepared", "committed", "finished"], "default": "prepared"},
+    "phase": {"type": "str", "choices": ["data", "services", "edge"]},
+    "actions": {"type": "list", "elements": "str", "choices": ACTIONS, "default": ACTIONS},
+    "timeout": {"type": "int", "default": 300},
+    "keep": {"type": "int", "default": 5},
+    "minimum_free": {"type": "int", "default": 2 * 1024**3},
+    "stack": {"type": "str"},
+    "release": {"type": "str"},
+    "files": {"type": "list", "elements": "dict", "default": [], "no_log": True},
+    "units": {"type": "list", "elements": "dict", "default": []},
+    "replicas": {"type": "list", "elements": "dict", "default": []},
+    "routers": {"type": "list", "elements": "dict", "default": []},
+}
+
+
+def units(declared: Sequence[Mapping[str, Any]]) -> list[Unit]:
+    return [Unit(**{**unit, "check": tuple(unit["check"])}) for unit in declared]
+
+
+def pending(steps: Sequence[Step]) -> dict[str, list[str]]:
+    return {phase: sorted({step.action for step in steps if step.phase == phase}) for phase in PHASES}
+
+
+def check_space(root: Path, minimum: int) -> None:
+    """Refuse before the first byte: a host that fills up half-way takes its neighbours' data with it."""
+    folder = next(path for path in (root, *root.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if free < minimum:
+        raise SlipwayError(
+            f"{folder} has {free // 2**20} MiB free, {minimum // 2**20} MiB are needed to prepare a release",
+            "Free space there (`docker system df`, `docker image prune`) or set minimum_free lower",
+        )
+
+
+def prepare(module: AnsibleModule, host: HostRelease, tree: ReleaseTree) -> dict[str, Any]:
+    files = [File.from_dict(file) for file in module.params["files"]]
+    check_space(tree.root, module.params["minimum_free"])
+    before = tree.staged(tree.current) if tree.current else []
+    steps = host.preview(files) if module.check_mode else host.prepare(files)
+    planned = "".join(f"{step}\n" for step in steps)
+    changes = unified(file_changes(before, files))
+    return {
+        "changed": bool(steps) or tree.current != module.params["release"],
+        "steps": [str(step) for step in steps],
+        "pending": pending(steps),
+        "diff": {"prepared": changes + planned},
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=ARGUMENT_SPEC,
+        supports_check_mode=True,
+        required_if=[("state", "committed", ["phase"])],
+    )
+    params = module.params
+    tree = ReleaseTree(Path("/opt") / params["stack"])
+    with reporting(module):
+        host = HostRelease(Engine(runner(module), params["stack"]), tree, params["release"], units(params["units"]))
+        if params["state"] == "prepared":
+            module.exit_json(release=params["release"], **prepare(module, host, tree))
+        if module.check_mode:
+            # What would be committed was reported by `prepared`; nothing is stored that could be read here.
+            module.exit_json(changed=False, release=params["release"], steps=[])
+        if params["state"] == "committed":
+            road = traffic(tree.root, params["routers"], params["replicas"], runner(module))
+            done = host.commit(params["phase"], params["actions"], params["timeout"], road)
+        else:
+            done = host.finish(params["keep"])
+        module.exit_json(changed=bool(done), release=params["release"], steps=done)
+
+
+if __name__ == "__main__":
+    main()

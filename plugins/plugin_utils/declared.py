@@ -1,0 +1,136 @@
+"""What an environment declares, gathered and judged completely on the control node. No host is contacted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+
+from ..module_utils._core.errors import InvalidInput, Problem, SlipwayError
+from ..module_utils._core.model import Stack
+from ..module_utils._core.validation import inspect_stack
+from ..module_utils._core.wording import plain
+from . import environment, input_files, pki, secrets
+from .native import native
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_SOON = 30
+_CA_SOON = 180
+
+
+@dataclass(frozen=True)
+class Declared:
+    """An environment as its files declare it: its name, its stack, and where its files are."""
+
+    environment: str
+    stack: Stack
+    checkout: Path
+    secrets_file: Path
+    document: secrets.Document
+    document_read: bool
+    problems: tuple[Problem, ...]
+
+    @property
+    def secrets_path(self) -> str:
+        """The secrets file as an operator in the checkout would name it."""
+        return _from_checkout(self.secrets_file, self.checkout)
+
+    def valid(self) -> Declared:
+        """Itself; InvalidInput lists every problem."""
+        if self.problems:
+            raise InvalidInput(self.problems)
+        return self
+
+
+def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, now: datetime) -> Declared:
+    """Everything the run's environment declares. Only a run that is for no single environment raises."""
+    members = environments(task_vars)
+    name = environment.select(task_vars["ansible_play_hosts_all"], members)
+    fleet = environment.fleet(name, members, task_vars["hostvars"])
+    settings = _Settings(task_vars, templar)
+    definition = _definition(settings, name)
+    checkout = Path(str(settings.value("slipway_checkout") or _REPOSITORY))
+    secrets_file = _secrets_file(settings, checkout)
+    inspection = inspect_stack(definition, fleet.hosts)
+    document, unreadable = _document(secrets_file, checkout, loader)
+    # What does not resolve was reported as such, and reads as nothing.
+    found = settings.problems or inspection.problems
+    files = input_files.problems(inspection.stack, checkout, now)
+    problems = (*fleet.problems, *found, *files, *unreadable)
+    return Declared(name, inspection.stack, checkout, secrets_file, document, not unreadable, problems)
+
+
+def _definition(settings: _Settings, name: str) -> object:
+    definition = settings.value("stack")
+    if definition is None and not settings.problems:
+        remedy = f"Declare it, for example in inventories/{name}/group_vars/{name}/stack.yml"
+        settings.problems.append(Problem("stack", f"is not declared for {name}", remedy))
+    return definition
+
+
+def _secrets_file(settings: _Settings, checkout: Path) -> Path:
+    default = Path(str(settings.value("inventory_dir"))) / "secrets.vault.yml"
+    return checkout / str(settings.value("slipway_secrets_file") or default)
+
+
+def environments(task_vars: Mapping[str, Any]) -> environment.Members:
+    """The environments of the inventory, with their hosts."""
+    # Variables name groups without saying which is whose child; only the inventory itself knows.
+    groups = task_vars["hostvars"]._inventory.groups
+    parent = groups.get(environment.GROUP)
+    children = parent.child_groups if parent else []
+    return {str(group.name): [str(host.name) for host in group.get_hosts()] for group in children}
+
+
+def refuse_partial(task_vars: Mapping[str, Any], declared: Declared) -> None:
+    environment.refuse_partial(
+        task_vars["ansible_play_hosts_all"], declared.environment, environments(task_vars)
+    )
+
+
+def warnings(declared: Declared, now: datetime) -> list[str]:
+    """What is well now and will not be soon."""
+    found = []
+    supplied = secrets.supplied(declared.stack, declared.checkout)
+    authority = secrets.ca(declared.document)
+    if supplied and pki.days_left(supplied.certificate, now) < _SOON:
+        found.append(
+            f"The edge's certificate ends in {pki.days_left(supplied.certificate, now)} days. Renew it."
+        )
+    if authority and pki.days_left(authority.certificate, now) < _CA_SOON:
+        found.append(f"The environment's CA ends in {pki.days_left(authority.certificate, now)} days.")
+    return found
+
+
+class _Settings:
+    """Variables of the environment, resolved; what does not resolve is a problem like any other."""
+
+    def __init__(self, task_vars: Mapping[str, Any], templar: Any) -> None:
+        self._variables = task_vars
+        self._templar = templar
+        self.problems: list[Problem] = []
+
+    def value(self, name: str) -> object:
+        try:
+            return native(self._templar.template(self._variables.get(name)))
+        except AnsibleError as error:
+            remedy = "Correct the expression, or define what it names"
+            self.problems.append(Problem(name, f"does not resolve: {plain(error.message)}", remedy))
+            return None
+
+
+def _document(
+    path: Path, checkout: Path, loader: secrets.Loader
+) -> tuple[secrets.Document, Sequence[Problem]]:
+    try:
+        return secrets.load(path, loader), ()
+    except SlipwayError as fault:
+        return {}, (Problem(_from_checkout(path, checkout), fault.problem, fault.remedy),)
+
+
+def _from_checkout(path: Path, checkout: Path) -> str:
+    return str(path.relative_to(checkout) if path.is_relative_to(checkout) else path)

@@ -1,0 +1,122 @@
+"""Which environment a run is for, and the hosts that belong to it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..module_utils._core.errors import InvalidInput, Problem
+from ..module_utils._core.model import Host
+from ..module_utils._core.wording import listed, shown
+
+GROUP = "environments"
+# Together they say which machine SSH ends up on.
+_ENDPOINT = ("ansible_host", "ansible_port", "ansible_ssh_common_args", "ansible_connection")
+
+Members = Mapping[str, Sequence[str]]
+HostVariables = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The hosts of an environment, and what is wrong with their addresses."""
+
+    hosts: tuple[Host, ...]
+    problems: tuple[Problem, ...]
+
+
+def select(run: Sequence[str], environments: Members) -> str:
+    """The one environment that every host of a run belongs to; anything else is refused."""
+    if not environments:
+        remedy = (
+            f"Add a group {GROUP} whose children are the environments, as in inventories/production/hosts.yml"
+        )
+        raise InvalidInput([Problem("inventory", f"has no group {GROUP} with children", remedy)])
+    memberships = {host: [name for name, hosts in environments.items() if host in hosts] for host in run}
+    problems = list(_misplaced(memberships))
+    if problems:
+        raise InvalidInput(problems)
+    chosen = sorted({names[0] for names in memberships.values()})
+    if len(chosen) > 1:
+        remedy = f"Choose one with -l, for example -l {chosen[-1]}"
+        problem = f"this run spans the environments {listed(chosen)}"
+        raise InvalidInput([Problem("inventory", problem, remedy)])
+    return chosen[0]
+
+
+def _misplaced(memberships: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    for host, names in memberships.items():
+        if not names:
+            remedy = f"Add it to the group of its environment, a child of {GROUP}, or leave it out with -l"
+            yield Problem(f"inventory/{host}", "belongs to no environment", remedy)
+        elif len(names) > 1:
+            remedy = "A host belongs to one environment; remove it from the others"
+            yield Problem(f"inventory/{host}", f"belongs to the environments {listed(names)}", remedy)
+
+
+def refuse_partial(run: Sequence[str], environment: str, environments: Members) -> None:
+    """A run that would leave some of the environment's hosts behind is refused."""
+    left_out = [host for host in environments[environment] if host not in run]
+    if left_out:
+        problem = f"the limit leaves out {listed(left_out)}"
+        remedy = f"Run it for the whole environment: -l {environment}"
+        raise InvalidInput([Problem(f"inventory/{environment}", problem, remedy)])
+
+
+def fleet(environment: str, environments: Members, variables: HostVariables) -> Fleet:
+    """The environment's hosts with the addresses their peers reach them at."""
+    names = environments[environment]
+    addresses = {name: _address(name, variables[name]) for name in names}
+    faults = [address for address in addresses.values() if isinstance(address, Problem)]
+    hosts = tuple(Host(name, "" if isinstance(it, Problem) else it) for name, it in addresses.items())
+    everyone = [host for members in environments.values() for host in members]
+    problems = [*faults, *_shared_addresses(hosts), *_shared_machines(names, everyone, variables)]
+    return Fleet(hosts, tuple(problems))
+
+
+def _address(name: str, variables: Mapping[str, Any]) -> str | Problem:
+    key = next((key for key in ("slipway_address", "ansible_host") if variables.get(key) is not None), "")
+    value = variables[key] if key else name
+    path, remedy = (
+        f"inventory/{name}",
+        "Set slipway_address to its private IPv4 address, for example 10.0.0.11",
+    )
+    try:
+        address = ipaddress.IPv4Address(str(value))
+    except ValueError:
+        what = f"{key} is {shown(str(value))}, not an IPv4 address" if key else "has no address"
+        return Problem(path, what, remedy)
+    if address.is_unspecified or address.is_multicast or address.is_loopback:
+        return Problem(path, f"{key or 'address'} is {address}, where no peer can reach it", remedy)
+    return str(address)
+
+
+def _shared_addresses(hosts: Sequence[Host]) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for host in hosts:
+        other = first.setdefault(host.address, host.name)
+        if host.address and other != host.name:
+            remedy = "Give each machine one name and one address"
+            yield Problem(f"inventory/{host.name}", f"has {host.address}, the address of {other}", remedy)
+
+
+def _shared_machines(
+    names: Sequence[str], everyone: Sequence[str], variables: HostVariables
+) -> Iterator[Problem]:
+    """Machines listed under two names in two environments: deploying to one would overwrite the other."""
+    owners = {endpoint: host for host in names if (endpoint := _endpoint(variables[host]))}
+    for host in everyone:
+        twin = owners.get(_endpoint(variables[host]) or ("",))
+        if twin and host not in names:
+            problem = f"is the machine that another environment lists as {host}"
+            yield Problem(
+                f"inventory/{twin}", problem, "A host belongs to one environment; remove it from the other"
+            )
+
+
+def _endpoint(variables: Mapping[str, Any]) -> tuple[str, ...] | None:
+    if variables.get("ansible_host") is None:
+        return None
+    return tuple(str(variables.get(key) or "") for key in _ENDPOINT)

@@ -1,0 +1,56 @@
+"""Files on the control node that a stack names: do they exist, and will they do?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from ..module_utils._core.errors import Problem
+from ..module_utils._core.migrations_folder import check_names
+from ..module_utils._core.model import Service, Stack
+from . import pki
+from .minting import edge_names
+from .secrets import supplied
+
+_TLS_PATH = "stack/components/edge/tls"
+
+
+def problems(stack: Stack, checkout: Path, now: datetime) -> Iterator[Problem]:
+    """Everything wrong with the folders and files that the stack names."""
+    for service in stack.services.values():
+        path = f"stack/services/{service.name}"
+        yield from _build(service, f"{path}/build", checkout)
+        yield from _migrations(service, f"{path}/migrations", checkout)
+    yield from _certificate(stack, checkout, now)
+
+
+def _build(service: Service, path: str, checkout: Path) -> Iterator[Problem]:
+    if not service.build:
+        return
+    folder = checkout / service.build
+    if not folder.is_dir():
+        yield Problem(path, f"{service.build} is not a folder", f"Name a folder below {checkout}")
+    elif not (folder / "Dockerfile").is_file():
+        yield Problem(path, f"{service.build} holds no Dockerfile", "Add one, or name the folder that has it")
+
+
+def _migrations(service: Service, path: str, checkout: Path) -> Iterator[Problem]:
+    if not service.migrations:
+        return
+    folder = checkout / service.migrations
+    if not folder.is_dir():
+        yield Problem(path, f"{service.migrations} is not a folder", f"Name a folder below {checkout}")
+        return
+    for fault in check_names(file.name for file in folder.iterdir()):
+        yield Problem(path, f"in {service.migrations}, {fault.problem}", fault.remedy)
+
+
+def _certificate(stack: Stack, checkout: Path, now: datetime) -> Iterator[Problem]:
+    tls = stack.components.edge.tls
+    for key, name in (("certificate", tls.certificate), ("key", tls.key)):
+        if name and not (checkout / name).is_file():
+            yield Problem(f"{_TLS_PATH}/{key}", f"{name} is not a file", f"Name a file below {checkout}")
+    pair = supplied(stack, checkout)
+    for fault in pki.faults(pair, [name for name in edge_names(stack) if name], now) if pair else ():
+        yield Problem(_TLS_PATH, fault.problem, fault.remedy)

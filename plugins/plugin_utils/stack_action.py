@@ -1,0 +1,64 @@
+"""What every action plugin of a stack shares: the declared environment in, one honest result out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ..module_utils._core.errors import SlipwayError
+from ..module_utils._core.topology import topology
+from . import secrets
+from .declared import Declared, gather
+from .native import native
+from .render import Material
+
+Result = dict[str, Any]
+
+
+class StackAction(ActionBase):
+    """An action that knows the stack and the host it is for; subclasses say what the module gets."""
+
+    _supports_check_mode = True
+    _supports_async = False
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> Result:
+        variables = task_vars or {}
+        result: Result = super().run(tmp, variables)
+        try:
+            self.declared = gather(variables, self._templar, self._loader, datetime.now(UTC)).valid()
+            self.topology = topology(self.declared.stack)
+            self.view = self.topology.views[variables["inventory_hostname"]]
+            return {**result, **self.act(native(self._task.args), variables)}
+        except SlipwayError as error:
+            return {**result, "failed": True, "msg": str(error), "problem": error.problem, "remedy": error.remedy}
+
+    @abstractmethod
+    def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+        """Do the task for this host; `arguments` are the task's own."""
+
+    def module(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Result:
+        """Run the module of this action's name on the host."""
+        result: Result = self._execute_module(module_args=dict(arguments), task_vars=task_vars)
+        return result
+
+
+def material(declared: Declared, images: Mapping[str, str]) -> Material:
+    """Everything a rendering of this environment needs."""
+    keyring = secrets.material(declared.stack, declared.document, declared.checkout)
+    folders = {
+        service.name: declared.checkout / service.migrations
+        for service in declared.stack.services.values()
+        if service.migrations
+    }
+    return Material(images, keyring.secrets, keyring.ca, keyring.certificates, folders)
+
+
+def host_tls(stack: str) -> dict[str, str]:
+    """Where modules find their host's certificate, on the host."""
+    folder = f"/opt/{stack}/config/host/tls"
+    return {"ca": f"{folder}/ca.crt", "certificate": f"{folder}/tls.crt", "key": f"{folder}/tls.key"}

@@ -1,0 +1,98 @@
+"""The plan of one host: every difference becomes one step, in an order that keeps things serving."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core.plan import (
+    PHASES,
+    Observed,
+    Unit,
+    Wanted,
+    plan,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+NGINX = Unit("edge", "edge", "config/edge", "HUP")
+ETCD = Unit("etcd", "data", "config/etcd")
+WEB = Unit("web-blue-1", "services", "config/services/web")
+
+
+@pytest.mark.parametrize(
+    ("observed", "wanted", "expected"),
+    [
+        pytest.param({}, Wanted(NGINX, "h1", "c1"), ["create edge (not there)"], id="first-release"),
+        pytest.param({"edge": Observed("h1", "c1", True)}, Wanted(NGINX, "h1", "c1"), [], id="nothing-changed"),
+        pytest.param(
+            {"edge": Observed("h1", "c1", False)},
+            Wanted(NGINX, "h1", "c1"),
+            ["start edge (not running)"],
+            id="a-stopped-container-is-started",
+        ),
+        pytest.param(
+            {"edge": Observed("h0", "c1", True)},
+            Wanted(NGINX, "h1", "c1"),
+            ["replace edge (definition h0 -> h1)"],
+            id="a-new-image-replaces",
+        ),
+        pytest.param(
+            {"edge": Observed("h1", "c0", True)},
+            Wanted(NGINX, "h1", "c1"),
+            ["reload edge (configuration c0 -> c1)"],
+            id="a-new-configuration-reloads-what-can",
+        ),
+        pytest.param(
+            {"etcd": Observed("h1", "c0", True)},
+            Wanted(ETCD, "h1", "c1"),
+            ["restart etcd (configuration c0 -> c1)"],
+            id="and-restarts-what-cannot",
+        ),
+    ],
+)
+def test_a_difference_becomes_one_step(observed, wanted, expected):
+    assert [str(step) for step in plan(observed, {wanted.unit.name: wanted})] == expected
+
+
+def test_what_is_no_longer_declared_goes_last():
+    steps = plan({"old": Observed("h", "c", True)}, {"web-blue-1": Wanted(WEB, "h", "c")})
+    assert [str(step) for step in steps] == ["create web-blue-1 (not there)", "remove old (no longer declared)"]
+
+
+names = st.sampled_from(["edge", "etcd", "web-blue-1", "web-blue-2", "gone"])
+short = st.sampled_from(["a", "b", ""])
+observations = st.dictionaries(names, st.builds(Observed, short, short, st.booleans()))
+units = {unit.name: unit for unit in (NGINX, ETCD, WEB, Unit("web-blue-2", "services", "config/services/web"))}
+wishes = st.dictionaries(st.sampled_from(sorted(units)), st.tuples(short, short)).map(
+    lambda chosen: {name: Wanted(units[name], *values) for name, values in chosen.items()}
+)
+
+
+def carried_out(observed, wanted, steps):
+    """The world after the steps, as the engine would leave it."""
+    world = dict(observed)
+    for step in steps:
+        if step.action == "remove":
+            del world[step.service]
+        else:
+            world[step.service] = Observed(wanted[step.service].hash, wanted[step.service].config, True)
+    return world
+
+
+@given(observations, wishes)
+def test_any_world_is_converged_by_one_plan_and_then_left_alone(observed, wanted):
+    world = carried_out(observed, wanted, plan(observed, wanted))
+    assert world.keys() == wanted.keys()
+    assert plan(world, wanted) == []
+
+
+@given(observations, wishes, st.integers(0, 5))
+def test_a_run_that_dies_anywhere_is_finished_by_the_next(observed, wanted, survived):
+    steps = plan(observed, wanted)
+    world = carried_out(observed, wanted, steps[:survived])
+    assert plan(world, wanted) == steps[survived:]
+
+
+@given(observations, wishes)
+def test_phases_never_interleave_and_removals_come_last(observed, wanted):
+    order = [PHASES.index(step.phase) for step in plan(observed, wanted)]
+    assert order == sorted(order)

@@ -1,0 +1,137 @@
+"""Replicas are renewed one at a time, out of the traffic, against routers that behave as HAProxy does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.rolling import RollingReplica, roll
+from ansible_collections.slipway.compose.plugins.module_utils._core.router import (
+    Address,
+    Routers,
+    ServerState,
+    parse_servers,
+)
+
+STATISTICS = """# pxname,svname,qcur,scur,status,type,
+http,FRONTEND,,7,OPEN,0,
+web,web-blue-1.a,1,3,UP,2,
+web,web-blue-2.a,0,0,DRAIN,2,
+web,BACKEND,0,3,UP,1,
+"""
+
+
+class MemoryRouter:
+    """A router whose servers are a dictionary and whose sessions end one per look."""
+
+    def __init__(self, name, servers, journal):
+        self.address = Address(name, "127.0.0.1", 0)
+        self._servers = servers
+        self._journal = journal
+
+    def servers(self):
+        seen = dict(self._servers)
+        for name, state in seen.items():
+            if state.status == "DRAIN" and state.sessions:
+                self._servers[name] = replace(state, sessions=state.sessions - 1)
+        return seen
+
+    def set_state(self, backend, server, state):
+        self._journal.append(f"{self.address.name}: {server} {state}")
+        status = {"drain": "DRAIN", "ready": "UP"}[state]
+        self._servers[server] = replace(self._servers[server], status=status)
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def journal():
+    return []
+
+
+def fleet(journal, sessions=0, count=2):
+    servers = {f"web-blue-{index}.a": ServerState("web", "UP", sessions) for index in (1, 2)}
+    clock = Clock()
+    members = [MemoryRouter(f"edge-{number}", dict(servers), journal) for number in range(1, count + 1)]
+    return Routers(members, clock, clock.sleep)
+
+
+def replicas(count=2):
+    return [RollingReplica(f"web-blue-{index}", f"web-blue-{index}.a", 5, 5, {}) for index in range(1, count + 1)]
+
+
+def test_statistics_of_haproxy_are_read_by_server():
+    assert parse_servers(STATISTICS) == {
+        "web-blue-1.a": ServerState("web", "UP", 4),
+        "web-blue-2.a": ServerState("web", "DRAIN", 0),
+    }
+
+
+def test_each_replica_leaves_every_router_before_it_is_renewed_and_returns_before_the_next_leaves(journal):
+    roll(
+        replicas(),
+        fleet(journal),
+        renew=lambda replica: journal.append(f"renew {replica.name}"),
+        wait_ready=lambda replica: journal.append(f"{replica.name} is ready"),
+    )
+    assert journal == [
+        "edge-1: web-blue-1.a drain",
+        "edge-2: web-blue-1.a drain",
+        "renew web-blue-1",
+        "web-blue-1 is ready",
+        "edge-1: web-blue-1.a ready",
+        "edge-2: web-blue-1.a ready",
+        "edge-1: web-blue-2.a drain",
+        "edge-2: web-blue-2.a drain",
+        "renew web-blue-2",
+        "web-blue-2 is ready",
+        "edge-1: web-blue-2.a ready",
+        "edge-2: web-blue-2.a ready",
+    ]
+
+
+def test_what_is_in_flight_ends_before_the_replica_is_touched(journal):
+    turns = roll(replicas(1), fleet(journal, sessions=3), lambda replica: None, lambda replica: None)
+    assert [turn.cut for turn in turns] == [0]
+
+
+def test_a_session_that_never_ends_is_cut_at_the_deadline_and_counted(journal):
+    turns = roll(replicas(1), fleet(journal, sessions=10_000, count=1), lambda replica: None, lambda replica: None)
+    assert turns[0].cut > 0
+    assert "cut at the drain deadline" in str(turns[0])
+
+
+def test_a_replica_that_does_not_come_back_stays_out_and_the_rest_is_untouched(journal):
+    def refuse(replica):
+        raise SlipwayError(f"{replica.name} is never ready", "Look at its logs")
+
+    with pytest.raises(SlipwayError, match="kept out of the traffic.*1 on this host still run unchanged"):
+        roll(replicas(), fleet(journal, count=1), lambda replica: None, refuse)
+    assert journal == ["edge-1: web-blue-1.a drain"]
+
+
+def test_a_router_that_still_finds_the_replica_down_is_named(journal):
+    routers = fleet(journal, count=1)
+    member = routers._routers[0]
+    member.set_state = lambda backend, server, state: None
+    member._servers["web-blue-1.a"] = ServerState("web", "DOWN", 0)
+    with pytest.raises(SlipwayError, match="edge-1 still finds it down after 5 s"):
+        roll(replicas(1), routers, lambda replica: None, lambda replica: None)
+
+
+def test_a_replica_no_router_knows_yet_needs_no_drain(journal):
+    unknown = [RollingReplica("new-blue-1", "new-blue-1.a", 5, 5, {})]
+    assert roll(unknown, fleet(journal), lambda replica: None, lambda replica: None)[0].cut == 0
+    assert journal == []
