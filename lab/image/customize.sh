@@ -15,7 +15,8 @@ rm -f "$root"/etc/ssh/ssh_host_*
 # A container has no hardware, no console, and must not upgrade itself in the middle of a test.
 for unit in systemd-modules-load.service systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket \
   systemd-udev-trigger.service getty.target console-getty.service getty@.service apt-daily.timer apt-daily-upgrade.timer \
-  systemd-firstboot.service; do
+  systemd-firstboot.service modprobe@.service sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount \
+  sys-fs-fuse-connections.mount ldconfig.service; do
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 
@@ -33,15 +34,28 @@ Before=ssh.service
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'until test -e /etc/seeded; do sleep 0.05; done; update-ca-certificates'
+ExecStart=/bin/sh -c 'until test -e /etc/seeded; do sleep 0.05; done'
 TimeoutStartSec=120
 
 [Install]
 WantedBy=multi-user.target
 UNIT
 ln -sf ../seed.service "$root/etc/systemd/system/multi-user.target.wants/seed.service"
+cat > "$root/etc/systemd/system/company-cas.service" <<'UNIT'
+[Unit]
+Description=Trust the certificate authorities that came with the keys
+After=seed.service
 
-# Packages downloaded by one host are there for the next: a folder all lab hosts share, copied so that no lock is shared.
+[Service]
+Type=oneshot
+ExecStart=/usr/sbin/update-ca-certificates
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+ln -sf ../company-cas.service "$root/etc/systemd/system/multi-user.target.wants/company-cas.service"
+
+# Packages downloaded by one host are there for the next: a folder all lab hosts share, each with its own lock.
 cat > "$root/etc/apt/apt.conf.d/90download-cache" <<'CONF'
 APT::Keep-Downloaded-Packages "true";
 Binary::apt::APT::Keep-Downloaded-Packages "true";
@@ -56,7 +70,7 @@ case $1 in
     # An empty folder that looks new would be taken for fresh package lists.
     ls /var/lib/apt/lists/*Packages* > /dev/null 2>&1 || touch -d @0 /var/lib/apt/lists
     for file in "$shared"/*.deb; do
-      test -e "$file" && cp --update=none "$file" /var/cache/apt/archives/
+      test -e "$file" && ln -sf "$file" /var/cache/apt/archives/
     done
     ;;
   save)

@@ -25,11 +25,12 @@ def main() -> int:
 
 
 def up(_arguments: argparse.Namespace) -> None:
-    name, count = state.lab_name(), state.host_count()
-    engine.ensure_tools()
+    name = state.lab_name()
     docker = engine.ensure(ENGINE_STATE)
     _refuse_foreign(docker, name)
-    lab = state.plan(name, count, _known(docker, name), _subnets(docker, name))
+    known = _known(docker, name)
+    count = state.host_count(known)
+    lab = state.plan(name, count, known, _subnets(docker, name))
     state.save(lab)
     inventory.write(lab)
     access.ensure_keys(lab)
@@ -52,7 +53,13 @@ def down(arguments: argparse.Namespace) -> None:
                 "Start the engine first",
             )
         say("no Docker engine answers and no lab is remembered: nothing to remove")
-        return
+    else:
+        _remove(docker, name, arguments)
+    if arguments.engine:
+        engine.stop(ENGINE_STATE)
+
+
+def _remove(docker: engine.Docker, name: str, arguments: argparse.Namespace) -> None:
     _refuse_foreign(docker, name)
     removed = hosts.remove(docker, name)
     shutil.rmtree(state.ROOT / name, ignore_errors=True)
@@ -66,8 +73,6 @@ def down(arguments: argparse.Namespace) -> None:
         say(
             "host images and downloaded packages stay for next time: `lab/lab down --images` removes them too"
         )
-    if arguments.engine:
-        engine.stop(ENGINE_STATE)
 
 
 def status(_arguments: argparse.Namespace) -> int:
@@ -120,7 +125,9 @@ def _known(docker: engine.Docker, name: str) -> state.Lab | None:
     lab, found = state.load(name), hosts.network(docker, name)
     if lab is None and found:
         https, http = found["Labels"][hosts.PORTS].split(",")
-        return state.Lab(name, found["IPAM"]["Config"][0]["Subnet"], {}, int(https), int(http))
+        subnet = found["IPAM"]["Config"][0]["Subnet"]
+        addresses = state.addresses(subnet, len(hosts.existing(docker, name)))
+        return state.Lab(name, subnet, addresses, int(https), int(http))
     return lab
 
 
@@ -152,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lab/lab",
         description="Debian hosts with systemd as containers on one Docker engine, reached like VMs.",
-        epilog="SLIPWAY_LAB: the lab's name (default lab). SLIPWAY_LAB_HOSTS: how many hosts (default 3, at most 6).",
+        epilog="SLIPWAY_LAB: the lab's name (lab). SLIPWAY_LAB_HOSTS: how many hosts (3, at most 6).",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("up", help="make the lab, or what is missing of it").set_defaults(run=up)

@@ -13,6 +13,10 @@ from pathlib import Path
 from .report import LabError, say, step
 from .shell import as_root, attempt, run
 
+# Command -> package that brings it.
+TOOLS = {"mmdebstrap": "mmdebstrap", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
+ENGINE = {"dockerd": "docker.io", "iptables": "iptables"}
+DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 REMEDY = "Look at the engine with `docker info`"
 START_SECONDS = 60
 
@@ -45,13 +49,18 @@ def find() -> Docker | None:
 
 
 def ensure(state: Path) -> Docker:
-    """An engine that answers; installs Docker from Debian's or Ubuntu's packages if there is none."""
+    """An engine that answers and the tools beside it; installs the packages of what is missing."""
     docker = find()
-    if docker:
-        return docker
-    missing = _missing_packages({"dockerd": "docker.io", "iptables": "iptables"})
+    missing = _missing_packages(TOOLS if docker else {**TOOLS, **ENGINE})
+    if not DEBIAN_KEYRING.exists():
+        missing.append("debian-archive-keyring")
     if missing:
         install(missing)
+    if docker:
+        return docker
+    if _missing_packages({"docker": "docker-cli"}):
+        # Debian 13 has the client in a package of its own, others in docker.io.
+        install(["docker-cli"])
     with step("starting the Docker engine"):
         _start(state)
         return _wait()
@@ -65,17 +74,6 @@ def install(packages: Sequence[str]) -> None:
         run(as_root([*apt, "install", "--yes", "--no-install-recommends", *packages]), "Install them by hand")
 
 
-def ensure_tools() -> None:
-    """What building an image and speaking to its hosts needs."""
-    missing = _missing_packages(
-        {"mmdebstrap": "mmdebstrap", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
-    )
-    if not Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists():
-        missing.append("debian-archive-keyring")
-    if missing:
-        install(missing)
-
-
 def stop(state: Path) -> None:
     """Stop an engine that the lab started, unless containers still run on it."""
     pidfile = state / "dockerd.pid"
@@ -85,8 +83,8 @@ def stop(state: Path) -> None:
         return
     if docker and docker.lines("ps", "--quiet"):
         raise LabError("Containers still run on the Docker engine", "Stop them, or leave the engine running")
-    pid = int(pidfile.read_text())
-    if _is_dockerd(pid):
+    pid = _own_engine(state)
+    if pid:
         run(as_root(["kill", f"-{signal.SIGTERM.value}", str(pid)]), "End the engine by hand")
     run(as_root(["rm", "-f", str(pidfile)]), "Remove it by hand")
     say("the Docker engine is stopped")
@@ -100,6 +98,8 @@ def _missing_packages(tools: dict[str, str]) -> list[str]:
 def _start(state: Path) -> None:
     if Path("/run/systemd/system").is_dir():
         run(as_root(["systemctl", "enable", "--now", "docker"]), "Read `journalctl -u docker`")
+        return
+    if _own_engine(state):
         return
     state.mkdir(parents=True, exist_ok=True)
     # A session of its own, so that the engine outlives this command and its terminal;
@@ -121,8 +121,10 @@ def _wait() -> Docker:
     )
 
 
-def _is_dockerd(pid: int) -> bool:
+def _own_engine(state: Path) -> int | None:
+    """Process id of the engine that the lab started, if it still runs."""
     try:
-        return b"dockerd" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
+        pid = int((state / "dockerd.pid").read_text())
+        return pid if b"dockerd" in Path(f"/proc/{pid}/cmdline").read_bytes() else None
+    except (OSError, ValueError):
+        return None

@@ -27,9 +27,10 @@ Answer = TypeVar("Answer")
 
 # A machine with systemd and an engine of its own. --privileged would ask for CAP_SYS_RESOURCE, which not
 # every machine has itself; inner containers do not start in a private cgroup namespace.
+DROP = "--cap-drop=SYS_RESOURCE"
 RUN_OPTIONS = (
     "--cap-add=ALL",
-    "--cap-drop=SYS_RESOURCE",
+    DROP,
     "--security-opt=seccomp=unconfined",
     "--security-opt=apparmor=unconfined",
     "--security-opt=systempaths=unconfined",
@@ -129,11 +130,23 @@ def _bring_up(docker: Docker, lab: Lab, host: str, image: str, container: dict[s
         labels = _labels(lab, {RECIPE: recipe})
         docker("volume", "create", *_labels(lab), f"{name}-docker")
         docker("volume", "create", f"--label={LABEL}.cache=apt", APT_CACHE)
-        docker("create", *labels, *_create_options(lab, host), image, *INIT)
+        _create(docker, [*labels, *_create_options(lab, host), image, *INIT])
     elif container["State"]["Paused"]:
         docker("unpause", name)
     docker("start", name)
     _seed(docker, lab, host)
+
+
+def _create(docker: Docker, options: list[str]) -> None:
+    made = docker.attempt("create", *options)
+    if b"invalid CapDrop" in made.stderr:
+        # Where the machine lacks the capability, a newer engine leaves it out of ALL and refuses to drop it.
+        docker("create", *(option for option in options if option != DROP))
+    elif made.returncode:
+        raise LabError(
+            f"A host cannot be created: {made.stderr.decode(errors='replace').strip().rstrip('.')}",
+            "Look at the engine with `docker info`",
+        )
 
 
 def _create_options(lab: Lab, host: str) -> list[str]:
@@ -182,6 +195,9 @@ def _can_log_in(lab: Lab, host: str) -> bool:
 
 
 def _seed_until_ssh(docker: Docker, lab: Lab, host: str) -> None:
+    # Its keys may be those of a state folder that was deleted, and sshd may be punishing us for ours.
+    _seed(docker, lab, host)
+    docker.attempt("exec", lab.container(host), "systemctl", "try-restart", "ssh")
     deadline = time.monotonic() + SSH_SECONDS
     while time.monotonic() < deadline:
         if _can_log_in(lab, host):

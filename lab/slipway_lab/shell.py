@@ -15,7 +15,7 @@ def run(argv: Sequence[str], remedy: str, data: bytes | None = None) -> str:
     if result.returncode:
         lines = result.stderr.decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"exit status {result.returncode}"
-        raise LabError(f"`{' '.join(argv[:4])}` failed: {reason.rstrip('.')}", remedy)
+        raise LabError(f"`{' '.join(argv[:2])}` failed: {reason.rstrip('.')}", remedy)
     return result.stdout.decode()
 
 

@@ -51,8 +51,10 @@ def lab_name() -> str:
     return name
 
 
-def host_count() -> int:
-    text = os.environ.get("SLIPWAY_LAB_HOSTS") or "3"
+def host_count(known: Lab | None) -> int:
+    """How many hosts are asked for: by the environment, else as many as there were, else three."""
+    remembered = len(known.hosts) if known else 0
+    text = os.environ.get("SLIPWAY_LAB_HOSTS") or str(remembered or 3)
     if not text.isdigit() or not 1 <= int(text) <= MOST_HOSTS:
         raise LabError(f"SLIPWAY_LAB_HOSTS is {text!r}", f"Use a number from 1 to {MOST_HOSTS}")
     return int(text)
@@ -73,14 +75,14 @@ def save(lab: Lab) -> None:
 def plan(name: str, hosts: int, known: Lab | None, networks: Iterable[str]) -> Lab:
     """The lab as asked for: what is remembered stays, what is new gets the first free subnet and ports."""
     if known:
-        return Lab(name, known.subnet, _addresses(known.subnet, hosts), known.https_port, known.http_port)
+        return Lab(name, known.subnet, addresses(known.subnet, hosts), known.https_port, known.http_port)
     subnet = _free_subnet(name, list(networks))
     reserved = {port for lab in _others(name) for port in (lab.https_port, lab.http_port)}
     https = _free_port(HTTPS_PORT, reserved)
-    return Lab(name, subnet, _addresses(subnet, hosts), https, _free_port(HTTP_PORT, reserved | {https}))
+    return Lab(name, subnet, addresses(subnet, hosts), https, _free_port(HTTP_PORT, reserved | {https}))
 
 
-def _addresses(subnet: str, hosts: int) -> dict[str, str]:
+def addresses(subnet: str, hosts: int) -> dict[str, str]:
     first = ip_network(subnet).network_address + 11
     return {f"lab-{index + 1}.slipway.test": str(first + index) for index in range(hosts)}
 

@@ -14,7 +14,9 @@ class ActionModule(StackAction):
         if not self.view.runs("postgres"):
             return NOT_A_MEMBER
         secrets = material(self.declared, {}).secrets
-        names = sorted({service.database for service in self.declared.stack.services.values() if service.database})
+        names = sorted(
+            {service.database for service in self.declared.stack.services.values() if service.database}
+        )
         declared = {
             **member(self.declared.stack, self.view),
             "roles": [{"name": name, "password": secrets[f"database_{name}"]} for name in names],

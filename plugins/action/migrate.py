@@ -19,7 +19,9 @@ class ActionModule(StackAction):
         own = {**member(self.declared.stack, self.view), **arguments}
         if "database" in arguments:
             return self.module(own, task_vars)
-        folder = f"/opt/{self.declared.stack.name}/{f'releases/{release}' if release else 'current'}/migrations"
+        folder = (
+            f"/opt/{self.declared.stack.name}/{f'releases/{release}' if release else 'current'}/migrations"
+        )
         results = []
         for service in self.declared.stack.services.values():
             if service.migrations and service.database:

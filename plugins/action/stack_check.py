@@ -1,11 +1,11 @@
 # Copyright (c) 2026, Slipway contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Judge an environment on the control node: no connection is opened. Documented in plugins/modules/stack_check.py."""
+"""Judge an environment on the control node. Documented in plugins/modules/stack_check.py."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -27,14 +27,11 @@ class ActionModule(ActionBase):
         _, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         try:
             return result | self._check(arguments["partial"], task_vars or {})
-        except InvalidInput as error:
-            problems = [vars(problem) for problem in error.problems]
-            return result | {"failed": True, "msg": str(error), "problems": problems}
         except SlipwayError as error:
             return result | {"failed": True, "msg": str(error)}
 
     def _check(self, partial: bool, task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         declared = gather(task_vars, self._templar, self._loader, now)
         if not partial:
             refuse_partial(task_vars, declared)

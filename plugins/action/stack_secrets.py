@@ -1,11 +1,11 @@
 # Copyright (c) 2026, Slipway contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Generate an environment's missing secrets and certificates. Documented in plugins/modules/stack_secrets.py."""
+"""Generate missing secrets and certificates. Documented in plugins/modules/stack_secrets.py."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.vault import match_encrypt_secret, parse_vaulttext_envelope
 from ansible.plugins.action import ActionBase
 
-from ..module_utils._core.errors import InvalidInput, SlipwayError
+from ..module_utils._core.errors import SlipwayError
 from ..plugin_utils import secrets
 from ..plugin_utils.declared import Declared, gather
 from ..plugin_utils.minting import Minted, complete
@@ -31,14 +31,11 @@ class ActionModule(ActionBase):
         self.validate_argument_spec(argument_spec={})
         try:
             return result | self._complete(task_vars or {})
-        except InvalidInput as error:
-            problems = [vars(problem) for problem in error.problems]
-            return result | {"failed": True, "msg": str(error), "problems": problems}
         except SlipwayError as error:
             return result | {"failed": True, "msg": str(error)}
 
     def _complete(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         declared = gather(task_vars, self._templar, self._loader, now).valid()
         minted = complete(declared.document, declared.stack, declared.environment, now)
         if minted.added:
@@ -56,7 +53,7 @@ class ActionModule(ActionBase):
         try:
             label, secret = match_encrypt_secret(vault.secrets or [], encrypt_vault_id=identity)
         except AnsibleError as error:
-            remedy = "Run from the checkout, whose ansible.cfg names scripts/vault-password, or give --vault-password-file"
+            remedy = "Run from the checkout, whose ansible.cfg names one, or give --vault-password-file"
             raise SlipwayError("there is no vault password to encrypt the secrets with", remedy) from error
         return bytes(vault.encrypt(_yaml(minted.document), secret, label))
 

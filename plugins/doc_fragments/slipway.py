@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """`slipway.compose.slipway` for every module, `slipway.compose.slipway.postgres` for those that send SQL."""
+    """`slipway.compose.slipway` for every module, `….slipway.postgres` for those that send SQL."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -28,8 +28,8 @@ options:
     required: true
   wait:
     description:
-      - Seconds to wait for something that others must do first. A member must lead before anything can be done, and
-        another run or an open transaction may hold a lock.
+      - Seconds to wait for something that others must do first. A member must lead before anything can be
+        done, and another run or an open transaction may hold a lock.
     type: int
     default: 60
   patroni:
@@ -52,6 +52,6 @@ options:
         description: PEM file on the host with that certificate's private key.
         type: path
 notes:
-  - Runs on every PostgreSQL host at once and acts only where the member leads; elsewhere it returns C(leader=false)
-    and C(changed=false).
+  - Runs on every PostgreSQL host at once and acts only where the member leads; elsewhere it returns
+    C(leader=false) and C(changed=false).
 """

@@ -46,7 +46,7 @@ def _version(address: str) -> int:
         return ip_network(str(address), strict=False).version
     except ValueError as error:
         raise AnsibleFilterError(
-            f"{address!r} is not an IP address or network. Write 10.0.0.1 or 10.0.0.0/24 for example, no names."
+            f"{address!r} is not an IP address or network. Write 10.0.0.1 or 10.0.0.0/24 for example."
         ) from error
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED
 from ..module_utils._core.topology import PORTS
 
 DOCUMENTATION = r"""
@@ -12,7 +13,9 @@ name: host_stack
 author: Slipway contributors
 version_added: 0.1.0
 short_description: What a stack asks of one host
-description: Reads the stack as the user wrote it, so that hosts can be provisioned before it is complete.
+description:
+  - Reads the stack as the user wrote it, so that hosts can be provisioned before it is complete.
+  - A host's peers reach it at its C(slipway_address), or else at its C(ansible_host), or else at its name.
 options:
   _input:
     description: The stack definition.
@@ -22,13 +25,18 @@ options:
     description: Name of the host.
     type: str
     required: true
-  addresses:
-    description: Private address of every host of the environment, by name.
+  peers:
+    description: Names of the environment's hosts.
+    type: list
+    elements: str
+    required: true
+  variables:
+    description: The magic variable C(hostvars).
     type: dict
     required: true
 """
 EXAMPLES = r"""
-host_stack: "{{ stack | slipway.compose.host_stack('a', {'a': '10.0.0.1', 'b': '10.0.0.2'}) }}"
+host_stack: "{{ stack | slipway.compose.host_stack(inventory_hostname, groups['production'], hostvars) }}"
 """
 RETURN = r"""
 _value:
@@ -37,24 +45,41 @@ _value:
 """
 
 REGISTRY_PORT = 5000
-# Replicas of services are published here; the model hands out ranges from its beginning.
-SERVICE_PORTS = "20000-29999"
+DEFAULT_REPLICAS = 2
 
 
-def host_stack(stack: Mapping[str, Any], host: str, addresses: Mapping[str, str]) -> dict[str, Any]:
+def host_stack(
+    stack: Mapping[str, Any], host: str, peers: Sequence[str], variables: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     components = stack.get("components") or {}
     edge = components.get("edge") or {}
     registry = components.get("registry") or {}
-    public = [edge.get("http_port", 80), edge.get("https_port", 443)] if _edge(edge, host) else []
+    ports = {*PORTS.values(), int(registry.get("port") or REGISTRY_PORT)}
     return {
         "name": str(stack.get("name", "slipway")),
-        "peers": sorted({str(address) for address in addresses.values()}),
-        "peer_ports": [*sorted({*PORTS.values(), registry.get("port", REGISTRY_PORT)}), SERVICE_PORTS],
-        "public_ports": public,
+        "peers": sorted({_address(peer, variables[peer]) for peer in peers}),
+        "peer_ports": [*map(str, sorted(ports)), *_service_ports(stack.get("services") or {})],
+        "public_ports": [edge.get("http_port") or 80, edge.get("https_port") or 443]
+        if _is_edge(edge, host)
+        else [],
     }
 
 
-def _edge(edge: Mapping[str, Any], host: str) -> bool:
+def _address(host: str, variables: Mapping[str, Any]) -> str:
+    return str(variables.get("slipway_address") or variables.get("ansible_host") or host)
+
+
+def _service_ports(services: Mapping[str, Any]) -> Iterator[str]:
+    """The range services are given ports from, so that a new one needs no new rule; and what users chose."""
+    yield f"{FIRST_PUBLISHED}-{FIRST_PUBLISHED + BLOCK * BLOCKS - 1}"
+    for service in services.values():
+        base = service.get("publish_base")
+        replicas = service.get("replicas", DEFAULT_REPLICAS)
+        if base and replicas:
+            yield f"{base}-{base + 2 * replicas - 1}"
+
+
+def _is_edge(edge: Mapping[str, Any], host: str) -> bool:
     hosts: Sequence[str] = edge.get("hosts") or []
     return not hosts or host in hosts
 

@@ -11,7 +11,8 @@ version_added: "0.1.0"
 author: Slipway contributors
 description:
   - Creates roles with their passwords and settings, and databases that only their owner may use.
-  - A password is compared with, and sent as, its SCRAM-SHA-256 verifier. It never stands in SQL, in an argument or in a log.
+  - A password is compared with, and sent as, its SCRAM-SHA-256 verifier. It never stands in SQL, in an
+    argument or in a log.
   - Nothing is removed that is not named. Roles and databases that are not declared are left alone.
 options:
   roles:
@@ -36,7 +37,7 @@ options:
         type: int
         default: -1
       member_of:
-        description: Roles it is to be a member of, for example V(pg_monitor). Other memberships are left alone.
+        description: Roles it is to be a member of, for example V(pg_monitor). Others are left alone.
         type: list
         elements: str
         default: []
@@ -59,6 +60,11 @@ options:
         description: Role that owns it. Nobody else may connect to it, or create in its schema V(public).
         type: str
         required: true
+      connect:
+        description: Roles that may connect to it beside its owner. Other grants are left alone.
+        type: list
+        elements: str
+        default: []
       extensions:
         description: Extensions it is to have; a superuser creates them. Others are left alone.
         type: list
@@ -79,7 +85,7 @@ EXAMPLES = r"""
         settings: {statement_timeout: 30s, idle_in_transaction_session_timeout: 60s}
       - {name: monitor, password: "{{ monitor_password }}", member_of: [pg_monitor]}
     databases:
-      - {name: wayfare, owner: wayfare, extensions: [pg_trgm]}
+      - {name: wayfare, owner: wayfare, connect: [monitor], extensions: [pg_trgm]}
   diff: false
 """
 
@@ -130,6 +136,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "options": {
             "name": {"type": "str", "required": True},
             "owner": {"type": "str", "required": True},
+            "connect": {"type": "list", "elements": "str", "default": []},
             "extensions": {"type": "list", "elements": "str", "default": []},
         },
     },
@@ -155,7 +162,7 @@ def role(params: dict[str, Any]) -> Role:
 
 
 def database(params: dict[str, Any]) -> Database:
-    return Database(params["name"], params["owner"], tuple(params["extensions"]))
+    return Database(params["name"], params["owner"], tuple(params["extensions"]), tuple(params["connect"]))
 
 
 def planned(psql: Psql, params: dict[str, Any]) -> list[Change]:

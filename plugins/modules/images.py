@@ -18,6 +18,16 @@ attributes:
   check_mode: {support: full, description: Tells which images would be built and published.}
   diff_mode: {support: full, description: Shows one line per image that would be built.}
 options:
+  epoch:
+    description: Another value rebuilds every image with the newest packages. Read by the action plugin.
+    type: str
+    default: ""
+  seed:
+    description:
+      - Makes the registry's own image, which cannot come from the registry, instead of all others.
+        Read by the action plugin.
+    type: bool
+    default: false
   stage:
     description:
       - V(compare) tells what is there and what is missing. V(build) starts a job for what is missing and
@@ -115,6 +125,8 @@ from ..module_utils._core.registry_client import UnreachableError
 from ..module_utils._core.registry_host import Identity
 
 ARGUMENT_SPEC = {
+    "epoch": {"type": "str", "default": ""},
+    "seed": {"type": "bool", "default": False},
     "stage": {"type": "str", "choices": ["compare", "build", "follow"], "default": "compare"},
     "address": {"type": "str", "required": True},
     "ca": {"type": "str", "required": True},
@@ -164,7 +176,7 @@ def _compare(module: AnsibleModule) -> dict[str, Any]:
         found = _in_registry_if_it_runs(site, items) if trusting else {}
     else:
         found = in_registry(site, items)
-    result = asdict(compare(items, found, params["upstream"], site, run, remember=not module.check_mode))
+    result = asdict(compare(items, found, params["upstream"], site, run, preview=module.check_mode))
     archives = [str(archive_path(site, item)) for item in items if item.name == params["archive"]]
     return {"changed": not trusting, "archive": archives[0] if archives else "", **result}
 

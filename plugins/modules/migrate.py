@@ -10,14 +10,17 @@ short_description: Bring a database's schema to a migration
 version_added: "0.1.0"
 author: Slipway contributors
 description:
-  - Applies the SQL files of a folder in the order of their numbers, C(000001_name.up.sql) with C(000001_name.down.sql) beside it.
-  - Every file runs in one session that holds an advisory lock, in one transaction together with the row of the table
-    C(public.slipway_migrations) that records it. Whatever ends the session early leaves nothing of the file.
-  - A file whose opening lines hold C(-- slipway:\ no-transaction) runs statement by statement, for what PostgreSQL refuses inside
-    a transaction, such as C(CREATE INDEX CONCURRENTLY). It is recorded before it starts. When it did not reach its end, the next
-    run repeats it if it also says C(-- slipway:\ repeatable), and otherwise tells which statement it stopped at and changes nothing.
-  - Files that were edited after they ran, are missing, or came with a number below those applied are refused before anything runs,
-    as are files with C(BEGIN), C(COMMIT), C(SET ROLE) or C(psql) commands.
+  - Applies the SQL files of a folder in the order of their numbers, C(000001_name.up.sql) with
+    C(000001_name.down.sql) beside it.
+  - Every file runs in one session that holds an advisory lock, in one transaction together with the row of
+    the table C(public.slipway_migrations) that records it. Whatever ends the session early leaves nothing of
+    the file.
+  - A file whose opening lines hold C(-- slipway:\ no-transaction) runs statement by statement, for what
+    PostgreSQL refuses inside a transaction, such as C(CREATE INDEX CONCURRENTLY). It is recorded before it
+    starts. When it did not reach its end, the next run repeats it if it also says
+    C(-- slipway:\ repeatable), and otherwise tells which statement it stopped at and changes nothing.
+  - Files that were edited after they ran, are missing, or came with a number below those applied are refused
+    before anything runs, as are files with C(BEGIN), C(COMMIT), C(SET ROLE) or C(psql) commands.
 options:
   database:
     description: Database to change.
@@ -40,8 +43,8 @@ options:
     default: false
   lock_timeout:
     description:
-      - How long a statement may wait for a lock before the file is given up and tried again, as long as O(wait) allows.
-        Others that need the table wait behind it.
+      - How long a statement may wait for a lock before the file is given up and tried again, as long as
+        O(wait) allows. Others that need the table wait behind it.
     type: str
     default: 5s
   statement_timeout:

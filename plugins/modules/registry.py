@@ -18,6 +18,10 @@ attributes:
   check_mode: {support: full, description: Predicts every change without making it.}
   diff_mode: {support: full, description: Shows the steps that would run, one per line.}
 options:
+  epoch:
+    description: Another value rebuilds the image with the newest packages. Read by the action plugin.
+    type: str
+    default: ""
   address:
     description: Address and port of the registry.
     type: str
@@ -118,6 +122,7 @@ PROJECT_OPTIONS = {
 }
 
 ARGUMENT_SPEC = {
+    "epoch": {"type": "str", "default": ""},
     "address": {"type": "str", "required": True},
     "ca": {"type": "str", "required": True},
     "certificate": {"type": "str", "required": True},

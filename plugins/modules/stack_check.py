@@ -13,19 +13,19 @@ author: Slipway contributors (@slipway)
 description:
   - Decides which environment a run is for, and refuses a run that is for none or for several.
     An environment is a group that is a direct child of the group C(environments).
-  - Checks the environment's C(stack) variable, the addresses of its hosts, the folders and certificates that the stack
-    names, and the environment's secrets. Every problem is listed at once, with its path and a remedy.
+  - Checks the environment's C(stack) variable, the addresses of its hosts, the folders and certificates that
+    the stack names, and the environment's secrets. Every problem is listed at once, with path and remedy.
   - Runs on the control node alone. Hosts that do not answer do not matter.
-  - Secrets and certificates that Slipway generates itself may be missing, see M(slipway.compose.stack_secrets).
+  - What Slipway generates itself may be missing, see M(slipway.compose.stack_secrets).
 options:
   partial:
     description: Whether a limit may select only a part of the environment, as for showing its state.
     type: bool
     default: false
 notes:
-  - Reads the variables C(stack), C(slipway_address) (or C(ansible_host)) of every host, C(slipway_secrets_file)
-    (C(secrets.vault.yml) beside the inventory, unless set) and C(slipway_checkout) (the folder that relative paths of
-    the stack start from; the repository, unless set).
+  - C(slipway_address), or else C(ansible_host), is the address a host's peers reach it at.
+  - C(slipway_secrets_file) is C(secrets.vault.yml) beside the inventory unless set.
+  - C(slipway_checkout), where relative paths of the stack start, is the repository unless set.
 attributes:
   check_mode:
     description: Changes nothing in any mode.
@@ -63,20 +63,4 @@ hosts:
   type: list
   elements: str
   sample: [web-1.example.com, web-2.example.com, web-3.example.com]
-problems:
-  description: What is wrong.
-  returned: failure
-  type: list
-  elements: dict
-  contains:
-    path:
-      description: Where it stands in the input.
-      type: str
-      sample: stack/services/api/port
-    problem:
-      description: What is wrong with it.
-      type: str
-    remedy:
-      description: What to write instead.
-      type: str
 """

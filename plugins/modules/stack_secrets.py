@@ -11,11 +11,13 @@ short_description: Generate an environment's missing secrets and certificates
 version_added: 0.1.0
 author: Slipway contributors (@slipway)
 description:
-  - Keeps one Ansible-Vault file per environment (C(slipway_secrets_file), C(secrets.vault.yml) beside the inventory unless
-    set) and adds what the stack needs and the file lacks. Runs on the control node alone.
-  - Generates the platform's passwords, those user secrets that the stack declares with C(generate), the environment's
-    certificate authority (10 years), and one certificate for each host and for the edge (398 days).
-  - Issues a certificate again when less than 30 days of it remain, its names changed, or another authority signed it.
+  - Keeps one Ansible-Vault file per environment, named by C(slipway_secrets_file), C(secrets.vault.yml)
+    beside the inventory unless set. Adds what the stack needs and the file lacks.
+  - Runs on the control node alone.
+  - Generates the platform's passwords, user secrets that the stack declares with C(generate), the
+    environment's certificate authority (10 years), and a certificate for each host and the edge (398 days).
+  - Issues a certificate again when less than 30 days of it remain, its names changed, or another authority
+    signed it.
   - Never removes anything and never replaces a secret. Values appear in no output, log or difference.
   - The file is replaced in one step, with mode 0600. Comments in it are lost when something is added.
 options: {}

@@ -51,6 +51,7 @@ def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, n
     members = environments(task_vars)
     name = environment.select(task_vars["ansible_play_hosts_all"], members)
     fleet = environment.fleet(name, members, task_vars["hostvars"])
+    twins = environment.shared_machines(members[name], _endpoints(members, task_vars["hostvars"]))
     settings = _Settings(task_vars, templar)
     definition = _definition(settings, name)
     checkout = Path(str(settings.value("slipway_checkout") or _REPOSITORY))
@@ -60,7 +61,7 @@ def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, n
     # What does not resolve was reported as such, and reads as nothing.
     found = settings.problems or inspection.problems
     files = input_files.problems(inspection.stack, checkout, now)
-    problems = (*fleet.problems, *found, *files, *unreadable)
+    problems = (*fleet.problems, *twins, *found, *files, *unreadable)
     return Declared(name, inspection.stack, checkout, secrets_file, document, not unreadable, problems)
 
 
@@ -84,6 +85,19 @@ def environments(task_vars: Mapping[str, Any]) -> environment.Members:
     parent = groups.get(environment.GROUP)
     children = parent.child_groups if parent else []
     return {str(group.name): [str(host.name) for host in group.get_hosts()] for group in children}
+
+
+def _endpoints(
+    members: environment.Members, variables: environment.HostVariables
+) -> dict[str, environment.Endpoint | None]:
+    found: dict[str, environment.Endpoint | None] = {}
+    for host in (host for hosts in members.values() for host in hosts):
+        try:
+            found[host] = environment.endpoint(variables[host])
+        except AnsibleError:
+            # Another environment that is not in order must not stand in the way of this one.
+            found[host] = None
+    return found
 
 
 def refuse_partial(task_vars: Mapping[str, Any], declared: Declared) -> None:

@@ -17,6 +17,7 @@ _ENDPOINT = ("ansible_host", "ansible_port", "ansible_ssh_common_args", "ansible
 
 Members = Mapping[str, Sequence[str]]
 HostVariables = Mapping[str, Mapping[str, Any]]
+Endpoint = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,7 @@ def fleet(environment: str, environments: Members, variables: HostVariables) -> 
     addresses = {name: _address(name, variables[name]) for name in names}
     faults = [address for address in addresses.values() if isinstance(address, Problem)]
     hosts = tuple(Host(name, "" if isinstance(it, Problem) else it) for name, it in addresses.items())
-    everyone = [host for members in environments.values() for host in members]
-    problems = [*faults, *_shared_addresses(hosts), *_shared_machines(names, everyone, variables)]
-    return Fleet(hosts, tuple(problems))
+    return Fleet(hosts, (*faults, *_shared_addresses(hosts)))
 
 
 def _address(name: str, variables: Mapping[str, Any]) -> str | Problem:
@@ -102,21 +101,19 @@ def _shared_addresses(hosts: Sequence[Host]) -> Iterator[Problem]:
             yield Problem(f"inventory/{host.name}", f"has {host.address}, the address of {other}", remedy)
 
 
-def _shared_machines(
-    names: Sequence[str], everyone: Sequence[str], variables: HostVariables
-) -> Iterator[Problem]:
-    """Machines listed under two names in two environments: deploying to one would overwrite the other."""
-    owners = {endpoint: host for host in names if (endpoint := _endpoint(variables[host]))}
-    for host in everyone:
-        twin = owners.get(_endpoint(variables[host]) or ("",))
+def shared_machines(names: Sequence[str], endpoints: Mapping[str, Endpoint | None]) -> Iterator[Problem]:
+    """Machines that two environments list under two names: deploying to one would overwrite the other."""
+    owners = {endpoint: host for host in names if (endpoint := endpoints[host])}
+    for host, endpoint in endpoints.items():
+        twin = owners.get(endpoint) if endpoint else None
         if twin and host not in names:
             problem = f"is the machine that another environment lists as {host}"
-            yield Problem(
-                f"inventory/{twin}", problem, "A host belongs to one environment; remove it from the other"
-            )
+            remedy = "A host belongs to one environment; remove it from the other"
+            yield Problem(f"inventory/{twin}", problem, remedy)
 
 
-def _endpoint(variables: Mapping[str, Any]) -> tuple[str, ...] | None:
+def endpoint(variables: Mapping[str, Any]) -> Endpoint | None:
+    """Where a connection to the host ends up, as far as its variables say."""
     if variables.get("ansible_host") is None:
         return None
     return tuple(str(variables.get(key) or "") for key in _ENDPOINT)

@@ -85,7 +85,7 @@ class Publishing:
 
     def _compare(self) -> Mapping[str, Any]:
         images = [_described(source) for source in self._catalog.sources.values()]
-        return self._ask("compare", {"images": images, "upstream": sorted(self._catalog.upstream.values())})
+        return self._ask("compare", {"images": images, "upstream": sorted(self._catalog.upstream)})
 
     def _prepare(self, packages: Sequence[str]) -> None:
         if packages:
@@ -132,6 +132,9 @@ class Publishing:
     def _tell(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "building":
             self._say(f"images: building {event['image']}")
+        if event["event"] == "log":
+            for line in event["lines"]:
+                self._say(f"images: {event['image']}: {line}")
         if event["event"] == "done":
             progress = f"{event['done']}/{event['total']}"
             self._say(f"images: {event['how']} {event['image']} ({progress}), {event['seconds']} s")
@@ -139,7 +142,10 @@ class Publishing:
     def _published(self, told: Mapping[str, Any], first: Mapping[str, Any] | None = None) -> Published:
         first = first or told
         steps = [f"build {name}" for name in first["building"]]
-        steps += [f"publish {name}" for name in first["missing"]] if self._destination.publish else []
+        if self._destination.publish:
+            steps += [f"publish {name}" for name in first["missing"]]
+        elif self._destination.archive in first["missing"]:
+            steps.append(f"save {self._destination.archive}")
         built = {
             name: self._reference(source, told["present"].get(name))
             for name, source in self._catalog.sources.items()

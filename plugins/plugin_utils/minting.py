@@ -33,8 +33,11 @@ def complete(document: Document, stack: Stack, environment: str, now: datetime) 
 
 def platform_secrets(stack: Stack) -> list[str]:
     """Names of the secrets that the platform's components and the services' databases need."""
-    postgres = ["postgres_superuser", "postgres_replication", "postgres_monitor", "patroni_rest"]
-    names = [*(postgres if stack.components.postgres else []), *(["redis"] if stack.components.redis else [])]
+    postgres = ["postgres_superuser", "postgres_replication", "postgres_monitor", "patroni_api"]
+    names = [
+        *(postgres if stack.components.postgres else []),
+        *(["redis", "redis_admin"] if stack.components.redis else []),
+    ]
     return names + sorted({f"database_{it.database}" for it in stack.services.values() if it.database})
 
 

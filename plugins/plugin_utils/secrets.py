@@ -89,7 +89,7 @@ def _shaped(document: object) -> Document:
         for key in keys:
             part = part.get(key) or {}
         if not isinstance(part, dict):
-            remedy = "Give it the tables platform, user and pki: ansible-vault edit, or move it away and begin anew"
+            remedy = "Give it the tables platform, user and pki by ansible-vault edit, or begin anew"
             raise SlipwayError("is not laid out as a secrets file", remedy)
     return document if isinstance(document, dict) else {}
 

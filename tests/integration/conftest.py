@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 
 import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core import migration_sql
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration_sql import Session
+from ansible_collections.slipway.compose.plugins.module_utils._core.migrations import goal
+from ansible_collections.slipway.compose.plugins.module_utils._core.migrator import Goal, Migrator, folder
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
 
+TIMEOUT = 30
+
 IMAGE = "slipway-test/postgres:17"
-DOCKERFILE = """
-FROM slipway/base:dev
+BASE = os.environ.get("SLIPWAY_BASE_IMAGE", "slipway/base:dev")
+DOCKERFILE = f"""
+FROM {BASE}
 USER root
 RUN groupadd -g 999 postgres && useradd -u 999 -g 999 -d /var/lib/postgresql -M postgres \\
- && mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf \\
- && apt-get update && apt-get install -y --no-install-recommends postgresql-17 && rm -rf /var/lib/apt/lists/* \\
+ && mkdir -p /etc/postgresql-common \\
+ && echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf \\
+ && apt-get update && apt-get install -y --no-install-recommends postgresql-17 \\
+ && rm -rf /var/lib/apt/lists/* \\
  && mkdir -p /var/lib/postgresql/data /run/postgresql && chown -R 999:999 /var/lib/postgresql /run/postgresql
 ENV PATH=/usr/lib/postgresql/17/bin:/usr/sbin:/usr/bin:/sbin:/bin
 USER postgres
@@ -35,7 +47,9 @@ def container():
     legacy = {**os.environ, "DOCKER_BUILDKIT": "0"}
     build = ["docker", "build", "--quiet", "--tag", IMAGE, "-"]
     subprocess.run(build, input=DOCKERFILE, env=legacy, text=True, check=True, capture_output=True)
-    subprocess.run(["docker", "run", "--detach", "--init", "--name", name, IMAGE], check=True, capture_output=True)
+    subprocess.run(
+        ["docker", "run", "--detach", "--init", "--name", name, IMAGE], check=True, capture_output=True
+    )
     try:
         deadline = time.monotonic() + 30
         while run(["docker", "exec", name, "pg_isready", "-q"])[0] and time.monotonic() < deadline:
@@ -54,3 +68,76 @@ def server(container):
         WHERE datname NOT IN ('postgres', 'template0', 'template1') \\gexec
         SELECT format('DROP ROLE %I', rolname) FROM pg_roles WHERE rolname !~ '^(pg_|postgres$)' \\gexec"""
     assert psql.send(sweep).ok
+
+
+class Shop:
+    """A database to migrate, and the folder of its migrations."""
+
+    def __init__(self, database, directory):
+        self.database = database
+        self.directory = directory
+
+    def write(self, number, name, up, down="SELECT 1;"):
+        (self.directory / f"{number:06d}_{name}.up.sql").write_text(up)
+        (self.directory / f"{number:06d}_{name}.down.sql").write_text(down)
+
+    def migrate(self, target="latest", wait=0, allow_down=False, lock_timeout="5s", statement_timeout="60s"):
+        files = folder(self.directory)
+        session = Session("shop", lock_timeout, statement_timeout, "test@here")
+        migrator = Migrator(self.database, session, 60, lambda: patience(wait))
+        steps, _ledger = migrator.run(Goal(files, goal(target, files), allow_down))
+        return [str(step) for step in steps]
+
+    def ledger(self):
+        rows = f"SELECT number || ' ' || state FROM {migration_sql.LEDGER} ORDER BY number;"
+        return self.database.ask(rows).splitlines()
+
+    def sleeps(self):
+        """Whether a statement that sleeps is running."""
+        asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep';"
+        return self.database.ask(asleep) != "0"
+
+    def tables(self):
+        return self.database.ask("SELECT count(*) FROM pg_tables WHERE tablename = 'journeys';")
+
+
+@pytest.fixture
+def shop(server, tmp_path):
+    assert server.send("CREATE ROLE shop LOGIN;\nCREATE DATABASE shop OWNER shop;\n").ok
+    return Shop(server.on("shop"), tmp_path)
+
+
+@pytest.fixture
+def background():
+    """Run something beside the test; its outcome is a list that fills when it ends."""
+    threads = []
+
+    def start(work):
+        outcome = []
+
+        def record():
+            try:
+                outcome.append(work())
+            except SlipwayError as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=record)
+        thread.start()
+        threads.append(thread)
+        return thread, outcome
+
+    yield start
+    for thread in threads:
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def until():
+    def until(question):
+        deadline = time.monotonic() + TIMEOUT
+        while not question():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    return until

@@ -88,10 +88,10 @@ export function bookingItem(booking) {
   item.dataset.created = booking.created_at;
   if (booking.mine) {
     item.classList.add("mine");
-    const badge = document.createElement("span");
+    const badge = document.createElement("p");
     badge.className = "badge";
-    badge.textContent = `yours, ${booking.reference}`;
-    item.querySelector(".route").append(badge);
+    badge.textContent = `Yours: reference ${booking.reference}`;
+    item.querySelector(".who").after(badge);
   }
   const time = item.querySelector(".ago");
   time.dateTime = booking.created_at;

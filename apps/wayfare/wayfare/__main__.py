@@ -7,7 +7,9 @@ import os
 import sys
 from importlib import import_module
 
-from .settings import InvalidSettings, Settings
+from .errors import InvalidSettingsError
+from .log import configure
+from .settings import Settings
 
 # What each command needs of its environment. Commands are imported only when run: replicas start in a hurry.
 NEEDS = {
@@ -27,11 +29,9 @@ def main(arguments: list[str]) -> int:
     command = arguments[0]
     try:
         settings = Settings.parse(os.environ, command, NEEDS[command])
-    except InvalidSettings as error:
+    except InvalidSettingsError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIGURATION
-    from .log import configure
-
     configure(settings)
     settings.misbehaviour.crash_if_told_to_on_start()
     run = import_module(f".commands.{command}", __package__).run

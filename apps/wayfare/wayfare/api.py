@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from . import booking, search, transfers
 from .cache import Cache
 from .database import Database
-from .errors import Refused
+from .errors import JourneysAwayError, RefusedError
 from .flags import Flags
 from .metrics import (
     BOOKED_SEATS,
@@ -22,12 +22,10 @@ from .metrics import (
     SEARCHES,
 )
 from .query import BookingRequest, SearchQuery, journey_id
+from .rpc.client import JourneysClient
 from .server import json_body
 from .session import COOKIE, LIFETIME, new_session, sign, verify
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .rpc.client import JourneysClient
 
 
 class Api:
@@ -68,12 +66,10 @@ class Api:
     async def _find(self, query: SearchQuery) -> tuple[list[dict[str, Any]], str, bool]:
         """By way of the journeys service where there is one; straight from the database when it is away."""
         if self._journeys:
-            from .rpc.client import JourneysAway
-
             try:
                 with SEARCH_SECONDS.labels("journeys").time():
                     return _with_source(await self._journeys.find(query), "journeys")
-            except JourneysAway as away:
+            except JourneysAwayError as away:
                 SEARCH_FALLBACKS.labels(away.reason).inc()
         with SEARCH_SECONDS.labels("database").time():
             return _with_source(await search.find(query, self._database, self._cache), "database")
@@ -81,7 +77,7 @@ class Api:
     async def journey(self, request: web.Request) -> web.Response:
         found = await search.journey(journey_id(request.match_info["id"]), self._database)
         if found is None:
-            raise Refused(404, "no_such_journey", "There is no journey with this id")
+            raise RefusedError(404, "no_such_journey", "There is no journey with this id")
         return _json({"journey": found})
 
     async def places(self, request: web.Request) -> web.Response:
@@ -98,14 +94,16 @@ class Api:
         session = known or new_session()
         try:
             booked = await booking.book(wanted, session, self._database)
-        except Refused as refused:
+        except RefusedError as refused:
             BOOKINGS.labels(refused.code).inc()
             raise
         BOOKINGS.labels("created" if booked.created else "replayed").inc()
         if booked.created:
             await self._sold(booked.row, wanted, session)
-        described = booking.describe_booking(booked.row, session)
-        response = _json({"booking": described, "replayed": not booked.created}, 201 if booked.created else 200)
+        described = booking.describe_booking(booked.row, booked.row["session_id"].hex)
+        response = _json(
+            {"booking": described, "replayed": not booked.created}, 201 if booked.created else 200
+        )
         if not known:
             self._remember(request, response, session)
         return response

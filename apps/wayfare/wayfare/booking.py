@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from .database import Connection, Database
-from .errors import Refused
+from .errors import RefusedError
 from .log import REQUEST_ID
 from .query import BookingRequest, public_name
 from .search import COLUMNS, describe
@@ -26,21 +26,24 @@ _INSERT = """
     ON CONFLICT (idempotency_key) DO NOTHING
     RETURNING id
 """
-_TAKE_SEATS = "UPDATE journeys SET seats_left = seats_left - %s WHERE id = %s AND seats_left >= %s RETURNING seats_left"
+_TAKE_SEATS = (
+    "UPDATE journeys SET seats_left = seats_left - %s WHERE id = %s AND seats_left >= %s RETURNING seats_left"
+)
 _AUDIT = """
     INSERT INTO audit_log (actor, action, subject_type, subject_id, request_id, detail)
     VALUES (%s, 'booking.created', 'booking', %s, %s, %s)
 """
 _BOOKING = f"""
-    SELECT bookings.id AS booking_id, bookings.reference, bookings.session_id, bookings.fingerprint, bookings.passenger,
+    SELECT bookings.id AS booking_id, bookings.reference, bookings.session_id, bookings.fingerprint,
+           bookings.passenger,
            bookings.seats, bookings.price_cents AS paid_cents, bookings.created_at, {COLUMNS}
     FROM bookings JOIN journeys ON journeys.id = bookings.journey_id
-"""  # noqa: S608 - COLUMNS is a constant
+"""
 
 
 @dataclass(frozen=True)
 class Booked:
-    """`row` holds the booking and its journey; `created` is false when this key had been used for it before."""
+    """`row` holds the booking and its journey; `created` is false when its key had been used before."""
 
     row: dict[str, Any]
     created: bool
@@ -56,13 +59,19 @@ async def book(request: BookingRequest, session: str, database: Database) -> Boo
             await _take_seats(connection, request)
             detail = {"journey": str(request.journey), "seats": request.seats}
             await connection.execute(_AUDIT, (session, identifier, REQUEST_ID.get(), Jsonb(detail)))
-        cursor = await connection.execute(f"{_BOOKING} WHERE idempotency_key = %s", (request.idempotency_key,))
+        cursor = await connection.execute(
+            f"{_BOOKING} WHERE idempotency_key = %s", (request.idempotency_key,)
+        )
         row = await cursor.fetchone()
         if row is None:
-            raise Refused(404, "no_such_journey", "This journey does not exist or has left; search again")
+            raise RefusedError(
+                404, "no_such_journey", "This journey does not exist or has left; search again"
+            )
         if row["fingerprint"] != request.fingerprint:
-            raise Refused(422, "key_used", "This Idempotency-Key was used for another booking; make a new one")
-        # The connection was lost after COMMIT and this is the second attempt: it is still this caller's creation.
+            raise RefusedError(
+                422, "key_used", "This Idempotency-Key was used for another booking; make a new one"
+            )
+        # When the connection was lost after COMMIT, a second attempt finds what the first created.
         return Booked(row, created or row["booking_id"] == identifier)
 
     return await database.writes.run(work)
@@ -84,12 +93,15 @@ def describe_booking(row: dict[str, Any], session: str | None) -> dict[str, Any]
         "created_at": row["created_at"].isoformat(),
         "mine": session is not None and row["session_id"].hex == session,
         "journey": {
-            name: journey[name] for name in ("id", "origin", "destination", "departs_at", "mode", "currency", "seats_left")
+            name: journey[name]
+            for name in ("id", "origin", "destination", "departs_at", "mode", "currency", "seats_left")
         },
     }
 
 
-async def _insert(connection: Connection, request: BookingRequest, identifier: uuid.UUID, session: str) -> bool:
+async def _insert(
+    connection: Connection, request: BookingRequest, identifier: uuid.UUID, session: str
+) -> bool:
     cursor = await connection.execute(
         _INSERT,
         {
@@ -109,4 +121,4 @@ async def _insert(connection: Connection, request: BookingRequest, identifier: u
 async def _take_seats(connection: Connection, request: BookingRequest) -> None:
     cursor = await connection.execute(_TAKE_SEATS, (request.seats, request.journey, request.seats))
     if await cursor.fetchone() is None:
-        raise Refused(409, "sold_out", f"There are no {request.seats} seats left on this journey")
+        raise RefusedError(409, "sold_out", f"There are no {request.seats} seats left on this journey")

@@ -14,6 +14,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ReadOnlyError, RedisError
 
 from .breaker import Breaker
+from .errors import CacheAwayError
 from .metrics import CACHE
 from .settings import RedisSettings
 
@@ -24,10 +25,6 @@ ANSWER_WITHIN = 1.0
 
 T = TypeVar("T")
 log = logging.getLogger("wayfare.cache")
-
-
-class CacheAway(Exception):
-    """Redis does not answer; whoever asked does without."""
 
 
 class Cache:
@@ -58,7 +55,7 @@ class Cache:
     async def search_result(self, day: str, key: str) -> list[dict[str, Any]] | None:
         try:
             found = await self._ask(self.redis.hget(f"wayfare:search:{day}", key))
-        except CacheAway:
+        except CacheAwayError:
             CACHE.labels("error").inc()
             return None
         CACHE.labels("hit" if found else "miss").inc()
@@ -84,20 +81,20 @@ class Cache:
         """Whether this visitor had searched since the last booking."""
         try:
             return bool(await self._ask(self.redis.delete(f"wayfare:searched:{session}")))
-        except CacheAway:
+        except CacheAwayError:
             return False
 
     async def _best_effort(self, command: Awaitable[Any]) -> None:
         try:
             await self._ask(command)
-        except CacheAway as away:
+        except CacheAwayError as away:
             log.debug("cache away", extra={"problem": str(away)})
 
     async def _ask(self, command: Awaitable[T]) -> T:
         if not self._breaker.allows():
             if asyncio.iscoroutine(command):
                 command.close()
-            raise CacheAway("not asked: it failed a moment ago")
+            raise CacheAwayError("not asked: it failed a moment ago")
         try:
             answer = await asyncio.wait_for(command, 2 * ANSWER_WITHIN)
         except (RedisError, OSError, TimeoutError) as error:
@@ -105,6 +102,6 @@ class Cache:
             if isinstance(error, ReadOnlyError):
                 # Connections to a demoted master stay open and useless.
                 await self.redis.connection_pool.disconnect()
-            raise CacheAway(str(error)) from error
+            raise CacheAwayError(str(error)) from error
         self._breaker.succeeded()
         return answer

@@ -1,4 +1,4 @@
-"""PostgreSQL behind a transaction-pooling PgBouncer: one pool for writes, one for reads, short transactions only."""
+"""PostgreSQL behind a transaction-pooling PgBouncer: a pool for writes, one for reads, short transactions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, Error, OperationalError
@@ -13,7 +14,7 @@ from psycopg.errors import QueryCanceled
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from .errors import Unavailable
+from .errors import UnavailableError
 from .metrics import DATABASE_CONNECTIONS, DATABASE_RETRIES, DATABASE_WAITING
 from .settings import DatabaseSettings, Identity
 
@@ -23,14 +24,14 @@ T = TypeVar("T")
 
 STATEMENT_TIMEOUT = "30s"
 ATTEMPTS = 4
-# Serialization failure, deadlock, and what a failover looks like from outside: shutdown, starting up, read-only.
+# Serialization failure, deadlock, and what a failover looks like: shutdown, starting up, read-only.
 WORTH_RETRYING = ("40001", "40P01", "57P01", "57P02", "57P03", "25006")
 
 log = logging.getLogger("wayfare.database")
 
 
 class Database:
-    """Each unit of work is one transaction, tried again when the connection or the primary went away under it."""
+    """Each unit of work is one transaction, tried again when connection or primary went away under it."""
 
     def __init__(self, settings: DatabaseSettings, identity: Identity) -> None:
         self.writes = _Pool("write", "BEGIN", settings, settings.port, identity)
@@ -54,7 +55,9 @@ class Database:
 
 
 class _Pool:
-    def __init__(self, name: str, begin: str, settings: DatabaseSettings, port: int, identity: Identity) -> None:
+    def __init__(
+        self, name: str, begin: str, settings: DatabaseSettings, port: int, identity: Identity
+    ) -> None:
         self.name = name
         # PgBouncer gives each transaction any server connection, so a session's SET would reach strangers.
         self._begin = f"{begin}; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'"
@@ -72,7 +75,7 @@ class _Pool:
             name=name,
         )
         for state in ("open", "idle"):
-            DATABASE_CONNECTIONS.labels(name, state).set_function(lambda state=state: self._connections(state))
+            DATABASE_CONNECTIONS.labels(name, state).set_function(partial(self._connections, state))
         DATABASE_WAITING.labels(name).set_function(lambda: self._pool.get_stats().get("requests_waiting", 0))
 
     async def open(self) -> None:
@@ -87,7 +90,7 @@ class _Pool:
         async def work(connection: Connection) -> None:
             row = await (await connection.execute("SELECT to_regclass('feature_flags') AS found")).fetchone()
             if row is None or row["found"] is None:
-                raise Unavailable("the schema is not there yet: run the migrations")
+                raise UnavailableError("the schema is not there yet: run the migrations")
 
         await self._attempt(work)
 
@@ -96,14 +99,14 @@ class _Pool:
             try:
                 return await self._attempt(work)
             except (PoolTimeout, TooManyRequests) as error:
-                raise Unavailable("The database has no connection to spare") from error
+                raise UnavailableError("The database has no connection to spare") from error
             except QueryCanceled as error:
-                raise Unavailable(f"The database did not answer within {STATEMENT_TIMEOUT}") from error
+                raise UnavailableError(f"The database did not answer within {STATEMENT_TIMEOUT}") from error
             except Error as error:
                 if not _worth_retrying(error):
                     raise
                 if attempt == ATTEMPTS:
-                    raise Unavailable("The database is away") from error
+                    raise UnavailableError("The database is away") from error
                 await self._prepare_retry(error, attempt)
         raise AssertionError("unreachable")
 
@@ -122,9 +125,9 @@ class _Pool:
         reason = error.sqlstate or "connection"
         DATABASE_RETRIES.labels(self.name, reason).inc()
         log.info("database retry", extra={"pool_name": self.name, "reason": reason, "attempt": attempt})
-        await asyncio.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)  # noqa: S311
+        await asyncio.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
         if not error.sqlstate:
-            # Its siblings most likely died with it; have the pool replace them rather than find out one by one.
+            # Its siblings most likely died with it; have the pool replace them all, not one by one.
             await self._pool.check()
 
     def _connections(self, state: str) -> int:
@@ -142,6 +145,8 @@ def _connection(settings: DatabaseSettings, port: int, identity: Identity) -> di
         "sslrootcert": settings.ca_file,
         "sslcertmode": "disable",
         "gssencmode": "disable",
+        # In a database of encoding SQL_ASCII, psycopg would return text as bytes.
+        "client_encoding": "UTF8",
         "application_name": identity.replica,
         "connect_timeout": 3,
         "keepalives_idle": 10,

@@ -18,6 +18,7 @@ from .metrics import FEED_RECONNECTS
 
 IDLE_PING = 5.0
 SILENCE = 3 * IDLE_PING
+FIRST_RETRY = 0.1
 LONGEST_RETRY = 3.0
 # Announcements made while the subscription was down are lost: whoever listens must look for itself.
 RESYNC = {"type": "resync"}
@@ -59,17 +60,19 @@ class Feed:
 
     async def run(self) -> None:
         """Stay subscribed for ever."""
-        retry = 0.1
+        retry = FIRST_RETRY
         while True:
             try:
                 async with self._subscription() as subscription:
-                    retry = 0.1
+                    retry = FIRST_RETRY
                     self._hand_out(RESYNC)
                     await self._pump(subscription)
             except (RedisError, OSError, TimeoutError) as error:
                 FEED_RECONNECTS.inc()
-                log.warning("feed interrupted", extra={"problem": f"{type(error).__name__}: {error}"})
-                await asyncio.sleep(retry * random.uniform(0.5, 1))  # noqa: S311
+                # Once an outage, not once an attempt.
+                level = logging.WARNING if retry == FIRST_RETRY else logging.DEBUG
+                log.log(level, "feed interrupted", extra={"problem": f"{type(error).__name__}: {error}"})
+                await asyncio.sleep(retry * random.uniform(0.5, 1))
                 retry = min(retry * 2, LONGEST_RETRY)
 
     @asynccontextmanager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .database import Database
-from .errors import Unavailable
+from .errors import UnavailableError
+
+if TYPE_CHECKING:
+    from .database import Database
 
 KEEP = 5.0
 
@@ -28,7 +30,7 @@ class Flags:
                     "SELECT key, enabled, percentage, value FROM feature_flags ORDER BY key"
                 )
                 self._read_at = time.monotonic()
-            except Unavailable:
+            except UnavailableError:
                 # What the flags last said is better than a page without them.
                 if self._rows is None:
                     raise

@@ -1,87 +1,21 @@
-"""A replica's life: its dependencies, whether it is ready, and how it ends."""
+"""A replica's life: how it starts, whether it is ready, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
+from .dependency import Dependency
 from .metrics import BUILD, DEPENDENCY_UP, READY
 from .settings import Settings
 
-FIRST_RETRY = 0.1
-LONGEST_RETRY = 3.0
-PROBE_INTERVAL = 5.0
-PROBE_TIMEOUT = 3.0
-# A failover takes seconds. Were every replica to leave the router meanwhile, what still works would fail as well.
-GRACE = 15.0
 # Longer than the longest request there is; the engine's stop_grace_period decides before that.
 FINISH_REQUESTS = 65.0
 
 log = logging.getLogger("wayfare.lifecycle")
-
-
-class Dependency:
-    """Something that must have answered once before a replica is ready; an essential one must keep answering."""
-
-    def __init__(
-        self,
-        name: str,
-        probe: Callable[[], Awaitable[object]],
-        *,
-        essential: bool,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.name = name
-        self._probe = probe
-        self._essential = essential
-        self._clock = clock
-        self._answered: float | None = None
-        self._problem = "has not answered yet"
-
-    @property
-    def complaint(self) -> str | None:
-        """Why this dependency keeps the replica from being ready."""
-        if self._answered is None:
-            return f"{self.name}: {self._problem}"
-        if self._essential and self._problem and self._clock() - self._answered > GRACE:
-            return f"{self.name}: away for more than {GRACE:g} s, {self._problem}"
-        return None
-
-    async def check(self) -> bool:
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT):
-                await self._probe()
-        except Exception as error:  # whatever a driver raises means the same here: it did not answer
-            self._note(f"{type(error).__name__}: {error}".strip().splitlines()[0])
-            return False
-        self._note("")
-        self._answered = self._clock()
-        return True
-
-    async def watch(self) -> None:
-        """Probe for ever: soon and then ever later while it is away, now and then while it answers."""
-        retry = FIRST_RETRY
-        while True:
-            if await self.check():
-                retry = FIRST_RETRY
-                await asyncio.sleep(PROBE_INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311
-            else:
-                await asyncio.sleep(retry * random.uniform(0.5, 1.0))  # noqa: S311
-                retry = min(retry * 2, LONGEST_RETRY)
-
-    def _note(self, problem: str) -> None:
-        if bool(problem) != bool(self._problem) or (problem and self._answered is None and problem != self._problem):
-            level = logging.WARNING if problem else logging.INFO
-            log.log(level, "dependency away" if problem else "dependency answers", extra=self._fields(problem))
-        self._problem = problem
-        DEPENDENCY_UP.labels(self.name).set(0 if problem else 1)
-
-    def _fields(self, problem: str) -> dict[str, str]:
-        return {"dependency": self.name, "problem": problem} if problem else {"dependency": self.name}
 
 
 class Lifecycle:
@@ -112,6 +46,8 @@ class Lifecycle:
         identity = self.settings.identity
         BUILD.info({"version": identity.version, "service": identity.service, "pool": identity.pool})
         READY.set_function(lambda: float(not self.complaints()))
+        for dependency in self.dependencies:
+            DEPENDENCY_UP.labels(dependency.name).set_function(dependency.up)
         self._tasks = [asyncio.create_task(dependency.watch()) for dependency in self.dependencies]
         self._tasks.append(asyncio.create_task(self._announce()))
         self._tasks.append(asyncio.create_task(self.settings.misbehaviour.run()))

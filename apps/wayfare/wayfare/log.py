@@ -19,7 +19,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 def begin_request(offered: str | None) -> str:
-    """Adopt the caller's correlation id, or make one; what could break a log line or a header is not adopted."""
+    """Adopt the caller's correlation id, or make one; none is adopted that could break a log line."""
     identifier = offered if offered and _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
     REQUEST_ID.set(identifier)
     return identifier

@@ -11,10 +11,14 @@ READY = Gauge("wayfare_ready", "1 when the replica takes requests.")
 DEPENDENCY_UP = Gauge("wayfare_dependency_up", "1 when a dependency answered its last probe.", ["dependency"])
 
 HTTP_REQUESTS = Counter("wayfare_http_requests", "HTTP requests answered.", ["method", "route", "status"])
-HTTP_SECONDS = Histogram("wayfare_http_request_seconds", "Time to answer.", ["method", "route"], buckets=LATENCY)
+HTTP_SECONDS = Histogram(
+    "wayfare_http_request_seconds", "Time to answer.", ["method", "route"], buckets=LATENCY
+)
 HTTP_IN_FLIGHT = Gauge("wayfare_http_requests_in_flight", "HTTP requests being answered.")
 RPC_REQUESTS = Counter("wayfare_rpc_requests", "gRPC calls answered.", ["method", "code"])
-RPC_SECONDS = Histogram("wayfare_rpc_request_seconds", "Time to answer a gRPC call.", ["method"], buckets=LATENCY)
+RPC_SECONDS = Histogram(
+    "wayfare_rpc_request_seconds", "Time to answer a gRPC call.", ["method"], buckets=LATENCY
+)
 RPC_IN_FLIGHT = Gauge("wayfare_rpc_requests_in_flight", "gRPC calls being answered.")
 
 SEARCHES = Counter("wayfare_searches", "Searches answered, by who answered.", ["source"])

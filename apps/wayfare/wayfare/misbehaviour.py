@@ -24,7 +24,7 @@ log = logging.getLogger("wayfare.misbehaviour")
 
 @dataclass(frozen=True)
 class Misbehaviour:
-    """errors: share of requests that fail. Durations in seconds. leak: bytes a second that are never freed."""
+    """errors: share of requests that fail. Durations in seconds. leak: bytes a second never freed."""
 
     errors: float = 0.0
     latency: float = 0.0
@@ -35,7 +35,7 @@ class Misbehaviour:
     leak: int = 0
 
     def fails_now(self) -> bool:
-        return self.errors > 0 and random.random() < self.errors  # noqa: S311 - a dice, not a secret
+        return self.errors > 0 and random.random() < self.errors
 
     def crash_if_told_to_on_start(self) -> None:
         if self.crash_on_start:

@@ -1,4 +1,4 @@
-"""Static files, read once: the page is always asked for again, an asset is kept as long as its digest is its name's."""
+"""Static files, read once: the page is asked for every time, an asset is kept as long as its digest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class Page:
 
 def load(folder: Path = STATIC) -> dict[str, Page]:
     """File name -> page; in the HTML, `/assets/NAME` becomes `/assets/NAME?v=DIGEST`."""
-    pages = {path.name: _page(path.name, path.read_bytes()) for path in sorted(folder.iterdir()) if path.is_file()}
+    pages = {
+        path.name: _page(path.name, path.read_bytes()) for path in sorted(folder.iterdir()) if path.is_file()
+    }
     html = pages["index.html"].body.decode()
     for name, page in pages.items():
         html = html.replace(f'"/assets/{name}"', f'"/assets/{name}?v={page.digest}"')
@@ -40,7 +42,7 @@ def routes() -> list[web.RouteDef]:
         page = pages.get(request.match_info["name"])
         if page is None:
             raise web.HTTPNotFound
-        # During a release, a page of one version may ask a replica of the other: that answer must not be kept.
+        # During a release, one version's page may ask the other version's replica: not an answer to keep.
         return _answer(request, page, FOREVER if request.query.get("v") == page.digest else ASK_AGAIN)
 
     async def icon(request: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 
-from .errors import Refused
+from .errors import RefusedError
 
 MOST_SEATS = 9
 _KEY = re.compile(r"[A-Za-z0-9._:-]{8,128}")
@@ -18,7 +18,7 @@ _KEY = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """`origin` and `destination` are beginnings of place names, `text` is searched in everything said of a journey."""
+    """`origin` and `destination`: beginnings of names; `text` is sought in all that is said of a journey."""
 
     origin: str
     destination: str
@@ -52,18 +52,24 @@ class BookingRequest:
     def parse(cls, body: Mapping[str, object], idempotency_key: str | None) -> BookingRequest:
         unknown = body.keys() - {"journey_id", "seats", "passenger"}
         if unknown:
-            raise Refused(400, "unknown_field", f"Send journey_id, seats and passenger only, not {sorted(unknown)[0]!r}")
+            raise RefusedError(
+                400, "unknown_field", f"Send journey_id, seats and passenger only, not {sorted(unknown)[0]!r}"
+            )
         if not idempotency_key or not _KEY.fullmatch(idempotency_key):
-            raise Refused(
-                400, "no_idempotency_key", "Send a header Idempotency-Key of 8 to 128 letters, digits or . _ : -"
+            raise RefusedError(
+                400,
+                "no_idempotency_key",
+                "Send a header Idempotency-Key of 8 to 128 letters, digits or . _ : -",
             )
         seats = body.get("seats", 1)
         if not isinstance(seats, int) or isinstance(seats, bool) or not 1 <= seats <= MOST_SEATS:
-            raise Refused(400, "bad_seats", f"seats must be a whole number from 1 to {MOST_SEATS}")
+            raise RefusedError(400, "bad_seats", f"seats must be a whole number from 1 to {MOST_SEATS}")
         passenger = body.get("passenger")
         if not isinstance(passenger, str) or not _short(passenger, "passenger", 80):
-            raise Refused(400, "bad_passenger", "passenger must be a name of 1 to 80 characters")
-        return cls(journey_id(body.get("journey_id")), seats, _short(passenger, "passenger", 80), idempotency_key)
+            raise RefusedError(400, "bad_passenger", "passenger must be a name of 1 to 80 characters")
+        return cls(
+            journey_id(body.get("journey_id")), seats, _short(passenger, "passenger", 80), idempotency_key
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -76,13 +82,13 @@ def journey_id(value: object) -> uuid.UUID:
     try:
         return uuid.UUID(str(value))
     except ValueError as problem:
-        raise Refused(400, "bad_journey", "A journey's id is a UUID") from problem
+        raise RefusedError(400, "bad_journey", "A journey's id is a UUID") from problem
 
 
 def whole_number(parameters: Mapping[str, str], name: str, least: int, most: int) -> int:
     value = parameters.get(name, "")
     if not (value.isascii() and value.isdigit() and len(value) < 12 and least <= int(value) <= most):
-        raise Refused(400, f"bad_{name}", f"{name} must be a whole number from {least} to {most}")
+        raise RefusedError(400, f"bad_{name}", f"{name} must be a whole number from {least} to {most}")
     return int(value)
 
 
@@ -99,7 +105,7 @@ def _place(parameters: Mapping[str, str], name: str) -> str:
 def _short(value: str, name: str, most: int) -> str:
     value = " ".join(value.split())
     if len(value) > most or not value.isprintable():
-        raise Refused(400, f"bad_{name}", f"{name} must be printable and at most {most} characters long")
+        raise RefusedError(400, f"bad_{name}", f"{name} must be printable and at most {most} characters long")
     return value
 
 
@@ -107,8 +113,8 @@ def _day(value: str) -> date:
     if not value:
         return datetime.now(UTC).date()
     if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-        raise Refused(400, "bad_date", "date must be written like 2030-12-31")
+        raise RefusedError(400, "bad_date", "date must be written like 2030-12-31")
     try:
         return date.fromisoformat(value)
     except ValueError as problem:
-        raise Refused(400, "bad_date", "date names a day that does not exist") from problem
+        raise RefusedError(400, "bad_date", "date names a day that does not exist") from problem

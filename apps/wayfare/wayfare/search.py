@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .cache import Cache
-from .database import Database
 from .query import SearchQuery
+
+if TYPE_CHECKING:
+    from .cache import Cache
+    from .database import Database
 
 MOST_RESULTS = 50
 
@@ -26,7 +28,7 @@ async def find(query: SearchQuery, database: Database, cache: Cache) -> tuple[li
     kept = await cache.search_result(day, query.cache_key)
     if kept is not None:
         return kept, True
-    rows = await database.fetch(*_statement(query))
+    rows = await database.fetch(*statement(query))
     journeys = [describe(row) for row in rows]
     await cache.keep_search_result(day, query.cache_key, journeys)
     return journeys, False
@@ -64,7 +66,7 @@ def describe(row: dict[str, Any]) -> Journey:
     }
 
 
-def _statement(query: SearchQuery) -> tuple[str, dict[str, Any]]:
+def statement(query: SearchQuery) -> tuple[str, dict[str, Any]]:
     conditions = [
         "departs_at >= (%(day)s::date)::timestamp AT TIME ZONE 'UTC'",
         "departs_at < (%(day)s::date + 1)::timestamp AT TIME ZONE 'UTC'",

@@ -1,4 +1,4 @@
-"""What every HTTP command shares: correlation ids, logs, metrics, errors, health, and an end without broken requests."""
+"""What every HTTP command shares: correlation ids, logs, metrics, errors, health, a clean end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from .errors import Refused, Unavailable
+from .errors import RefusedError, UnavailableError
 from .lifecycle import FINISH_REQUESTS, Lifecycle
 from .log import REQUEST_ID, begin_request
 from .metrics import HTTP_IN_FLIGHT, HTTP_REQUESTS, HTTP_SECONDS
@@ -42,7 +42,7 @@ async def serve(app: web.Application, before_close: Callable[[], Awaitable[None]
     await lifecycle.start()
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=FINISH_REQUESTS)
     await runner.setup()
-    await web.TCPSite(runner, "0.0.0.0", PORT, backlog=1024).start()  # noqa: S104 - a container's own network
+    await web.TCPSite(runner, "0.0.0.0", PORT, backlog=1024).start()  # a container's own network
     log.info("listening", extra={"port": PORT})
     await lifecycle.until_told_to_stop()
     if before_close:
@@ -60,7 +60,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     HTTP_IN_FLIGHT.inc()
     try:
         response = await handler(request)
-        status, size = response.status, response.body_length
+        status, size = response.status, response.body_length or response.content_length or 0
         return response
     except ConnectionError:
         # The client left while a response was being streamed: nobody is left to answer.
@@ -75,9 +75,9 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     """Every failure is JSON with a code, a sentence and the correlation id."""
     try:
         return await handler(request)
-    except Refused as refused:
+    except RefusedError as refused:
         return error(refused.status, refused.code, str(refused))
-    except Unavailable as away:
+    except UnavailableError as away:
         response = error(503, "unavailable", str(away))
         response.headers["Retry-After"] = "1"
         return response
@@ -115,6 +115,7 @@ def error(status: int, code: str, message: str) -> web.Response:
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     lifecycle = request.app[LIFECYCLE]
     identity = lifecycle.settings.identity
+    response.headers["Server"] = "wayfare"
     response.headers["X-Request-ID"] = request.get("id", "")
     response.headers["X-Slipway-Service"] = identity.service
     response.headers["X-Slipway-Pool"] = identity.pool
@@ -152,7 +153,9 @@ async def _live(request: web.Request) -> web.Response:
 
 async def _ready(request: web.Request) -> web.Response:
     complaints = request.app[LIFECYCLE].complaints()
-    return web.json_response({"ready": not complaints, "waiting_for": complaints}, status=503 if complaints else 200)
+    return web.json_response(
+        {"ready": not complaints, "waiting_for": complaints}, status=503 if complaints else 200
+    )
 
 
 async def _metrics(request: web.Request) -> web.Response:
@@ -161,16 +164,16 @@ async def _metrics(request: web.Request) -> web.Response:
 
 async def json_body(request: web.Request, most: int = 64 * 1024) -> dict[str, object]:
     if request.content_type != "application/json":
-        raise Refused(415, "not_json", "Send the body as application/json")
+        raise RefusedError(415, "not_json", "Send the body as application/json")
     raw = await request.content.read(most + 1)
     while not request.content.at_eof() and len(raw) <= most:
         raw += await request.content.read(most + 1 - len(raw))
     if len(raw) > most:
-        raise Refused(413, "too_large", f"Send at most {most} bytes")
+        raise RefusedError(413, "too_large", f"Send at most {most} bytes")
     try:
         body = json.loads(raw)
     except ValueError as problem:
-        raise Refused(400, "not_json", f"The body is not JSON: {problem}") from problem
+        raise RefusedError(400, "not_json", f"The body is not JSON: {problem}") from problem
     if not isinstance(body, dict):
-        raise Refused(400, "not_json", "The body must be a JSON object")
+        raise RefusedError(400, "not_json", "The body must be a JSON object")
     return body

@@ -7,17 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import VERSION
+from .errors import InvalidSettingsError
 from .misbehaviour import Misbehaviour, parse_misbehaviour
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 SHORTEST_SESSION_KEY = 32
-
-
-class InvalidSettings(Exception):
-    """The environment is incomplete or wrong; each problem names its variable and the remedy."""
-
-    def __init__(self, problems: Collection[str]) -> None:
-        super().__init__("wayfare cannot start:" + "".join(f"\n  - {problem}" for problem in problems))
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class RedisSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """`drain_delay`: seconds between /ready turning 503 and the listener closing, in which routers take notice."""
+    """`drain_delay`: seconds from /ready turning 503 to the listener closing, for routers to notice."""
 
     identity: Identity
     log_level: str
@@ -77,7 +71,7 @@ class Settings:
             session_key=_session_key(reader) if "session_key" in needs else None,
         )
         if reader.problems:
-            raise InvalidSettings(reader.problems)
+            raise InvalidSettingsError(reader.problems)
         return settings
 
 
@@ -121,7 +115,7 @@ class _Reader:
         return int(value or 0)
 
     def secret(self, name: str) -> str:
-        """Content of the file a variable names. The trailing newline of hand-made files is not part of a secret."""
+        """Content of the file a variable names, without the trailing newline of hand-made files."""
         path = self.readable(name)
         if not path:
             return ""
@@ -139,10 +133,12 @@ class _Reader:
         if not path:
             return ""
         try:
-            with open(path, "rb"):
+            with Path(path).open("rb"):
                 return path
         except OSError as error:
-            self.problems.append(f"{name} names {path}, which cannot be read ({error.strerror}): mount it for this user")
+            self.problems.append(
+                f"{name} names {path}, which cannot be read ({error.strerror}): mount it for this user"
+            )
             return ""
 
 
@@ -196,5 +192,7 @@ def _redis(reader: _Reader) -> RedisSettings:
 def _session_key(reader: _Reader) -> bytes:
     key = reader.secret("SESSION_KEY_FILE")
     if key and len(key) < SHORTEST_SESSION_KEY:
-        reader.problems.append(f"SESSION_KEY_FILE holds {len(key)} characters: use at least {SHORTEST_SESSION_KEY}")
+        reader.problems.append(
+            f"SESSION_KEY_FILE holds {len(key)} characters: use at least {SHORTEST_SESSION_KEY}"
+        )
     return key.encode()

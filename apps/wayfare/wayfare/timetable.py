@@ -9,7 +9,7 @@ import random
 from psycopg import Error
 
 from .database import Connection, Database
-from .errors import Unavailable
+from .errors import UnavailableError
 
 EVERY = 6 * 3600.0
 AFTER_A_FAILURE = 60.0
@@ -20,15 +20,15 @@ log = logging.getLogger("wayfare.timetable")
 async def keep_extended(database: Database) -> None:
     """Every replica of the api asks; `extend_timetable` lets one do it and adds only what is missing."""
     # Not at once: a fresh replica has more urgent things to do, and its siblings started with it.
-    pause = random.uniform(10, 60)  # noqa: S311
+    pause = random.uniform(10, 60)
     while True:
         await asyncio.sleep(pause)
         try:
             added = await database.writes.run(_extend)
-            pause = EVERY * random.uniform(0.9, 1.1)  # noqa: S311
+            pause = EVERY * random.uniform(0.9, 1.1)
             if added:
                 log.info("timetable extended", extra={"journeys": added})
-        except (Error, Unavailable) as error:
+        except (Error, UnavailableError) as error:
             pause = AFTER_A_FAILURE
             log.warning("timetable not extended", extra={"problem": str(error).strip()})
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from aiohttp import web
 
-from .errors import Refused
+from .errors import RefusedError
 from .query import whole_number
 
 LONGEST_SLOW = 60
@@ -39,7 +39,7 @@ async def echo(request: web.Request) -> web.Response:
     async for chunk in request.content.iter_chunked(65536):
         size += len(chunk)
         if size > LARGEST:
-            raise Refused(413, "too_large", f"Send at most {LARGEST} bytes")
+            raise RefusedError(413, "too_large", f"Send at most {LARGEST} bytes")
         digest.update(chunk)
     return web.json_response({"size": size, "sha256": digest.hexdigest()})
 
@@ -48,7 +48,9 @@ async def download(request: web.Request) -> web.StreamResponse:
     """The same bytes every time, with their digest in a header."""
     size = whole_number(request.query, "bytes", 0, LARGEST)
     digest = await asyncio.to_thread(_digest, size)
-    response = web.StreamResponse(headers={"Content-Type": "application/octet-stream", "X-Content-SHA256": digest})
+    response = web.StreamResponse(
+        headers={"Content-Type": "application/octet-stream", "X-Content-SHA256": digest}
+    )
     response.content_length = size
     await response.prepare(request)
     for chunk in _chunks(size):

@@ -4,9 +4,10 @@
 # Each failover raises the configuration epoch. A sentinel that has lost its memory answers with the master of the
 # first start at epoch 0, so the highest epoch wins, as soon as most sentinels have answered.
 set -euo pipefail
+# shellcheck source=/dev/null
 . /config/settings
-read -r -a members <<<"$MEMBERS"
-members_count=$(wc -w <<<"$MEMBERS")
+read -r -a sentinels <<<"$MEMBERS"
+count=$(wc -w <<<"$MEMBERS")
 
 ask() {
   { cat /config/sentinel.auth; echo "SENTINEL MASTER $NAME"; } |
@@ -15,15 +16,15 @@ ask() {
 }
 
 ask_all() {
-  for member in "${members[@]}"; do ask "$member" & done
+  for sentinel in "${sentinels[@]}"; do ask "$sentinel" & done
   wait
 }
 
 answers=""
 while true; do
   answers=$(ask_all)
-  count=$(grep --count . <<<"$answers" || true)
-  ((count * 2 > members_count)) && break
+  answered=$(grep --count . <<<"$answers" || true)
+  ((answered * 2 > count)) && break
   ((SECONDS >= $1)) && break
   sleep 1
 done

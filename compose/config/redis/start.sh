@@ -3,6 +3,7 @@
 # some seconds that are thrown away once Sentinel corrects it.
 set -euo pipefail
 umask 077
+# shellcheck source=/dev/null
 . /config/settings
 
 # Only an instance without data can be at its very first start, when the sentinels may be later than Redis.

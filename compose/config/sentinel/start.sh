@@ -3,6 +3,7 @@
 # memory: who is master, at which epoch, who the others are. Both are joined here at every start.
 set -euo pipefail
 umask 077
+# shellcheck source=/dev/null
 . /config/settings
 
 state=/var/lib/sentinel/sentinel.conf

@@ -20,8 +20,8 @@ image=$(
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-    --customize-hook='chroot "$1" groupadd --gid 10001 slipway' \
-    --customize-hook='chroot "$1" useradd --uid 10001 --gid 10001 --home-dir / --shell /usr/sbin/nologin slipway' \
+    --customize-hook="chroot \"\$1\" groupadd --gid 10001 slipway" \
+    --customize-hook="chroot \"\$1\" useradd --uid 10001 --gid 10001 --home-dir / --shell /usr/sbin/nologin slipway" \
     trixie - \
     "deb [signed-by=$keyring] $mirror trixie main" \
     "deb [signed-by=$keyring] $mirror trixie-updates main" \

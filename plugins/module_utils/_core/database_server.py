@@ -14,12 +14,16 @@ SLOW = 300
 
 _ROLES = """SELECT coalesce(json_object_agg(rolname, json_build_object(
     'login', rolcanlogin, 'password', rolpassword, 'connection_limit', rolconnlimit,
-    'member_of', ARRAY(SELECT g.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = a.oid),
-    'settings', coalesce((SELECT setconfig FROM pg_db_role_setting WHERE setrole = a.oid AND setdatabase = 0), '{}'))), '{}')
+    'member_of', ARRAY(SELECT g.rolname FROM pg_auth_members m
+        JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = a.oid),
+    'settings', coalesce((SELECT setconfig FROM pg_db_role_setting
+        WHERE setrole = a.oid AND setdatabase = 0), '{}'))), '{}')
 FROM pg_authid a WHERE rolname !~ '^pg_';
 """
 _DATABASES = """SELECT coalesce(json_object_agg(datname, json_build_object('owner', pg_get_userbyid(datdba),
-    'public', EXISTS (SELECT FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0))), '{}')
+    'public', EXISTS (SELECT FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0),
+    'connect', ARRAY(SELECT pg_get_userbyid(grantee) FROM aclexplode(datacl)
+        WHERE grantee <> 0 AND privilege_type = 'CONNECT'))), '{}')
 FROM pg_database WHERE datallowconn;
 """
 _INSIDE = """SELECT json_build_object(
@@ -62,6 +66,7 @@ def databases(psql: Psql, declared: Iterable[str]) -> dict[str, DatabaseFound]:
                 existing[name]["public"],
                 inside["public_create"],
                 frozenset(inside["extensions"]),
+                frozenset(existing[name]["connect"]),
             )
     return found
 

@@ -27,11 +27,12 @@ class Role:
 
 @dataclass(frozen=True)
 class Database:
-    """A database to have; only its owner and superusers may connect or create in it."""
+    """A database to have; only its owner, superusers and the roles in `connect` may connect to it."""
 
     name: str
     owner: str
     extensions: tuple[str, ...]
+    connect: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,13 @@ class RoleFound:
 
 @dataclass(frozen=True)
 class DatabaseFound:
-    """public: whether everybody may connect; public_create: whether everybody may create in its schema `public`."""
+    """public: everybody may connect. public_create: everybody may create in its schema `public`."""
 
     owner: str
     public: bool
     public_create: bool
     extensions: frozenset[str]
+    connect: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,9 @@ def _database(database: Database, found: DatabaseFound | None) -> list[Change]:
     if found.public:
         text = f"close database {database.name} to everybody but its owner"
         steps.append(Change(text, f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;"))
+    for role in sorted(set(database.connect) - found.connect):
+        text = f"let role {role} connect to database {database.name}"
+        steps.append(Change(text, f"GRANT CONNECT ON DATABASE {name} TO {sql.name(role)};"))
     if found.public_create:
         text = f"close schema public of {database.name} to everybody but its owner"
         steps.append(Change(text, "REVOKE CREATE ON SCHEMA public FROM PUBLIC;", database.name))

@@ -1,7 +1,7 @@
 """One call of grpc.health.v1.Health/Check over clear-text HTTP/2, with nothing but a socket.
 
-Request headers are literals without Huffman coding. Response headers are not decoded: the answer stands in a DATA
-frame, and a stream that ends without one is an error whatever its headers say.
+Request headers are literals without Huffman coding. Response headers are not decoded: the answer stands in a
+DATA frame, and a stream that ends without one is an error whatever its headers say.
 """
 
 from __future__ import annotations

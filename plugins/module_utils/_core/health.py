@@ -36,6 +36,7 @@ _EXPECTATIONS: Mapping[str, tuple[str, ...]] = {
     "disk": ("free", "warn"),
     "memory": ("free", "warn"),
 }
+KINDS = tuple(_TARGETS)
 _OPTIONAL = frozenset({"address", "server_name", "service", "password_file", *_CLIENT})
 _NUMBERS = frozenset({"port", "days", "restarts", "lag", "free", "warn"})
 _LISTS = frozenset({"status", "names"})
@@ -45,8 +46,8 @@ _LISTS = frozenset({"status", "names"})
 class Probe:
     """One question to ask, as data: made on the control node, asked on a host.
 
-    timeout: seconds for one try. retries: further tries after a failed one, the first after `backoff` seconds and
-    each later one after twice as long. deadline: seconds for all of them together.
+    timeout: seconds for one try. retries: further tries after a failed one, the first after `backoff`
+    seconds and each later one after twice as long. deadline: seconds for all of them together.
     """
 
     name: str
@@ -110,7 +111,7 @@ class Check:
             finding.detail,
             math.ceil(seconds * 1000),
             probe.where,
-            finding.remedy,
+            "" if finding.status == OK else finding.remedy,
         )
 
     def __str__(self) -> str:

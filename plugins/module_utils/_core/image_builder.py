@@ -107,7 +107,9 @@ class ImageBuilder:
 
     def last_words(self, item: Item, lines: int = 30) -> list[str]:
         log = self._log(item)
-        return log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:] if log.exists() else []
+        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        # BuildKit puts a digest below every step's name.
+        return [line for line in text.splitlines() if line.strip() and " sha256:" not in line][-lines:]
 
     def _log(self, item: Item) -> Path:
         return self._logs / f"{item.local.replace('/', '_').replace(':', '_')}.log"

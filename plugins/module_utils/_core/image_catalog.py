@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,18 +24,18 @@ class Catalog:
     """Every image of an environment.
 
     sources: key -> what is built; the base is among them when anything stands on it.
-    upstream: key -> a reference that is used as it is.
-    names: what templates ask for (a component's image or a service) -> key.
+    upstream: references that are used as they are given.
+    names: what templates ask for (a component's image or a service) -> key of a source or reference.
     """
 
     sources: Mapping[str, Source]
-    upstream: Mapping[str, str]
+    upstream: frozenset[str]
     names: Mapping[str, str]
 
     def references(self, built: Mapping[str, str], resolved: Mapping[str, str]) -> dict[str, str]:
         """What templates ask for -> the reference that hosts pull."""
-        known = {**self.upstream, **resolved, **built}
-        return {name: known[key] for name, key in sorted(self.names.items())}
+        known = {**resolved, **built}
+        return {name: known.get(key, key) for name, key in sorted(self.names.items())}
 
 
 @dataclass(frozen=True)
@@ -50,59 +50,59 @@ class Folders:
 
 def catalog(topology: Topology, folders: Folders) -> Catalog:
     """What the hosts of an environment pull; the registry's own image is in `registry_catalog`."""
-    used = {COMPONENTS[name].image for view in topology.views.values() for name in view.components}
-    parts = _platform(topology.stack, sorted(used), folders)
-    names = {image: image for image in sorted(used)}
-    for service in topology.stack.services.values():
+    stack = topology.stack
+    used = sorted({COMPONENTS[name].image for view in topology.views.values() for name in view.components})
+    names = _platform_names(stack, used)
+    for service in stack.services.values():
         if service.name in names:
             raise SlipwayError(
                 f"services/{service.name} has the name of one of the platform's images",
                 "Give the service another name",
             )
-        names[service.name] = service.build or str(service.image)
-    for service in topology.stack.services.values():
-        if service.build and service.build not in parts.sources:
-            repository = f"{topology.stack.name}/{_slug(service.build)}"
-            folder = folders.checkout / service.build
-            source = read_source(
-                service.build, repository, folder, {}, _base_reference(topology.stack, folders)
-            )
-            parts.sources[service.build] = source
-        elif service.image:
-            parts.upstream[service.image] = service.image
-    return _catalog(parts, topology.stack, folders, names)
+        names[service.name] = _built_name(stack, service.build) if service.build else str(service.image)
+    builds = {service.build for service in stack.services.values() if service.build}
+    sources = _platform_sources(stack, used, folders)
+    sources += [_service_source(stack, build, folders) for build in sorted(builds)]
+    return _catalog(stack, sources, names, folders)
 
 
 def registry_catalog(stack: Stack, folders: Folders) -> Catalog:
     """The registry's own image: it cannot come from the registry."""
-    return _catalog(_platform(stack, [REGISTRY], folders), stack, folders, {REGISTRY: REGISTRY})
+    sources = _platform_sources(stack, [REGISTRY], folders)
+    return _catalog(stack, sources, _platform_names(stack, [REGISTRY]), folders)
 
 
-@dataclass(frozen=True)
-class _Parts:
-    sources: dict[str, Source]
-    upstream: dict[str, str]
+def _catalog(stack: Stack, sources: Sequence[Source], names: Mapping[str, str], folders: Folders) -> Catalog:
+    if BASE not in stack.images and any(source.on_base for source in sources):
+        sources = [_base(folders), *sources]
+    by_name = {source.name: source for source in sources}
+    return Catalog(by_name, frozenset(names.values()) - by_name.keys(), names)
 
 
-def _platform(stack: Stack, images: list[str], folders: Folders) -> _Parts:
-    """The platform's images: built here, unless the stack names another reference for them."""
-    upstream = {image: stack.images[image] for image in images if image in stack.images}
+def _platform_names(stack: Stack, images: Sequence[str]) -> dict[str, str]:
+    """The platform's images are built here, unless the stack names another reference for them."""
+    return {image: stack.images.get(image, image) for image in images}
+
+
+def _platform_sources(stack: Stack, images: Sequence[str], folders: Folders) -> list[Source]:
     base = _base_reference(stack, folders)
-    sources = {
-        image: read_source(
-            image, f"slipway/{image}", folders.images / image, folders.versions.get(image, {}), base
-        )
+    return [
+        read_source(image, f"slipway/{image}", folders.images / image, folders.versions.get(image, {}), base)
         for image in images
-        if image not in upstream
-    }
-    return _Parts(sources, upstream)
+        if image not in stack.images
+    ]
 
 
-def _catalog(parts: _Parts, stack: Stack, folders: Folders, names: Mapping[str, str]) -> Catalog:
-    sources = dict(parts.sources)
-    if BASE not in stack.images and any(source.on_base for source in sources.values()):
-        sources = {BASE: _base(folders), **sources}
-    return Catalog(sources, dict(parts.upstream), names)
+def _service_source(stack: Stack, build: str, folders: Folders) -> Source:
+    # Two folders may get the same repository; their tags always differ.
+    slug = re.sub(r"[^a-z0-9]+", "-", build.lower()).strip("-") or "service"
+    base = _base_reference(stack, folders)
+    return read_source(_built_name(stack, build), f"{stack.name}/{slug}", folders.checkout / build, {}, base)
+
+
+def _built_name(stack: Stack, build: str) -> str:
+    """Never the name of one of the platform's images, as those have no slash."""
+    return f"{stack.name}/{build}"
 
 
 def _base(folders: Folders) -> Source:
@@ -112,8 +112,3 @@ def _base(folders: Folders) -> Source:
 
 def _base_reference(stack: Stack, folders: Folders) -> str:
     return stack.images[BASE] if BASE in stack.images else _base(folders).local
-
-
-def _slug(folder: str) -> str:
-    """A build folder as a registry path; two folders may share it, their tags never."""
-    return re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-") or "service"

@@ -10,13 +10,13 @@ import os
 import shutil
 import sys
 import tarfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from .errors import SlipwayError
@@ -33,9 +33,10 @@ class Workshop:
         self.logs = folder / "logs"
         self.contexts = folder / "contexts"
         self.archives = folder / "archives"
+        self._folder = folder
         self._events = folder / "events.jsonl"
         self._lock = folder / "lock"
-        self._writing = Lock()
+        self._writing = threading.Lock()
 
     def open(self) -> int | None:
         """Claim the workshop; None while another job has it. It ends with the processes that hold it."""
@@ -55,10 +56,25 @@ class Workshop:
         for folder in (self.logs, self.contexts, self.archives):
             shutil.rmtree(folder)
             folder.mkdir()
+        # Archives are fetched without root's rights, whatever root's umask is.
+        for folder in (self._folder, self.archives):
+            folder.chmod(0o755)
 
     def unpack(self, name: str, context: str) -> None:
+        """Lay out a packed build folder; its files get the time of now.
+
+        BuildKit takes a file of the same size and time for unchanged and would build from what it had.
+        """
+        folder = self.context(name)
         with tarfile.open(fileobj=io.BytesIO(base64.b64decode(context)), mode="r:gz") as archive:
-            archive.extractall(self.context(name), filter="data")
+            for member in archive:
+                target = (folder / member.name).resolve()
+                content = archive.extractfile(member)
+                if content is None or not target.is_relative_to(folder.resolve()):
+                    raise SlipwayError(f"{member.name} does not belong in a build folder", "Remove it there")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content.read())
+                target.chmod(member.mode)
 
     def context(self, name: str) -> Path:
         return self.contexts / name.replace("/", "_")
@@ -117,7 +133,8 @@ class ImageJob:
         self._builder = builder
         self._workshop = workshop
         self._done = 0
-        self._counting = Lock()
+        self._counting = threading.Lock()
+        self._failed = threading.Event()
 
     def work(self) -> None:
         """Do the order and tell how it went; a failure is told, never raised."""
@@ -140,14 +157,11 @@ class ImageJob:
 
     def _together(self, items: Sequence[Item]) -> None:
         with ThreadPoolExecutor(max(self._order.parallel, 1)) as pool:
-            running = [pool.submit(self._one, item) for item in items]
-            done, waiting = wait(running, return_when=FIRST_EXCEPTION)
-            for future in waiting:
-                future.cancel()
-            for future in done:
-                future.result()
+            list(pool.map(self._one, items))
 
     def _one(self, item: Item) -> None:
+        if self._failed.is_set():
+            return
         started = time.monotonic()
         try:
             how = self._obtain(item)
@@ -155,9 +169,10 @@ class ImageJob:
                 self._builder.publish(item)
             if self._order.archive == item.name:
                 self._builder.save(item, self._workshop.archive(item))
-        except SlipwayError as error:
-            words = "\n".join(self._builder.last_words(item))
-            raise SlipwayError(f"{error.problem}:\n{words}\n", error.remedy) from error
+        except SlipwayError:
+            self._failed.set()
+            self._workshop.tell("log", image=item.name, lines=self._builder.last_words(item))
+            raise
         seconds, total = round(time.monotonic() - started), len(self._order.items)
         with self._counting:
             self._done += 1

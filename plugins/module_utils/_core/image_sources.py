@@ -14,8 +14,8 @@ from pathlib import Path
 
 from .errors import SlipwayError
 
-# What Dockerfiles name as their base; a build puts the environment's own base image in its place.
-BASE_PLACEHOLDER = "slipway/base:dev"
+# A Dockerfile with this line stands on the environment's base image.
+_TAKES_BASE = re.compile(rb"^\s*ARG\s+BASE\b", re.MULTILINE)
 
 # Never part of an image: what interpreters, tools and version control leave behind.
 ALWAYS_IGNORED = tuple(f"**/{name}" for name in ("__pycache__", "*.pyc", ".git", ".*_cache"))
@@ -44,7 +44,7 @@ class Source:
 
     @property
     def digest(self) -> str:
-        """Fingerprint of files, modes and build arguments; the base's is in it through the Dockerfile."""
+        """Fingerprint of files, modes and build arguments; the base's is one of these."""
         told = hashlib.sha256()
         for file in self.files:
             content = hashlib.sha256(file.content).hexdigest()
@@ -64,21 +64,15 @@ class Source:
 
 
 def read_source(name: str, repository: str, folder: Path, arguments: Mapping[str, str], base: str) -> Source:
-    """Read a build folder; `base` takes the place of `slipway/base:dev` in its Dockerfile."""
+    """Read a build folder; `base` is given to a Dockerfile that says `ARG BASE`."""
     files = read_folder(folder)
     if not any(file.path in RECIPES for file in files):
         raise SlipwayError(
             f"{folder} holds no Dockerfile", "Add one, or name an image instead of a folder to build"
         )
-    placeholder = BASE_PLACEHOLDER.encode()
-    on_base = any(file.path == "Dockerfile" and placeholder in file.content for file in files)
-    placed = tuple(
-        SourceFile(file.path, file.content.replace(placeholder, base.encode()), file.executable)
-        if file.path == "Dockerfile"
-        else file
-        for file in files
-    )
-    return Source(name, repository, placed, dict(arguments), on_base)
+    on_base = any(file.path == "Dockerfile" and _TAKES_BASE.search(file.content) for file in files)
+    given = {**arguments, **({"BASE": base} if on_base else {})}
+    return Source(name, repository, files, given, on_base)
 
 
 def read_folder(folder: Path) -> tuple[SourceFile, ...]:
@@ -90,7 +84,10 @@ def read_folder(folder: Path) -> tuple[SourceFile, ...]:
     ignore_file = folder / ".dockerignore"
     lines = ignore_file.read_text(encoding="utf-8").splitlines() if ignore_file.is_file() else []
     ignored = Ignored([*ALWAYS_IGNORED, *lines])
-    return tuple(_read(folder, path) for path in _files(folder) if not ignored.covers(path))
+    # As with Docker, ignoring the recipe keeps it out of COPY's sight only.
+    return tuple(
+        _read(folder, path) for path in _files(folder) if path in RECIPES or not ignored.covers(path)
+    )
 
 
 def pack(source: Source) -> bytes:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import commands
 from .errors import SlipwayError
 from .image_builder import ImageBuilder, Item, Shell
 from .image_catalog import BASE
@@ -34,6 +34,7 @@ class Site:
     identity: Identity
     folder: Path
     trust: Path = TRUST_FOLDER
+    owner: int = 0
 
     @property
     def certificates(self) -> Path:
@@ -58,13 +59,13 @@ class Comparison:
 
 def trust_registry(site: Site) -> bool:
     """Let the builder's engine and this client know the registry; True when files were written."""
-    changed = changed_files(site.certificates, trust_files(site.identity))
+    changed = changed_files(site.certificates, trust_files(site.identity, site.owner))
     write_files(site.certificates, changed)
     return bool(changed)
 
 
 def trusts_registry(site: Site) -> bool:
-    return not changed_files(site.certificates, trust_files(site.identity))
+    return not changed_files(site.certificates, trust_files(site.identity, site.owner))
 
 
 def in_registry(site: Site, items: Sequence[Item]) -> dict[str, str]:
@@ -77,7 +78,16 @@ def in_registry(site: Site, items: Sequence[Item]) -> dict[str, str]:
 
 def in_engine(run: Run, items: Sequence[Item]) -> set[str]:
     """Names of those images that the builder's engine has."""
-    return {item.name for item in items if run(commands.present_images([item.local]))[0] == 0}
+    if not items or shutil.which("docker") is None:
+        return set()
+    code, out, err = run(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"])
+    if code:
+        raise SlipwayError(
+            f"no Docker engine answers on the machine that builds images: {err.strip()}",
+            "Start it there (`systemctl start docker`), or set images_builder to a host that has one",
+        )
+    there = set(out.split())
+    return {item.name for item in items if item.local in there}
 
 
 def at_builder(site: Site, items: Sequence[Item], archive: str | None, run: Run) -> dict[str, str]:
@@ -100,7 +110,7 @@ def compare(
     site: Site,
     run: Run,
     *,
-    remember: bool,
+    preview: bool,
 ) -> Comparison:
     """What has to be done; `present` is what the registry already has of it."""
     missing = [item for item in items if item.name not in present]
@@ -108,9 +118,10 @@ def compare(
     building = tuple(item.name for item in missing if item.name not in held)
     memory = Memory(site.folder / "upstream.json")
     resolved, warnings = pin_upstream(upstream, memory.read(), resolve_now)
-    if remember:
+    packages: tuple[str, ...] = ()
+    if not preview:
         memory.add(resolved)
-    packages = tuple(lacking_packages(run, building))
+        packages = tuple(lacking_packages(run, building))
     return Comparison(
         present, tuple(item.name for item in missing), building, packages, resolved, tuple(warnings)
     )

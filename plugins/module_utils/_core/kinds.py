@@ -169,7 +169,7 @@ class ListOf:
 
 @dataclass(frozen=True)
 class Key:
-    """One key of a table, its default as a user writes it. `computed` says what else an absent value means."""
+    """One key of a table, its default as a user writes it. `computed` says what an absent one means."""
 
     kind: Kind
     doc: str

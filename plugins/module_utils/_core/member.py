@@ -1,14 +1,15 @@
-"""Whether the PostgreSQL member on this host is the one to change: asked alike by every module that sends SQL."""
+"""Whether the PostgreSQL member on this host leads: asked alike by every module that sends SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any
 
 from . import verdicts
 from .health import Probe
 from .postgres import LEADER, Psql, leadership
-from .probes_network import get
+from .probes_data import patroni_view
 from .retry import Patience, delays
 
 # Ansible's argument spec of the options in the documentation fragment `slipway.compose.slipway.postgres`.
@@ -39,10 +40,8 @@ def leads(psql: Psql, wait: float, patroni: Mapping[str, Any] | None) -> bool:
 def another_leads(patroni: Mapping[str, Any]) -> bool:
     """Whether Patroni on this host names another member as leader; False where it cannot be asked."""
     probe = Probe("leader", "postgres", "postgres", patroni)
-    base = str(patroni["url"]).rstrip("/")
     try:
-        own = verdicts.parsed(get(probe, f"{base}/patroni").body).get("patroni", {}).get("name")
-        cluster = verdicts.parsed(get(probe, f"{base}/cluster").body)
-    except (OSError, ValueError):
+        name, cluster = patroni_view(probe)
+    except (OSError, ValueError, HTTPException):
         return False
-    return own in verdicts.followers(cluster)
+    return name in verdicts.followers(cluster)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import takewhile
 
 from . import sql
@@ -34,6 +35,7 @@ class Script:
         return REPEATABLE in self.directives
 
 
+@lru_cache(maxsize=64)
 def script(file: str, text: str) -> Script:
     """Read a file completely; everything wrong with it is in `problems`, addressed by line."""
     directives = _directives(text)
@@ -70,10 +72,12 @@ def _refused(file: str, statement: Statement, transactional: bool) -> list[Probl
     where = f"{file}:{statement.line}"
     shown = " ".join(statement.words[:3])
     if _controls_transaction(statement.words):
-        remedy = f"Remove it: Slipway commits the file as a whole (or each statement, with `{_MARK} {NO_TRANSACTION}`)"
+        remedy = (
+            f"Remove it: the file is committed as a whole, or by statement with `{_MARK} {NO_TRANSACTION}`"
+        )
         return [Problem(where, f"{shown} ends or begins a transaction", remedy)]
     if _changes_session(statement.words):
-        remedy = "Remove it: a migration runs as the database's owner, so that its objects belong to the application"
+        remedy = "Remove it: a migration runs as the database's owner, whom its objects are to belong to"
         return [Problem(where, f"{shown} changes the session's role", remedy)]
     if _reads_client(statement.words):
         remedy = "Use INSERT; there is no input beside the file itself"

@@ -1,7 +1,8 @@
 """What is sent to psql to read the ledger and to run one migration file.
 
-A file's statements travel as dollar-quoted texts that psql hands on unread (`\\gexec`), so that nothing in a file is
-taken for a psql variable or command. Lines that start with `slipway:` on standard output say how far the session came.
+A file's statements travel as dollar-quoted texts that psql hands on unread (`\\gexec`), so that nothing in a
+file is taken for a psql variable or command. Lines that start with `slipway:` on standard output say how far
+the session came.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS {LEDGER} (
     applied_by text NOT NULL
 );
 """
-_SHOW = f"SELECT 'slipway:ledger ' || coalesce(jsonb_agg(l ORDER BY number), '[]') FROM (SELECT {_COLUMNS} FROM {LEDGER}) l;\n"
+_SHOW = f"""SELECT 'slipway:ledger ' || coalesce(jsonb_agg(l ORDER BY number), '[]')::text
+FROM (SELECT {_COLUMNS} FROM {LEDGER}) l;
+"""
 _FINGERPRINT = (
     "coalesce((SELECT string_agg(concat_ws(':', number, checksum, state, statement), ',' ORDER BY number) "
     f"FROM {LEDGER}), '')"
@@ -59,7 +62,7 @@ OPEN_TRANSACTIONS = HOLDER.format(
 
 @dataclass(frozen=True)
 class Session:
-    """How every file is run: as whom, and how long a statement may wait for a lock and take (PostgreSQL durations)."""
+    """How every file is run: as whom, and how long a statement may wait for a lock, and take."""
 
     owner: str
     lock_timeout: str
@@ -79,7 +82,7 @@ class Progress:
 
 
 def run_file(step: Step, session: Session, ledger: Sequence[Record]) -> str:
-    """One session: take the lock, see that the ledger is as planned from, run the file, record it, show the ledger."""
+    """One session: take the lock, see that the ledger is as planned from, run the file, record it."""
     body = _ended(step) if step.finished else _body(step, session)
     return f"{_opening(session, ledger)}{body}\\echo slipway:done\n{_SHOW}"
 
@@ -131,7 +134,7 @@ def _body(step: Step, session: Session) -> str:
         statements = "".join(_sent(number, item) for number, item in enumerate(script.statements, 1))
         return f"BEGIN;\n{_begun(step, session)}{statements}{_ended(step)}COMMIT;\n"
     sent = (
-        f"{_sent(number, item)}UPDATE {LEDGER} SET statement = {number} WHERE number = {step.migration.number};\n"
+        f"{_sent(number, item)}UPDATE {LEDGER} SET statement = {number} WHERE {_row(step)};\n"
         for number, item in enumerate(script.statements, 1)
     )
     return _begun(step, session) + "".join(sent) + _ended(step)
@@ -151,16 +154,21 @@ def _begun(step: Step, session: Session) -> str:
     values = ", ".join(
         sql.literal(text) for text in (migration.name, migration.checksum, state, session.applied_by)
     )
-    return f"""INSERT INTO {LEDGER} (number, name, checksum, state, applied_by) VALUES ({migration.number}, {values})
+    return f"""INSERT INTO {LEDGER} (number, name, checksum, state, applied_by)
+VALUES ({migration.number}, {values})
 ON CONFLICT (number) DO UPDATE SET name = excluded.name, checksum = excluded.checksum, state = excluded.state,
     applied_by = excluded.applied_by, statement = 0, applied_at = clock_timestamp();
 """
 
 
 def _ended(step: Step) -> str:
-    row = f"number = {step.migration.number}"
     if step.direction == "down":
-        return f"DELETE FROM {LEDGER} WHERE {row};\n"
+        return f"DELETE FROM {LEDGER} WHERE {_row(step)};\n"
     return f"""UPDATE {LEDGER} SET state = '{APPLIED}', statement = 0,
-    duration_ms = extract(epoch FROM clock_timestamp() - applied_at) * 1000, applied_at = clock_timestamp() WHERE {row};
+    duration_ms = extract(epoch FROM clock_timestamp() - applied_at) * 1000, applied_at = clock_timestamp()
+WHERE {_row(step)};
 """
+
+
+def _row(step: Step) -> str:
+    return f"number = {step.migration.number}"

@@ -40,7 +40,7 @@ class Migration:
 class Record:
     """One row of the ledger (table slipway_migrations): a migration the database has, or has in part.
 
-    state: `applied`; `applying` and `reverting` mark a file outside of a transaction that did not reach its end.
+    state: `applied`; `applying` and `reverting` mark a file outside of a transaction that was left half-way.
     statement: how many statements of such a file are known to be done.
     """
 
@@ -167,8 +167,10 @@ def _agree(folder: Sequence[Migration], ledger: Sequence[Record]) -> None:
 def _edited(record: Record, migration: Migration) -> str:
     sums = f"sha256 {record.checksum[:12]} then, {migration.checksum[:12]} now"
     if record.name != migration.name:
-        return f"{record.label} is applied, the folder has {migration.label} ({sums}): restore it, renumber the new one"
-    return f"{record.label} was edited after it was applied at {record.applied_at} ({sums}): restore it, add a new file"
+        return f"{record.label} ran, the folder has {migration.label} ({sums}): restore it, renumber the new"
+    return (
+        f"{record.label} was edited after it ran at {record.applied_at} ({sums}): restore it, add a new file"
+    )
 
 
 def _resumed(record: Record, by_number: Mapping[int, Migration]) -> Step:
@@ -186,7 +188,8 @@ def _resumed(record: Record, by_number: Mapping[int, Migration]) -> Step:
         stopped += f" (line {first.line}: {' '.join(first.words[:4])} …)"
     raise SlipwayError(
         f"{step.file} runs outside of a transaction and did not reach its end: begun at {record.applied_at} "
-        f"by {record.applied_by}, {record.statement} statements are done, {stopped} may be done in part. Nothing was run",
+        f"by {record.applied_by}, {record.statement} statements are done, {stopped} may be done in part. "
+        "Nothing was run",
         "Make the file safe to run again (DROP INDEX CONCURRENTLY IF EXISTS …, IF NOT EXISTS), "
         "add `-- slipway: repeatable` to its opening lines, and run again",
     )

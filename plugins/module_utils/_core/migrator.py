@@ -1,4 +1,4 @@
-"""Brings one database to its target: reads the ledger, plans, runs one file after another, each in a session of its own."""
+"""Brings one database to its target: one file after another, each in a session of its own."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def folder(directory: Path) -> tuple[Migration, ...]:
 
 
 class Migrator:
-    """Runs steps against the leader; knows how long to wait for others (`patience` is made anew for each wait)."""
+    """Runs steps against the leader; `patience` says anew, after each step, how long to wait for others."""
 
     def __init__(
         self, psql: Psql, session: Session, seconds: float, patience: Callable[[], Patience]
@@ -89,8 +89,8 @@ class Migrator:
         """The ledger after the step, or None when it is to be planned again."""
         answer = self._psql.send(migration_sql.run_file(step, self._session, ledger), self._limit(step))
         came = progress(answer.out)
-        if answer.ok and came.done and came.ledger is not None:
-            return list(came.ledger)
+        if came.done:
+            return self.ledger() if came.ledger is None else list(came.ledger)
         if answer.ok and came.moved and patience.again():
             return None
         if answer.ok and came.busy:
@@ -109,8 +109,9 @@ class Migrator:
 
     def _lock_held(self) -> SlipwayError:
         return SlipwayError(
-            f"another migration of {self._psql.database} holds the lock: {self._sessions(migration_sql.LOCK_HOLDER)}",
-            "Wait for it and run again, or end it with `SELECT pg_terminate_backend(<pid>)` if nobody knows of it",
+            f"another migration of {self._psql.database} holds the lock: "
+            f"{self._sessions(migration_sql.LOCK_HOLDER)}",
+            "Wait for it, or end it with `SELECT pg_terminate_backend(<pid>)` if nobody knows of it",
         )
 
     def _failure(self, step: Step, answer: Answer, came: Progress) -> SlipwayError:
@@ -123,8 +124,8 @@ class Migrator:
         if answer.state == LOCK_NOT_AVAILABLE:
             others = self._sessions(migration_sql.OPEN_TRANSACTIONS)
             return SlipwayError(
-                f"{where} did not get its lock within lock_timeout {self._session.lock_timeout}, tried again until "
-                f"`wait` was over. {kept}. Open transactions: {others}",
+                f"{where} did not get its lock within lock_timeout {self._session.lock_timeout}, tried again "
+                f"until `wait` was over. {kept}. Open transactions: {others}",
                 "End the transaction that holds the lock, or run again at a quieter time",
             )
         if answer.state == QUERY_CANCELED:

@@ -35,7 +35,8 @@ _ERROR = re.compile(
     r"^(?:psql:[^\n]*?)?(?:ERROR|FATAL|PANIC):  ([0-9A-Z]{5}): (.*?)(?=^LOCATION:|\Z)", re.M | re.S
 )
 _NOT_YET = re.compile(
-    r"starting up|shutting down|not yet accepting|Connection refused|No such file or directory|is not running|is restarting"
+    r"starting up|shutting down|not yet accepting|Connection refused|No such file or directory"
+    r"|is not running|is restarting"
 )
 
 
@@ -53,7 +54,7 @@ class NotAnsweringError(SlipwayError):
     """PostgreSQL cannot be asked now; it may be in a moment."""
 
 
-class AbsentError(NotAnsweringError):
+class AbsentError(SlipwayError):
     """The container does not exist (yet)."""
 
 
@@ -85,7 +86,7 @@ class Psql:
     def send(self, script: str, seconds: int = QUICK) -> Answer:
         """Run a script in one session; a failed statement is in the answer, an unreachable server is raised.
 
-        seconds: after which the client is killed (0: never), so that a frozen container does not hang a release.
+        seconds: after which the client is killed (0: never), so that a frozen container hangs no release.
         """
         code, out, err = self._run(self._argv(seconds), stdin=_PREFACE + script)
         found = _ERROR.search(err)
@@ -105,7 +106,8 @@ class Psql:
         answer = self.send(f"SET statement_timeout = '{QUICK - 5}s';\n{query}")
         if not answer.ok:
             raise SlipwayError(
-                f"{self.container}, database {self.database}: {answer.error or f'psql ended with {answer.code}'}",
+                f"{self.container}, database {self.database}: "
+                f"{answer.error or f'psql ended with {answer.code}'}",
                 f"Check `docker logs {self.container}` on this host",
             )
         return answer.out.strip()
@@ -130,11 +132,11 @@ class Psql:
         if _NOT_YET.search(told):
             raise NotAnsweringError(
                 f"PostgreSQL in {self.container} is not ready: {reason}",
-                f"Check `docker logs {self.container}` on this host; it may still be starting or being cloned",
+                f"Check `docker logs {self.container}` on this host; it may be starting or being cloned",
             )
         raise SlipwayError(
             f"psql in {self.container} cannot connect: {reason}",
-            "Check that Docker runs here (`systemctl status docker`) and that the container holds PostgreSQL's psql",
+            "Check that Docker runs here (`systemctl status docker`) and that the container has a psql",
         )
 
 
@@ -147,21 +149,27 @@ def exists(psql: Psql, database: str) -> bool:
 def leadership(psql: Psql, patience: Patience, leads_elsewhere: Callable[[], bool] = lambda: False) -> str:
     """Whether the member here leads; waits until a leader exists, here or elsewhere.
 
-    A follower that streams proves a leader. One that cannot be asked (it is being cloned) is only
-    a follower if `leads_elsewhere`, which asks Patroni, says that another member leads.
+    A follower that streams proves a leader. For one that cannot be asked, because it is being cloned, the
+    word of Patroni (`leads_elsewhere`) is enough; one that answers and does not stream may be the next
+    leader, so it is waited for first.
     """
     while True:
-        failure = None
         try:
-            role = psql.ask(_LEADERSHIP)
+            role, failure = psql.ask(_LEADERSHIP), _leaderless(psql)
         except NotAnsweringError as error:
             role, failure = UNDECIDED, error
         if role != UNDECIDED:
             return role
-        if leads_elsewhere():
+        if isinstance(failure, NotAnsweringError) and leads_elsewhere():
             return FOLLOWER
         if not patience.again():
-            raise failure or SlipwayError(
-                f"no PostgreSQL member leads: the one in {psql.container} is a follower without a leader to follow",
-                f"Look at `docker exec {psql.container} patronictl list`; a leader may need etcd to have a majority",
-            )
+            if leads_elsewhere():
+                return FOLLOWER
+            raise failure
+
+
+def _leaderless(psql: Psql) -> SlipwayError:
+    return SlipwayError(
+        f"no PostgreSQL member leads: the one in {psql.container} has nobody to follow",
+        f"Look at `docker exec {psql.container} patronictl list`; is etcd in a majority",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 
 from . import probes_data, probes_host, probes_network
 from .errors import SlipwayError
@@ -13,7 +14,7 @@ from .probes_host import Containers
 from .retry import Patience, delays
 from .run import Run
 
-# A probe waits for an answer nearly all of its time; this bounds only what a very long list may start at once.
+# A probe waits for an answer nearly all of its time; this bounds what a very long list starts at once.
 WORKERS = 64
 LONGEST_PAUSE = 5.0
 
@@ -65,5 +66,5 @@ def _answer(probe: Probe, ask: Ask) -> Finding:
         return ask(probe)
     except SlipwayError as error:
         return Finding(FAIL, error.problem, error.remedy)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, HTTPException) as error:
         return probes_network.no_answer(probe, error)

@@ -16,12 +16,21 @@ _LARGEST = 1 << 20
 
 
 def postgres(probe: Probe) -> Finding:
-    """`url` is Patroni's API; the member's own status and its view of the cluster must both be there."""
+    """`url` is Patroni's API on the member that is judged."""
+    name, cluster = patroni_view(probe)
+    return verdicts.patroni(name, cluster, probe.expect)
+
+
+def patroni_view(probe: Probe) -> tuple[str, dict[str, Any]]:
+    """The name of the member at `url`, and the cluster as it sees it."""
     base = str(probe.target["url"]).rstrip("/")
-    # 503 is an answer too: of a member that runs without being ready.
-    own = verdicts.parsed(get(probe, f"{base}/patroni").body)
     cluster = verdicts.parsed(get(probe, f"{base}/cluster").body)
-    return verdicts.patroni(own, cluster, probe.expect)
+    for member in cluster.get("members", ()):
+        if member.get("api_url") == f"{base}/patroni":
+            return str(member["name"]), cluster
+    # Asked at another address than it announces: it has to be asked who it is.
+    own = verdicts.parsed(get(probe, f"{base}/patroni").body)
+    return str(own.get("patroni", {}).get("name")), cluster
 
 
 def redis(probe: Probe) -> Finding:

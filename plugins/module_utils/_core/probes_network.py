@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 import urllib.parse
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import grpc_health, verdicts
@@ -18,7 +19,7 @@ def http(probe: Probe) -> Finding:
 
 
 def get(probe: Probe, url: str) -> Reply:
-    """GET a URL, at the probe's `address` if it has one; the name in the URL is what is asked for and verified."""
+    """GET a URL, at the probe's `address` if it has one; the URL's name is what is asked for and verified."""
     parts = urllib.parse.urlsplit(url)
     secure = parts.scheme == "https"
     name = parts.hostname or ""
@@ -59,30 +60,50 @@ def trust(probe: Probe) -> Trust:
 
 def no_answer(probe: Probe, error: Exception) -> Finding:
     """What a connection that failed says about its other side."""
-    match error:
-        case ssl.SSLCertVerificationError():
-            remedy = "Renew the certificate, or correct the names or the CA it is checked against"
-            return Finding(FAIL, f"certificate refused: {error.verify_message}", remedy)
-        case ssl.SSLError():
-            return Finding(
-                FAIL,
-                f"TLS failed: {error.reason or error}",
-                "Check that it speaks TLS and takes our certificate",
-            )
-        case grpc_health.GrpcError():
-            return Finding(FAIL, str(error), "Serve grpc.health.v1.Health and set the status of this service")
-        case ConnectionRefusedError():
-            return Finding(
-                FAIL, "connection refused", "Nothing listens there: see whether its container runs"
-            )
-        case TimeoutError():
-            detail = str(error) if "within" in str(error) else f"no answer within {probe.timeout:g} s"
-            return Finding(FAIL, detail, "It is overloaded, frozen, or behind a firewall: read its log")
-        case FileNotFoundError() | PermissionError():
-            return Finding(
-                FAIL, f"{error.filename}: {error.strerror}", "Deploy this host, and run the module as root"
-            )
-    return Finding(FAIL, f"no usable answer: {error or type(error).__name__}", "Read the component's log")
+    for kind, detail, remedy in _FAILURES:
+        if isinstance(error, kind):
+            return Finding(FAIL, detail(error, probe), remedy)
+    return Finding(
+        FAIL, f"no usable answer: {str(error) or type(error).__name__}", "Read the component's log"
+    )
+
+
+def _late(error: Any, probe: Probe) -> str:
+    return str(error) if "within" in str(error) else f"no answer within {probe.timeout:g} s"
+
+
+# The first kind that fits, so special ones stand before what they are special of.
+_FAILURES: Sequence[tuple[type[Exception], Callable[[Any, Probe], str], str]] = (
+    (
+        ssl.SSLCertVerificationError,
+        lambda error, _probe: f"certificate refused: {error.verify_message.rstrip('.')}",
+        "Renew the certificate, or correct the names or the CA it is checked against",
+    ),
+    (
+        ssl.SSLError,
+        lambda error, _probe: f"TLS failed: {error.reason or error}",
+        "Check that it speaks TLS and takes our certificate",
+    ),
+    (
+        grpc_health.GrpcError,
+        lambda error, _probe: str(error),
+        "Serve grpc.health.v1.Health and set the status of this service",
+    ),
+    (
+        ConnectionRefusedError,
+        lambda _error, _probe: "connection refused",
+        "Nothing listens there: see whether its container runs",
+    ),
+    (TimeoutError, _late, "It is overloaded, frozen, or behind a firewall: read its log"),
+    *(
+        (
+            kind,
+            lambda error, _probe: f"{error.filename}: {error.strerror}",
+            "Deploy this host, and run the module as root",
+        )
+        for kind in (FileNotFoundError, PermissionError)
+    ),
+)
 
 
 def _place(probe: Probe) -> Place:

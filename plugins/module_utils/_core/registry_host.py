@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,12 @@ class Identity:
     key: str
 
 
-def trust_files(identity: Identity) -> list[File]:
+def trust_files(identity: Identity, owner: int = 0) -> list[File]:
     """The files that Docker reads in /etc/docker/certs.d/<address>; only root may read the key."""
     return [
-        File("ca.crt", identity.ca, 0o644, 0),
-        File("client.cert", identity.certificate, 0o644, 0),
-        File("client.key", identity.key, 0o600, 0),
+        File("ca.crt", identity.ca, 0o644, owner),
+        File("client.cert", identity.certificate, 0o644, owner),
+        File("client.key", identity.key, 0o600, owner),
     ]
 
 
@@ -95,6 +96,8 @@ class RegistryProject:
 
     def _state(self, run: Run) -> str:
         """Why the container has to be started or replaced; empty when it need not."""
+        if shutil.which("docker") is None:
+            return "no engine yet"  # true in check mode only, where the host is not provisioned
         form = f'{{{{.Label "{DIGEST_LABEL}"}}}}\t{{{{.State}}}}\t{{{{.Status}}}}'
         chosen = ["--all", "--filter", f"label=com.docker.compose.project={self.name}", "--format", form]
         told = _checked(

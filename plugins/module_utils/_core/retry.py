@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 
 def delays(first: float, longest: float, chance: Callable[[], float] = random.random) -> Iterator[float]:
-    """Pauses that double up to a longest one, each shortened by up to half, so that many hosts do not try in step."""
+    """Pauses that double up to a longest one, each shortened by up to half: hosts must not try in step."""
     pause = first
     while True:
         yield min(pause, longest) * (1 - chance() / 2)

@@ -65,7 +65,10 @@ SERVICE = Table(
         "port": Key(PORT, "Port the service listens on inside its container."),
         "protocol": Key(Choice(PROTOCOLS), "What it speaks on that port.", "http"),
         "health_path": Key(
-            HEALTH, "What answers 200 once a replica is ready; for grpc, the service name to ask for.", None
+            HEALTH,
+            "What answers 200 once a replica is ready; for grpc, the service name to ask for.",
+            None,
+            "**required**",
         ),
         "replicas": Key(Integer(0, 50), "Replicas on each of the service's hosts.", 2),
         "hosts": Key(HOSTS, "Hosts that run the service.", None, "every host"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .forms import FILE, HEADER, HOSTS, ORIGIN, PARAMETER, PORT
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Scalar, Table, duration, size
 
+_KEEPER = "the third host, or the last of fewer"
 CONTENT_SECURITY_POLICY = (
     # A browser counts wss:// to the page's own host as 'self' in connect-src.
     "default-src 'self'; connect-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'self'; "
@@ -57,7 +58,7 @@ EDGE = Table(
 REGISTRY = Table(
     "registry",
     {
-        "hosts": Key(HOSTS, "Host that keeps the environment's images.", None, "the third host, or the last of fewer"),
+        "hosts": Key(HOSTS, "Host that keeps the environment's images.", None, _KEEPER),
         "port": Key(PORT, "Port of the registry.", 5000),
     },
 )
@@ -132,7 +133,7 @@ REDIS = Table(
 MONITORING = Table(
     "monitoring",
     {
-        "hosts": Key(HOSTS, "Hosts that run Prometheus, Alertmanager and the prober.", None, "the third host, or the last of fewer"),
+        "hosts": Key(HOSTS, "Hosts that run Prometheus, Alertmanager and the prober.", None, _KEEPER),
         "retention": Key(duration("1h", "3650d"), "How long metrics are kept.", "30d"),
     },
 )

@@ -36,12 +36,12 @@ def verifier(password: str, salt: bytes, iterations: int = ITERATIONS) -> str:
 def matches(password: str, stored: str | None) -> bool:
     """Whether a stored verifier was made from this password; an MD5 or missing one never was."""
     try:
-        scheme, parameters, _keys = (stored or "").split("$")
+        _scheme, parameters, _keys = (stored or "").split("$")
         iterations, salt = parameters.split(":")
         same = verifier(password, b64decode(salt, validate=True), int(iterations))
     except ValueError:
         return False
-    return scheme == _SCHEME and hmac.compare_digest(same, stored or "")
+    return hmac.compare_digest(same, stored or "")
 
 
 def _prepared(password: str) -> str:

@@ -78,7 +78,7 @@ def name(text: str) -> str:
 
 @dataclass
 class _Open:
-    """A statement being read: its extent, its words, and how deep in parentheses and in a body the reader stands."""
+    """A statement being read: its extent and words, and how deep in parentheses and a body the reader is."""
 
     start: int
     end: int = 0

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 BODY_LIMIT = 256 * 1024
+_MAKING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,19 @@ def request(place: Place, path: str, host: str, seconds: float) -> Reply:
         return Reply(response.status, response.read(BODY_LIMIT))
 
 
-@lru_cache(maxsize=32)
 def tls_context(trust: Trust) -> ssl.SSLContext:
+    """The context for a trust, made once however many threads ask: that costs more than a handshake."""
+    with _MAKING:
+        return _tls_context(trust)
+
+
+@lru_cache(maxsize=32)
+def _tls_context(trust: Trust) -> ssl.SSLContext:
+    for path in filter(None, (trust.ca, trust.certificate, trust.key)):
+        # The ssl module does not say which file it could not read.
+        Path(path).open("rb").close()
     context = ssl.create_default_context(cafile=trust.ca)
-    # `ca` may be a certificate itself, to be met exactly, and a company's CA may be older than RFC 5280's strictness.
+    # `ca` may be a certificate itself, to be met exactly; and many a company's CA is not strictly RFC 5280.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if trust.certificate:

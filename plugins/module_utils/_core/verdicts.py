@@ -9,6 +9,7 @@ from typing import Any
 from .health import FAIL, OK, WARN, Finding
 
 DAYS = 86400
+_PATRONI = "Read `patronictl list` in the PostgreSQL container, and its log"
 _LEADS = ("leader", "standby_leader")
 _REPLICATES = ("replica", "sync_standby", "quorum_standby")
 
@@ -73,17 +74,16 @@ def container(facts: Mapping[str, Any] | None, expect: Mapping[str, Any]) -> Fin
     return Finding(OK, f"{word}{again}")
 
 
-def patroni(status: Mapping[str, Any], cluster: Mapping[str, Any], expect: Mapping[str, Any]) -> Finding:
-    """Of one member's own status and of its view of the cluster."""
+def patroni(name: str, cluster: Mapping[str, Any], expect: Mapping[str, Any]) -> Finding:
+    """Of the member with a name, as it sees the cluster."""
     members = {str(member["name"]): member for member in cluster.get("members", ())}
-    own = members.get(str(status.get("patroni", {}).get("name")), {})
-    role, state = str(own.get("role", "unknown")), str(own.get("state", status.get("state", "unknown")))
+    own = members.get(name, {})
+    role, state = str(own.get("role", "unknown")), str(own.get("state", "unknown"))
     leaders = [name for name, member in members.items() if member.get("role") in _LEADS]
-    see_log = "Read `patronictl list` and the log in the PostgreSQL container"
     if not leaders:
-        return Finding(FAIL, f"no member leads; this one is {role}, {state}", see_log)
+        return Finding(FAIL, f"no member leads; this one is {role}, {state}", _PATRONI)
     if state not in ("running", "streaming"):
-        return Finding(FAIL, f"{role}, {state}", see_log)
+        return Finding(FAIL, f"{role}, {state}", _PATRONI)
     wanted = str(expect.get("role", "any"))
     if wanted == "leader" and role not in _LEADS or wanted == "replica" and role not in _REPLICATES:
         return Finding(
@@ -92,7 +92,7 @@ def patroni(status: Mapping[str, Any], cluster: Mapping[str, Any], expect: Mappi
     if role in _LEADS:
         replicas = sum(member.get("state") == "streaming" for member in members.values())
         return Finding(OK, f"{role}, {replicas} streaming, timeline {own.get('timeline', '?')}")
-    return _replica(role, state, own.get("lag"), leaders[0], expect.get("lag"), see_log)
+    return _replica(f"{role} of {leaders[0]}, {state}", state, own.get("lag"), expect.get("lag"))
 
 
 def followers(cluster: Mapping[str, Any]) -> set[str]:
@@ -103,14 +103,14 @@ def followers(cluster: Mapping[str, Any]) -> set[str]:
     return by_leading[False] if by_leading[True] else set()
 
 
-def _replica(role: str, state: str, lag: Any, leader: str, most: float | None, remedy: str) -> Finding:
+def _replica(told: str, state: str, lag: Any, most: float | None) -> Finding:
     if not isinstance(lag, int):
-        return Finding(FAIL, f"{role} of {leader}, {state}, lag unknown", remedy)
-    told = f"{role} of {leader}, {state}, {size(lag)} behind"
+        return Finding(FAIL, f"{told}, lag unknown", _PATRONI)
+    told += f", {size(lag)} behind"
     if state != "streaming":
         return Finding(WARN, told, "It catches up from the archive; look again")
     if most is not None and lag > most:
-        return Finding(FAIL, f"{told}, at most {size(int(most))}", remedy)
+        return Finding(FAIL, f"{told}, at most {size(int(most))}", _PATRONI)
     return Finding(OK, told)
 
 

@@ -7,7 +7,9 @@ import asyncio
 from ..api import Api
 from ..cache import Cache
 from ..database import Database
-from ..lifecycle import Dependency, Lifecycle
+from ..dependency import Dependency
+from ..lifecycle import Lifecycle
+from ..rpc.client import JourneysClient
 from ..server import application, serve
 from ..settings import Settings
 from ..timetable import keep_extended
@@ -17,11 +19,7 @@ async def run(settings: Settings) -> None:
     assert settings.database and settings.redis and settings.session_key
     database, cache = Database(settings.database, settings.identity), Cache(settings.redis)
     await database.open()
-    journeys = None
-    if settings.journeys_target:
-        from ..rpc.client import JourneysClient
-
-        journeys = JourneysClient(settings.journeys_target)
+    journeys = JourneysClient(settings.journeys_target) if settings.journeys_target else None
     lifecycle = Lifecycle(
         settings,
         [

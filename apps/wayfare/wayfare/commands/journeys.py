@@ -10,8 +10,9 @@ from prometheus_client import start_http_server
 
 from ..cache import Cache
 from ..database import Database
+from ..dependency import Dependency
 from ..feed import Feed
-from ..lifecycle import FINISH_REQUESTS, Dependency, Lifecycle
+from ..lifecycle import FINISH_REQUESTS, Lifecycle
 from ..rpc.health import Health
 from ..rpc.observe import Observe
 from ..rpc.service import Journeys

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from aiohttp import WSCloseCode, web
 
 from ..cache import Cache
+from ..dependency import Dependency
 from ..feed import Feed, Listener
-from ..lifecycle import Dependency, Lifecycle
+from ..lifecycle import Lifecycle
 from ..metrics import WEBSOCKET_DROPPED, WEBSOCKET_MESSAGES, WEBSOCKETS
 from ..server import application, serve
 from ..settings import Settings
@@ -79,7 +80,7 @@ class Browsers:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _close(self, socket: web.WebSocketResponse) -> None:
-        await asyncio.sleep(random.uniform(0, SPREAD_CLOSING))  # noqa: S311
+        await asyncio.sleep(random.uniform(0, SPREAD_CLOSING))
         await socket.close(code=WSCloseCode.GOING_AWAY, message=b"this replica is stopping, connect again")
 
 

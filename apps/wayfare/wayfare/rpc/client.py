@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from ..breaker import Breaker
-from ..errors import Refused
+from ..errors import JourneysAwayError, RefusedError
 from ..log import REQUEST_ID
 from ..query import SearchQuery
 from . import JOURNEYS, journeys_pb2
@@ -20,14 +20,6 @@ OPTIONS = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
 ]
-
-
-class JourneysAway(Exception):
-    """The journeys service did not answer; `reason` is short enough for a metric's label."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class JourneysClient:
@@ -45,17 +37,21 @@ class JourneysClient:
 
     async def find(self, query: SearchQuery) -> tuple[list[dict[str, Any]], bool]:
         if not self._breaker.allows():
-            raise JourneysAway("breaker")
+            raise JourneysAwayError("breaker")
         request = journeys_pb2.SearchRequest(
             origin=query.origin, destination=query.destination, day=query.day.isoformat(), text=query.text
         )
         try:
-            reply = await self._search(request, timeout=DEADLINE, metadata=(("x-request-id", REQUEST_ID.get()),))
+            reply = await self._search(
+                request, timeout=DEADLINE, metadata=(("x-request-id", REQUEST_ID.get()),)
+            )
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-                raise Refused(400, "bad_search", error.details() or "The search is not understood") from error
+                raise RefusedError(
+                    400, "bad_search", error.details() or "The search is not understood"
+                ) from error
             self._breaker.failed()
-            raise JourneysAway(error.code().name.lower()) from error
+            raise JourneysAwayError(error.code().name.lower()) from error
         self._breaker.succeeded()
         return [_journey(message) for message in reply.journeys], reply.cached
 

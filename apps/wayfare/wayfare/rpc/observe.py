@@ -1,4 +1,4 @@
-"""What happens around every call of `wayfare.Journeys`: correlation id, log line, metrics, errors, misbehaviour."""
+"""Around every call of `wayfare.Journeys`: correlation id, log line, metrics, errors, misbehaviour."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from ..errors import Refused, Unavailable
+from ..errors import RefusedError, UnavailableError
 from ..log import begin_request
 from ..metrics import RPC_IN_FLIGHT, RPC_REQUESTS, RPC_SECONDS
 from ..misbehaviour import Misbehaviour
@@ -45,7 +45,7 @@ class Observe(grpc.aio.ServerInterceptor):
                 await self._misbehave(context)
                 with _errors_as_status() as failure:
                     return await handler.unary_unary(request, context)
-                await context.abort(*failure)
+                return await context.abort(*failure)
 
         return answer
 
@@ -74,9 +74,9 @@ def _errors_as_status() -> Iterator[list[Any]]:
     failure: list[Any] = []
     try:
         yield failure
-    except Refused as refused:
+    except RefusedError as refused:
         failure += [grpc.StatusCode.INVALID_ARGUMENT, str(refused)]
-    except Unavailable as away:
+    except UnavailableError as away:
         failure += [grpc.StatusCode.UNAVAILABLE, str(away)]
 
 
@@ -104,7 +104,9 @@ def _observed(method: str, context: grpc.aio.ServicerContext) -> Iterator[None]:
         RPC_IN_FLIGHT.dec()
         RPC_REQUESTS.labels(method, outcome).inc()
         RPC_SECONDS.labels(method).observe(seconds)
-        log.info("call", extra={"method": method, "status": outcome, "milliseconds": round(seconds * 1000, 1)})
+        log.info(
+            "call", extra={"method": method, "status": outcome, "milliseconds": round(seconds * 1000, 1)}
+        )
 
 
 def _code(context: grpc.aio.ServicerContext) -> str:

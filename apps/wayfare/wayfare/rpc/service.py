@@ -10,7 +10,7 @@ import grpc
 
 from ..cache import Cache
 from ..database import Database
-from ..errors import Refused
+from ..errors import RefusedError
 from ..feed import RESYNC, Feed, Listener
 from ..metrics import SEARCH_SECONDS
 from ..query import SearchQuery, journey_id
@@ -37,11 +37,13 @@ class Journeys:
         )
         with SEARCH_SECONDS.labels("database").time():
             journeys, cached = await find(query, self._database, self._cache)
-        return journeys_pb2.SearchReply(journeys=[journeys_pb2.Journey(**each) for each in journeys], cached=cached)
+        return journeys_pb2.SearchReply(
+            journeys=[journeys_pb2.Journey(**each) for each in journeys], cached=cached
+        )
 
     async def watch(self, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         if len(request.journey_ids) > MOST_WATCHED:
-            raise Refused(400, "too_many", f"Watch at most {MOST_WATCHED} journeys")
+            raise RefusedError(400, "too_many", f"Watch at most {MOST_WATCHED} journeys")
         wanted = {str(journey_id(identifier)) for identifier in request.journey_ids}
         # The caller learns that it is being listened for before it waits for a change.
         await context.send_initial_metadata(())
@@ -56,7 +58,9 @@ class Journeys:
                     yield journeys_pb2.SeatsLeft(
                         journey_id=message["journey"]["id"], seats_left=message["journey"]["seats_left"]
                     )
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "Watch again: this replica ends or you did not keep up")
+        await context.abort(
+            grpc.StatusCode.UNAVAILABLE, "Watch again: this replica ends or you did not keep up"
+        )
 
     async def _next(self, listener: Listener) -> dict[str, Any] | None:
         """The next announcement, or None when watching has to end."""
@@ -72,8 +76,12 @@ class Journeys:
     async def _present(self, wanted: set[str]) -> list[Any]:
         if not wanted:
             return []
-        rows = await self._database.fetch("SELECT id, seats_left FROM journeys WHERE id = ANY(%s::uuid[])", (list(wanted),))
-        return [journeys_pb2.SeatsLeft(journey_id=str(row["id"]), seats_left=row["seats_left"]) for row in rows]
+        rows = await self._database.fetch(
+            "SELECT id, seats_left FROM journeys WHERE id = ANY(%s::uuid[])", (list(wanted),)
+        )
+        return [
+            journeys_pb2.SeatsLeft(journey_id=str(row["id"]), seats_left=row["seats_left"]) for row in rows
+        ]
 
     def handlers(self) -> grpc.GenericRpcHandler:
         return grpc.method_handlers_generic_handler(

@@ -2,7 +2,8 @@
 # PostgreSQL, and two transaction-pooling PgBouncers over TLS: 5432 for writes, 5433 whose sessions are read-only.
 set -eu
 bin=$(echo /usr/lib/postgresql/*/bin)
-install -d -o postgres /run/wayfare /var/lib/postgresql/data
+install -d -o postgres -m 0755 /run/wayfare
+install -d -o postgres -m 0700 /var/lib/postgresql/data
 cat > /run/wayfare/users.txt <<END
 "wayfare" "wayfare-test-password"
 END
@@ -30,10 +31,12 @@ END
 done
 as_postgres() { setpriv --reuid postgres --regid postgres --clear-groups "$@"; }
 if [ ! -e /var/lib/postgresql/data/PG_VERSION ]; then
-  as_postgres "$bin/initdb" -D /var/lib/postgresql/data --auth=trust >/dev/null
+  as_postgres "$bin/initdb" -D /var/lib/postgresql/data --auth=trust --encoding=UTF8 --locale=C.UTF-8 >/dev/null
 fi
+# A restarted container was killed, so these name processes of its former life.
+rm -f /var/lib/postgresql/data/postmaster.pid /run/wayfare/.s.*
 as_postgres "$bin/pg_ctl" -D /var/lib/postgresql/data -w start \
-  -o "-p 6000 -c listen_addresses=127.0.0.1 -c unix_socket_directories=/run/wayfare -c fsync=off" >/dev/null
+  -o "-p 6000 -c listen_addresses=127.0.0.1 -c unix_socket_directories=/run/wayfare -c fsync=off" -l /var/lib/postgresql/log >/dev/null
 if ! as_postgres psql -h /run/wayfare -p 6000 -d wayfare -c 'SELECT 1' >/dev/null 2>&1; then
   as_postgres psql -q -h /run/wayfare -p 6000 -c "CREATE ROLE wayfare LOGIN" -c "CREATE DATABASE wayfare OWNER wayfare"
 fi

@@ -1,4 +1,4 @@
-"""A whole Wayfare on one engine: PostgreSQL behind PgBouncer, Redis, an edge, and the four commands as they run for real."""
+"""A whole Wayfare on one engine: PgBouncer, PostgreSQL, Redis, an edge, and the four commands for real."""
 
 from __future__ import annotations
 
@@ -9,23 +9,32 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 
 APPLICATION = Path(__file__).resolve().parents[2]
 BASE = os.environ.get("WAYFARE_TEST_BASE", "slipway/base:dev")
 IMAGE = "wayfare-test:dev"
 BACKING = "wayfare-test-backing:dev"
-PASSWORD = "wayfare-test-password"  # noqa: S105 - of a database that lives for a minute
+PASSWORD = "wayfare-test-password"  # of a database that lives for a minute
 PORTS = {"web": 8080, "api": 8080, "updates": 8080, "journeys": 9091, "edge": 8000}
 MEMORY = {"web": "128m", "api": "256m", "updates": "128m", "journeys": "128m"}
-HARDENED = ["--user=10001:10001", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--init"]
+HARDENED = [
+    "--user=10001:10001",
+    "--read-only",
+    "--tmpfs=/tmp",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "--init",
+]
 
 
 def docker(*arguments: str, stdin: str | None = None) -> str:
     # Debian's own client knows BuildKit; a newer one first on PATH may lack its buildx plugin.
     environment = os.environ | {"DOCKER_BUILDKIT": "1"}
     client = "/usr/bin/docker" if arguments[0] == "build" and Path("/usr/bin/docker").exists() else "docker"
-    done = subprocess.run([client, *arguments], input=stdin, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [client, *arguments], input=stdin, capture_output=True, text=True, env=environment, check=False
+    )
     if done.returncode:
         raise AssertionError(f"docker {' '.join(arguments)}: {done.stderr}{done.stdout}")
     return done.stdout.strip()
@@ -44,7 +53,9 @@ def until(question: Callable[[], object], seconds: float, what: str) -> object:
 
 def build() -> None:
     docker("build", "-q", "--build-arg", f"BASE={BASE}", "-t", IMAGE, str(APPLICATION))
-    docker("build", "-q", "--build-arg", f"BASE={BASE}", "-t", BACKING, str(Path(__file__).parent / "backing"))
+    docker(
+        "build", "-q", "--build-arg", f"BASE={BASE}", "-t", BACKING, str(Path(__file__).parent / "backing")
+    )
 
 
 class Response:
@@ -99,7 +110,7 @@ class Stack:
     def start_backing(self, name: str) -> None:
         self._container(name, f"--volume={self._tls}:/tls:ro", BACKING, f"/backing/{name}.sh")
         if name == "postgres":
-            until(lambda: "1" in self._try_sql("SELECT 1"), 30, "PostgreSQL")
+            until(lambda: self._try_sql("SELECT 1") == "1", 60, "PostgreSQL")
 
     def start_edge(self) -> None:
         publish = ["--publish=127.0.0.1::8000"]
@@ -111,38 +122,61 @@ class Stack:
             self.sql(path.read_text(encoding="utf-8"))
 
     def sql(self, statement: str) -> str:
-        psql = ["psql", "-qAtX", "-1", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", "6000", "-U", "wayfare", "wayfare"]
+        psql = [
+            "psql",
+            "-qAtX",
+            "-1",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            "6000",
+            "-U",
+            "wayfare",
+            "wayfare",
+        ]
         return docker("exec", "-i", self.container("postgres"), *psql, stdin=statement)
 
     def container(self, alias: str) -> str:
         return f"{self.name}-{alias}"
 
     def address(self, alias: str) -> tuple[str, int]:
-        port = PORTS[alias.split(".")[0]]
-        host, _, published = docker("port", self.container(alias), f"{port}/tcp").splitlines()[0].rpartition(":")
+        port = PORTS[alias.partition(".")[0]]
+        host, _, published = (
+            docker("port", self.container(alias), f"{port}/tcp").splitlines()[0].rpartition(":")
+        )
         return host, int(published)
 
-    def ask(self, alias: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Response:
+    def ask(
+        self, alias: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
         host, port = self.address(alias)
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         kind = {"Content-Type": "application/json"} if data else {}
-        request = urllib.request.Request(f"http://{host}:{port}{path}", data, kind | dict(headers or {}))  # noqa: S310
+        request = urllib.request.Request(f"http://{host}:{port}{path}", data, kind | dict(headers or {}))
         try:
-            with urllib.request.urlopen(request, timeout=70) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=70) as response:
                 return Response(response.status, response.headers, response.read())
         except HTTPError as error:
             return Response(error.code, error.headers, error.read())
 
     def ready(self, alias: str) -> bool:
+        if alias.partition(".")[0] == "journeys":
+            return self.answers(alias, "/metrics") and self.metric(alias, "wayfare_ready") == 1
+        return self.answers(alias, "/ready")
+
+    def answers(self, alias: str, path: str) -> bool:
         try:
-            if alias.split(".")[0] == "journeys":
-                return "wayfare_ready 1.0" in self.ask(alias, "/metrics").body.decode()
-            return self.ask(alias, "/ready").status == 200
-        except (URLError, OSError):
+            return self.ask(alias, path).status == 200
+        except OSError:
             return False
 
-    def until_ready(self, alias: str, seconds: float = 30) -> None:
-        until(lambda: self.ready(alias), seconds, f"{alias} to be ready, its log: {self.logs(alias)[-2000:]}")
+    def until_ready(self, alias: str, seconds: float = 60) -> None:
+        try:
+            until(lambda: self.ready(alias), seconds, f"{alias} to be ready")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its log ends {self.logs(alias)[-2000:]}") from error
 
     def metric(self, alias: str, name: str) -> float:
         for line in self.ask(alias, "/metrics").body.decode().splitlines():
@@ -151,7 +185,9 @@ class Stack:
         return 0.0
 
     def logs(self, alias: str) -> str:
-        done = subprocess.run(["docker", "logs", self.container(alias)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["docker", "logs", self.container(alias)], capture_output=True, text=True, check=False
+        )
         return done.stdout + done.stderr
 
     def exit_code(self, alias: str, seconds: float = 30) -> int:

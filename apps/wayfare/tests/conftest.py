@@ -1,0 +1,8 @@
+"""The application is no installed package; its tests find it beside them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

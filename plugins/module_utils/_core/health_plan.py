@@ -1,0 +1,165 @@
+"""Which probes a host is asked by default: derived from the topology, on the control node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .health import Probe
+from .model import Postgres
+from .topology import PORTS, HostView, Replica, Topology
+
+# Where components answer plainly that they are well; the port is looked up under the component's own name.
+_PAGES: Mapping[str, tuple[str, str]] = {
+    "router": ("router-metrics", "/health"),
+    "local-router": ("local-router-metrics", "/health"),
+    "node-exporter": ("node-exporter", "/"),
+    "postgres-exporter": ("postgres-exporter", "/"),
+    "pgbouncer-exporter": ("pgbouncer-exporter", "/"),
+    "redis-exporter": ("redis-exporter", "/health"),
+    "edge-exporter": ("edge-exporter", "/"),
+    "prometheus": ("prometheus", "/-/ready"),
+    "alertmanager": ("alertmanager", "/-/ready"),
+    "blackbox": ("blackbox", "/-/healthy"),
+}
+# What a domain may answer to a stranger's GET of a path: anything but "not ours" (421) and "broken" (5xx).
+_ALIVE = ("2xx", "3xx", "401", "403", "404", "405", "429")
+
+
+def probes_for(topology: Topology, view: HostView) -> list[Probe]:
+    """All components and replicas of a host at their published ports, its containers, and the host itself."""
+    special: Mapping[str, Callable[[Topology, HostView], list[Probe]]] = {
+        "etcd": _etcd,
+        "postgres": _postgres,
+        "pgbouncer": _pgbouncer,
+        "redis": _redis,
+        "sentinel": _sentinel,
+        "edge": _edge,
+    }
+    probes = []
+    for component in view.components:
+        probes += special[component](topology, view) if component in special else _page(component, view)
+        probes.append(_container(topology, component, component))
+    for replica in view.replicas:
+        probes.append(_ready(topology, replica))
+        probes.append(_container(topology, replica.service, replica.name))
+    return [*probes, *_registry(topology, view), *_host(topology)]
+
+
+def _page(component: str, view: HostView) -> list[Probe]:
+    if component not in _PAGES:
+        return []
+    port, path = _PAGES[component]
+    return [Probe("answers", component, "http", {"url": f"http://{view.host.address}:{PORTS[port]}{path}"})]
+
+
+def _container(topology: Topology, component: str, name: str) -> Probe:
+    return Probe(
+        f"container {name}", component, "container", {"container": f"{topology.stack.name}-{name}-1"}
+    )
+
+
+def _ready(topology: Topology, replica: Replica) -> Probe:
+    service = topology.stack.services[replica.service]
+    address, name = replica.host.address, f"{replica.name} ready"
+    place = {"host": address, "port": replica.port}
+    if service.health_path is None:
+        return Probe(name, service.name, "tcp", place)
+    if service.protocol == "grpc":
+        return Probe(name, service.name, "grpc", {**place, "service": service.health_path})
+    return Probe(name, service.name, "http", {"url": f"http://{address}:{replica.port}{service.health_path}"})
+
+
+def _etcd(topology: Topology, view: HostView) -> list[Probe]:
+    url = f"http://{view.host.address}:{PORTS['etcd-metrics']}/health"
+    return [
+        Probe("has a leader", "etcd", "http", {"url": url}, {"contains": '"health":"true"'}),
+        _certificate(topology, view, "etcd", PORTS["etcd"]),
+    ]
+
+
+def _postgres(topology: Topology, view: HostView) -> list[Probe]:
+    url = f"https://{view.host.address}:{PORTS['patroni']}"
+    settings = topology.stack.components.postgres
+    expect = {"lag": settings.max_replica_lag} if isinstance(settings, Postgres) else {}
+    return [
+        Probe("role and lag", "postgres", "postgres", {"url": url, **_trust(topology)}, expect),
+        Probe("accepts", "postgres", "tcp", {"host": view.host.address, "port": PORTS["postgres"]}),
+        _certificate(topology, view, "postgres", PORTS["patroni"]),
+    ]
+
+
+def _pgbouncer(topology: Topology, view: HostView) -> list[Probe]:
+    del topology
+    return [Probe("accepts", "pgbouncer", "tcp", {"host": view.host.address, "port": PORTS["pgbouncer"]})]
+
+
+def _redis(topology: Topology, view: HostView) -> list[Probe]:
+    place = {"host": view.host.address, "port": PORTS["redis"]}
+    password = {"password_file": f"{_root(topology)}/config/host/redis_password"}
+    return [
+        Probe("role and link", "redis", "redis", {**place, **password, **_trust(topology)}),
+        _certificate(topology, view, "redis", PORTS["redis"]),
+    ]
+
+
+def _sentinel(topology: Topology, view: HostView) -> list[Probe]:
+    return [_certificate(topology, view, "sentinel", PORTS["sentinel"])]
+
+
+def _edge(topology: Topology, view: HostView) -> list[Probe]:
+    edge = topology.stack.components.edge
+    trust = _trust(topology)
+    if edge.tls.certificate:
+        # The user's own certificate is held against itself: no authority for it need be known to the host.
+        trust = {"ca": f"{_root(topology)}/config/edge/tls/tls.crt"}
+    address = view.host.address
+    probes = []
+    for domain in sorted({service.route.domain for service in topology.routed() if service.route}):
+        url = f"https://{domain}:{edge.https_port}/"
+        plain = f"http://{domain}:{edge.http_port}/"
+        place = {"host": address, "port": edge.https_port, "server_name": domain}
+        probes += [
+            Probe(
+                f"serves {domain}",
+                "edge",
+                "https",
+                {"url": url, "address": address, **trust},
+                {"status": list(_ALIVE)},
+            ),
+            Probe(
+                f"redirects {domain}", "edge", "http", {"url": plain, "address": address}, {"status": ["3xx"]}
+            ),
+            Probe(f"certificate of {domain}", "edge", "tls", {**place, **trust}),
+        ]
+    return probes
+
+
+def _registry(topology: Topology, view: HostView) -> list[Probe]:
+    registry = topology.stack.components.registry
+    if view.host.name not in registry.hosts:
+        return []
+    url = f"https://{view.host.address}:{registry.port}/v2/"
+    return [Probe("answers", "registry", "https", {"url": url, **_trust(topology)})]
+
+
+def _host(topology: Topology) -> list[Probe]:
+    return [
+        Probe(f"disk {_root(topology)}", "host", "disk", {"path": _root(topology)}),
+        Probe("disk /var/lib/docker", "host", "disk", {"path": "/var/lib/docker"}),
+        Probe("memory", "host", "memory"),
+    ]
+
+
+def _certificate(topology: Topology, view: HostView, component: str, port: int) -> Probe:
+    place: dict[str, Any] = {"host": view.host.address, "port": port}
+    return Probe("certificate", component, "tls", {**place, **_trust(topology)})
+
+
+def _trust(topology: Topology) -> dict[str, str]:
+    folder = f"{_root(topology)}/config/host/tls"
+    return {"ca": f"{folder}/ca.crt", "certificate": f"{folder}/tls.crt", "key": f"{folder}/tls.key"}
+
+
+def _root(topology: Topology) -> str:
+    return f"/opt/{topology.stack.name}"

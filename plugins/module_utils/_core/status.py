@@ -1,0 +1,57 @@
+"""One table of everything that stands in an environment: where it is, which release, how it is, what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .health import FAIL, OK, WARN
+from .topology import PORTS, HostView, Topology
+
+_RANK = {OK: 0, WARN: 1, FAIL: 2}
+_HEADER = ("COMPONENT", "HOST", "ADDRESS", "RELEASE", "HEALTH", "DETAIL")
+_UNKNOWN = "unreachable"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was found on one host: its current release and its checks (component, name, status, detail)."""
+
+    release: str
+    checks: Sequence[Mapping[str, str]]
+
+
+def table(topology: Topology, seen: Mapping[str, Seen]) -> list[str]:
+    """Aligned lines, a header first; a host that was not seen is shown as unreachable, never left out."""
+    rows = [_HEADER, *(row for view in topology.views.values() for row in _host(view, seen.get(view.host.name)))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _host(view: HostView, seen: Seen | None) -> list[tuple[str, ...]]:
+    own = [(name, name, PORTS.get(name, "")) for name in view.components]
+    own += [(replica.service, replica.name, replica.port) for replica in view.replicas]
+    replicas = {replica.name for replica in view.replicas}
+    host, address = view.host.name, view.host.address
+    rows = []
+    for component, name, port in own:
+        place = f"{address}:{port}" if port else address
+        if seen is None:
+            rows.append((name, host, place, "?", _UNKNOWN, ""))
+            continue
+        checks = [check for check in seen.checks if check["component"] == component]
+        if name in replicas:
+            checks = [check for check in checks if name in check["name"].split()]
+        rows.append((name, host, place, seen.release, *_health(checks)))
+    return rows
+
+
+def _health(checks: Sequence[Mapping[str, str]]) -> tuple[str, str]:
+    """The worst finding, and what the checks say: of faults the faults, else of what is not about the container."""
+    if not checks:
+        return "not checked", ""
+    worst = max((check["status"] for check in checks), key=lambda status: _RANK[status])
+    told = [check for check in checks if check["status"] == worst]
+    if worst == OK:
+        told = [check for check in told if not check["name"].startswith(("container", "certificate"))] or told
+    return worst, "; ".join(check["detail"].replace("\n", " ") for check in told)

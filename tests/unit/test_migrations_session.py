@@ -1,0 +1,185 @@
+"""What one session is told to do, and how its end is read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration_sql import (
+    Session,
+    fingerprint,
+    progress,
+    run_file,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.migrations import Migration, Record, Step
+from ansible_collections.slipway.compose.plugins.module_utils._core.migrator import Goal, Migrator, folder
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
+from ansible_collections.slipway.compose.plugins.module_utils._core.retry import Patience
+
+SESSION = Session("shop", "5s", "15min", "me@here")
+PLAIN = Migration(1, "plain", "CREATE TABLE t ();\nINSERT INTO t DEFAULT VALUES;", "DROP TABLE t;")
+ALONE = Migration(1, "alone", "-- slipway: no-transaction\nVACUUM;\nVACUUM t;", "SELECT 1;")
+ROW = {"number": 1, "name": "plain", "checksum": PLAIN.checksum, "state": "applied", "statement": 0}
+ROW |= {"applied_at": "2026-01-01", "duration_ms": 1, "applied_by": "me@here"}
+DONE = f"slipway:statement 1\nslipway:done\nslipway:ledger {json.dumps([ROW])}\n"
+NONE = "slipway:ledger []\n"
+LOCKED = "ERROR:  55P03: canceling statement due to lock timeout\nLOCATION:  x\n"
+
+
+class Server:
+    """psql, scripted: one (exit status, output, error) after another."""
+
+    def __init__(self, *answers):
+        self._answers = list(answers)
+        self.scripts = []
+
+    def __call__(self, argv, stdin=None):
+        self.scripts.append(stdin)
+        return self._answers.pop(0)
+
+
+def tries(count):
+    return lambda: Patience(count, iter([0] * (count + 1)), iter(range(count + 2)).__next__, lambda _: None)
+
+
+def migrate(server, migration=PLAIN, patience=0):
+    migrator = Migrator(Psql(server, "c", "shop"), SESSION, 900, tries(patience))
+    return migrator.run(Goal((migration,), 1, False))
+
+
+def positions(text, *parts):
+    """The parts follow each other, each the next of its kind."""
+    position = 0
+    for part in parts:
+        position = text.index(part, position) + len(part)
+
+
+def test_a_file_and_its_record_are_one_transaction_under_the_lock():
+    positions(
+        run_file(Step("up", PLAIN), SESSION, []),
+        f"pg_try_advisory_lock({0x534C4950}, 1)",
+        '\nSET ROLE "shop";',
+        "SET lock_timeout = '5s';",
+        "SET statement_timeout = '15min';",
+        "AS planned",
+        "BEGIN;",
+        "$CREATE TABLE t ()$",
+        "$INSERT INTO t DEFAULT VALUES$",
+        "state = 'applied'",
+        "COMMIT;",
+        "slipway:done",
+    )
+
+
+def test_a_file_outside_of_a_transaction_is_recorded_before_and_after_each_statement():
+    text = run_file(Step("up", ALONE), SESSION, [])
+    assert "BEGIN;" not in text and "COMMIT;" not in text
+    positions(
+        text,
+        "planned",
+        "'applying'",
+        "$VACUUM$",
+        "SET statement = 1",
+        "$VACUUM t$",
+        "SET statement = 2",
+        "'applied'",
+    )
+
+
+def test_going_down_removes_the_record_in_the_same_transaction():
+    positions(
+        run_file(Step("down", PLAIN), SESSION, []), "BEGIN;", "$DROP TABLE t$", "DELETE FROM", "COMMIT;"
+    )
+
+
+def test_a_statement_cannot_close_its_own_quotes():
+    text = run_file(Step("up", Migration(1, "a", "SELECT $slipway$ x $slipway$", "")), SESSION, [])
+    (line,) = [line for line in text.splitlines() if line.endswith("\\gexec") and line.startswith("SELECT $")]
+    tag = line.split("$")[1]
+    assert line.count(tag) == 2
+
+
+def test_a_finished_file_is_only_recorded():
+    text = run_file(Step("up", ALONE, finished=True), SESSION, [])
+    assert "VACUUM" not in text and "state = 'applied'" in text
+
+
+def test_the_fingerprint_is_made_as_the_server_makes_it():
+    rows = [
+        Record(**ROW),
+        Record(**{**ROW, "number": 2, "checksum": "ab", "state": "applying", "statement": 3}),
+    ]
+    assert fingerprint(rows) == f"1:{PLAIN.checksum}:applied:0,2:ab:applying:3"
+    assert fingerprint([]) == ""
+
+
+def test_progress_is_read_from_the_marks_between_other_output():
+    came = progress(f"noise\nslipway:statement 1\nslipway:statement 2\n{DONE[DONE.index('slipway:done') :]}")
+    assert (came.statement, came.done, came.busy, came.moved) == (2, True, False, False)
+    assert came.ledger == (Record(**ROW),)
+
+
+class TestARun:
+    def test_takes_the_ledger_from_its_own_session(self):
+        server = Server((0, NONE, ""), (0, DONE, ""))
+        steps, ledger = migrate(server)
+        assert [str(step) for step in steps] == ["apply 000001_plain.up.sql"]
+        assert ledger == [Record(**ROW)] and len(server.scripts) == 2
+
+    def test_plans_again_when_another_was_faster(self):
+        ledger = f"slipway:ledger {json.dumps([ROW])}\n"
+        steps, _ = migrate(Server((0, NONE, ""), (0, "slipway:moved\n", ""), (0, ledger, "")), patience=3)
+        assert steps == []
+
+    def test_tries_again_after_a_lock_timeout(self):
+        answers = [(0, NONE, ""), (3, "slipway:statement 1\n", LOCKED), (0, NONE, ""), (0, DONE, "")]
+        assert len(migrate(Server(*answers), patience=3)[0]) == 1
+
+    def test_does_not_repeat_what_may_be_done_in_part(self):
+        answers = [(0, NONE, ""), (3, "slipway:statement 2\n", LOCKED), (0, "[]", "")]
+        told = (
+            "1 statements are done and kept, this one may be done in part. Open transactions: none any more"
+        )
+        with pytest.raises(SlipwayError, match=told):
+            migrate(Server(*answers), ALONE, patience=3)
+
+    def test_names_who_holds_the_lock_when_time_is_up(self):
+        holder = json.dumps([{"pid": 7, "application": "slipway migrate", "seconds": 42, "state": "active"}])
+        with pytest.raises(SlipwayError, match=r"pid 7 \(slipway migrate, active, 42 s\)"):
+            migrate(Server((0, NONE, ""), (0, "slipway:busy\n", ""), (0, holder, "")))
+
+    def test_that_was_cut_off_promises_nothing(self):
+        answers = [(0, NONE, ""), (137, "slipway:statement 2\n", "")]
+        with pytest.raises(SlipwayError, match="exit status 137.*kept whole or not at all"):
+            migrate(Server(*answers))
+
+    def test_that_was_recorded_is_done_though_its_end_was_not_heard(self):
+        ledger = f"slipway:ledger {json.dumps([ROW])}\n"
+        answers = [(0, NONE, ""), (2, "slipway:statement 1\nslipway:done\n", "lost"), (0, ledger, "")]
+        assert len(migrate(Server(*answers))[0]) == 1
+
+
+def test_a_folder_is_read_byte_by_byte(tmp_path):
+    (tmp_path / "000001_a.up.sql").write_bytes(b"SELECT 1;\r\n")
+    (tmp_path / "000001_a.down.sql").write_bytes(b"SELECT 2;")
+    assert folder(tmp_path) == (Migration(1, "a", "SELECT 1;\r\n", "SELECT 2;"),)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"\xff", "is not UTF-8 at byte 0"), (b"a\0b", "holds a NUL character")],
+    ids=["latin", "nul"],
+)
+def test_a_file_that_is_no_text_is_refused(tmp_path, content, told):
+    (tmp_path / "000001_a.up.sql").write_bytes(content)
+    (tmp_path / "000001_a.down.sql").write_bytes(b"")
+    with pytest.raises(SlipwayError, match=told):
+        folder(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SlipwayError, match="nowhere cannot be read: No such file or directory"):
+        folder(tmp_path / "nowhere")
+    with pytest.raises(SlipwayError, match="there are no migrations in it"):
+        folder(tmp_path)

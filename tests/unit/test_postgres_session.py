@@ -1,0 +1,148 @@
+"""What is asked of a member, and what its answers and silences mean."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import (
+    AbsentError,
+    NotAnsweringError,
+    Psql,
+    leadership,
+    seconds,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.retry import Patience, delays
+
+ERROR = """ERROR:  42601: syntax error at or near "x"
+LINE 1: x
+        ^
+LOCATION:  scanner_yyerror, scan.l:1244
+"""
+
+
+class Member:
+    """Answers as psql would, one answer after another; the last one is for ever."""
+
+    def __init__(self, *answers):
+        self._answers = list(answers)
+        self.asked = []
+
+    def __call__(self, argv, stdin=None):
+        self.asked.append((list(argv), stdin))
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+
+def patience(tries):
+    """As many further tries, without a pause."""
+    clock = iter(range(tries + 2))
+    return Patience(tries, iter([0] * (tries + 2)), lambda: next(clock), lambda _seconds: None)
+
+
+def test_sql_travels_on_standard_input_only():
+    member = Member((0, "t\n", ""))
+    assert Psql(member, "shop-postgres-1").on("shop").ask("SELECT 1;") == "t"
+    argv, stdin = member.asked[0]
+    assert argv == [
+        *("timeout", "--kill-after=5", "30", "docker", "exec", "-i", "-u", "postgres", "shop-postgres-1"),
+        *("psql", "-X", "-v", "ON_ERROR_STOP=1", "--no-psqlrc", "--no-password", "-q", "-At", "-d", "shop"),
+    ]
+    assert stdin.endswith("SELECT 1;") and "client_connection_check_interval" in stdin
+
+
+def test_a_session_without_a_limit_is_not_killed():
+    member = Member((0, "", ""))
+    Psql(member, "c").send("SELECT 1;", 0)
+    assert member.asked[0][0][:2] == ["docker", "exec"]
+
+
+def test_a_failed_statement_is_an_answer_with_its_sqlstate():
+    answer = Psql(Member((3, "", ERROR)), "c").send("x")
+    assert (answer.state, answer.error.splitlines()[0]) == ("42601", 'syntax error at or near "x"')
+    assert "LOCATION" not in answer.error
+    with pytest.raises(SlipwayError, match="c, database postgres: syntax error"):
+        Psql(Member((3, "", ERROR)), "c").ask("x")
+
+
+@pytest.mark.parametrize(
+    ("code", "told", "error", "match"),
+    [
+        (1, "Error response from daemon: No such container: c", AbsentError, "there is no container c"),
+        (1, "Error: No such container: c", AbsentError, "there is no container c"),
+        (2, 'psql: error: … FATAL:  database "x" does not exist', SlipwayError, "Create it first"),
+        (2, "psql: error: … FATAL:  the database system is starting up", NotAnsweringError, "is not ready"),
+        (2, "psql: error: … No such file or directory", NotAnsweringError, "is not ready"),
+        (1, "Error response from daemon: Container abc is not running", NotAnsweringError, "is not ready"),
+        (124, "", NotAnsweringError, "did not answer within 30 s"),
+        (1, "Cannot connect to the Docker daemon", SlipwayError, "systemctl status docker"),
+        (127, "", SlipwayError, "exit status 127"),
+    ],
+)
+def test_a_member_that_cannot_be_asked_says_why(code, told, error, match):
+    with pytest.raises(error, match=match):
+        Psql(Member((code, "", told)), "c").send("SELECT 1;")
+
+
+def test_a_session_that_breaks_off_half_way_is_an_answer():
+    answer = Psql(Member((2, "slipway:statement 1\n", "connection to server was lost")), "c").send("x")
+    assert (answer.ok, answer.state, answer.error) == (False, "", "connection to server was lost")
+
+
+class TestLeadership:
+    @pytest.mark.parametrize("role", ["leader", "follower"])
+    def test_is_known_at_once(self, role):
+        assert leadership(Psql(Member((0, f"{role}\n", "")), "c"), patience(0)) == role
+
+    def test_is_waited_for(self):
+        starting = (2, "", "the database system is starting up")
+        member = Member(starting, (0, "undecided\n", ""), (0, "leader\n", ""))
+        assert leadership(Psql(member, "c"), patience(5)) == "leader"
+
+    def test_of_another_is_believed_while_this_one_is_cloned(self):
+        member = Member((2, "", "Connection refused"))
+        assert leadership(Psql(member, "c"), patience(0), lambda: True) == "follower"
+        assert len(member.asked) == 1
+
+    def test_of_another_is_doubted_while_this_one_may_be_promoted(self):
+        member = Member((0, "undecided\n", ""), (0, "leader\n", ""))
+        assert leadership(Psql(member, "c"), patience(3), lambda: True) == "leader"
+
+    def test_that_never_comes_is_an_error(self):
+        with pytest.raises(SlipwayError, match="no PostgreSQL member leads"):
+            leadership(Psql(Member((0, "undecided\n", "")), "c"), patience(2))
+        with pytest.raises(NotAnsweringError, match="starting up"):
+            leadership(Psql(Member((2, "", "starting up")), "c"), patience(2))
+
+    def test_of_a_container_that_does_not_exist_is_not_waited_for(self):
+        member = Member((1, "", "No such container: c"))
+        with pytest.raises(AbsentError):
+            leadership(Psql(member, "c"), patience(9))
+        assert len(member.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [("500ms", 0.5), ("5s", 5), ("30min", 1800), ("2h", 7200), ("1d", 86400), ("0", 0)],
+)
+def test_durations_are_postgresqls_own(duration, expected):
+    assert seconds("lock_timeout", duration) == expected
+
+
+@pytest.mark.parametrize("duration", ["5", "5 s", "-1s", "1m", "", "5s; DROP TABLE x"])
+def test_a_duration_without_a_unit_is_refused(duration):
+    with pytest.raises(SlipwayError, match="lock_timeout is"):
+        seconds("lock_timeout", duration)
+
+
+def test_pauses_double_up_to_the_longest_and_are_shortened_by_chance():
+    longest = delays(1, 4, lambda: 0)
+    assert [next(longest) for _ in range(4)] == [1, 2, 4, 4]
+    shortest = delays(1, 4, lambda: 1)
+    assert [next(shortest) for _ in range(4)] == [0.5, 1, 2, 2]
+
+
+def test_patience_ends_with_the_time():
+    slept = []
+    times = iter([0, 1, 9.5, 10])
+    waiting = Patience(10, iter([3, 3, 3]), lambda: next(times), slept.append)
+    assert [waiting.again(), waiting.again(), waiting.again()] == [True, True, False]
+    assert slept == [3, 0.5]

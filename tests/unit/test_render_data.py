@@ -1,0 +1,198 @@
+"""What databases and Redis get, and what every data container keeps: rendered, read back, and judged."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.plugin_utils.render import COMPOSE_FOLDER, Material, render
+from whole_stack import IMAGES, SECRETS, compose, rendered, stack, usual, with_service
+
+DATA = ("etcd", "postgres", "pgbouncer", "redis", "sentinel", "local-router")
+DATA_IMAGES = ("etcd", "postgres", "pgbouncer", "redis", "haproxy")
+EVERY_HOST = [(count, host) for count in (1, 2, 3, 6) for host in range(1, count + 1)]
+HEALTH = {"test", "interval", "timeout", "retries", "start_period", "start_interval"}
+
+
+def with_postgres(base: Stack, **changes: Any) -> Stack:
+    assert base.components.postgres
+    return replace(
+        base, components=replace(base.components, postgres=replace(base.components.postgres, **changes))
+    )
+
+
+def dynamic(base: Stack) -> dict[str, Any]:
+    """Patroni's cluster-wide settings."""
+    parsed: dict[str, Any] = json.loads(rendered(base)["config/postgres/dynamic.json"])
+    return parsed
+
+
+def local(base: Stack) -> dict[str, Any]:
+    """Patroni's settings of one member."""
+    parsed: dict[str, Any] = yaml.safe_load(rendered(base)["config/postgres/patroni.yml"])
+    return parsed
+
+
+@pytest.mark.parametrize(("count", "host"), EVERY_HOST)
+def test_every_container_is_hardened_limited_and_watched(count: int, host: int) -> None:
+    services = {name: item for name, item in compose(count, host).items() if name in DATA}
+    assert services
+    for name, item in services.items():
+        assert item["read_only"] is True, name
+        assert item["init"] is True, name
+        assert item["cap_drop"] == ["ALL"], name
+        assert item["security_opt"] == ["no-new-privileges:true"], name
+        assert item["restart"] == "unless-stopped", name
+        assert item["user"] == f"{COMPONENTS[name].uid}:{COMPONENTS[name].uid}", name
+        assert {"cpus", "mem_limit", "pids_limit"} <= item.keys(), name
+        assert item["healthcheck"].keys() == HEALTH, name
+
+
+@pytest.mark.parametrize(("count", "host"), EVERY_HOST)
+def test_containers_publish_on_the_private_address_only(count: int, host: int) -> None:
+    for name in DATA:
+        for published in compose(count, host).get(name, {}).get("ports", []):
+            assert published.startswith(f"10.0.0.{host}:"), f"{name}: {published}"
+
+
+@pytest.mark.parametrize(("count", "host"), EVERY_HOST)
+def test_no_secret_stands_in_the_compose_file(count: int, host: int) -> None:
+    document = usual(count, host)["docker-compose.prod.yml"]
+    assert [name for name, value in SECRETS.items() if value in document] == []
+
+
+def test_secrets_are_readable_by_their_container_only() -> None:
+    base = stack(3)
+    laid = topology(base)
+    images = dict.fromkeys([*IMAGES, *base.services], "image")
+    certificates = dict.fromkeys(["edge", *laid.views], ("CERTIFICATE", "KEY"))
+    files = render(laid, laid.views["h1.test"], Material(images, SECRETS, "CA", certificates, {}))
+    holding = [file for file in files if any(value in file.content for value in SECRETS.values())]
+    owners = {(file.path.split("/")[1], file.mode, file.owner) for file in holding}
+    own = {(name, mode, owner) for name, mode, owner in owners if name in DATA}
+    assert own == {
+        (name, 0o400, COMPONENTS[name].uid) for name in ("postgres", "pgbouncer", "redis", "sentinel")
+    }
+
+
+@pytest.mark.parametrize(
+    ("count", "members"),
+    [pytest.param(1, 1, id="alone"), pytest.param(3, 3, id="three"), pytest.param(6, 3, id="six")],
+)
+def test_etcd_knows_all_members_from_the_start(count: int, members: int) -> None:
+    script = usual(count, 1)["config/etcd/start.sh"]
+    found = re.search(r"--initial-cluster '(.*)'", script)
+    assert found
+    expected = [f"h{index}.test=https://10.0.0.{index}:2380" for index in range(1, members + 1)]
+    assert found.group(1).split(",") == expected
+    assert "--client-cert-auth" in script
+    assert "--peer-client-cert-auth" in script
+    assert script.startswith("#!/bin/bash\n")
+
+
+@pytest.mark.parametrize(
+    ("count", "synchronous", "mode"),
+    [
+        pytest.param(1, True, False, id="nobody-to-wait-for"),
+        pytest.param(2, True, True, id="the-one-standby"),
+        pytest.param(3, True, "quorum", id="any-of-two-standbys"),
+        pytest.param(3, False, False, id="not-wanted"),
+    ],
+)
+def test_commits_wait_for_a_standby_where_there_is_one(count: int, synchronous: bool, mode: object) -> None:
+    assert dynamic(with_postgres(stack(count), synchronous=synchronous))["synchronous_mode"] == mode
+
+
+def test_a_lost_leader_is_replaced_within_the_least_time_patroni_allows() -> None:
+    settings = dynamic(stack(3))
+    assert settings["ttl"] == 20
+    assert settings["loop_wait"] + 2 * settings["retry_timeout"] <= settings["ttl"]
+
+
+def test_bootstrap_and_later_changes_say_the_same() -> None:
+    assert local(stack(3))["bootstrap"]["dcs"] == dynamic(stack(3))
+
+
+def test_the_users_parameters_win_where_patroni_takes_them() -> None:
+    base = with_postgres(
+        stack(3), parameters={"work_mem": "8MB", "jit": "on", "max_wal_senders": "20"}, max_connections=77
+    )
+    cluster_wide = dynamic(base)["postgresql"]["parameters"]
+    assert cluster_wide["max_wal_senders"] == "20"
+    assert cluster_wide["max_connections"] == 77
+    assert "work_mem" not in cluster_wide
+    own = local(base)["postgresql"]["parameters"]
+    assert (own["work_mem"], own["jit"], own["shared_buffers"]) == ("8MB", "on", "64MB")
+
+
+def test_postgres_lets_nobody_in_without_tls_and_no_superuser_over_the_network() -> None:
+    rules = [rule.split() for rule in local(stack(3))["postgresql"]["pg_hba"]]
+    remote = [rule for rule in rules if rule[0] != "local"]
+    assert {rule[0] for rule in remote} == {"hostssl"}
+    assert remote[0][1:] == ["all", "postgres", "all", "reject"]
+    assert {rule[-1] for rule in remote[1:]} == {"scram-sha-256"}
+
+
+def test_passwords_are_quoted_as_each_file_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SECRETS, "database_wayfare", """it's "so" \\ """)
+    tree = rendered(stack(1))
+    assert """PASSWORD 'it''s "so" \\ ';""" in tree["config/postgres/roles.sql"]
+    assert '"wayfare" "it\'s ""so"" \\ "' in tree["config/pgbouncer/userlist.txt"]
+
+
+def test_every_database_has_one_owner_and_one_pool() -> None:
+    tree = rendered(with_service(stack(3), "journeys", database="wayfare"))
+    roles = tree["config/postgres/roles.sql"]
+    assert re.findall(r'CREATE DATABASE "(\w+)" OWNER "(\w+)"', roles) == [("wayfare", "wayfare")]
+    assert tree["config/pgbouncer/pgbouncer.ini"].count("\nwayfare = host=postgres ") == 1
+    users = re.findall(r'^"(\w+)"', tree["config/pgbouncer/userlist.txt"], re.MULTILINE)
+    assert users == ["monitor", "wayfare"]
+
+
+@pytest.mark.parametrize(
+    ("count", "quorum", "stops_alone"),
+    [
+        pytest.param(1, 1, False, id="alone"),
+        pytest.param(2, 2, False, id="two-must-not-stop-each-other"),
+        pytest.param(3, 2, True, id="three"),
+    ],
+)
+def test_redis_fails_over_by_majority(count: int, quorum: int, stops_alone: bool) -> None:
+    tree = usual(count, 1)
+    assert f"sentinel monitor wayfare @MASTER@ 6379 {quorum}\n" in tree["config/sentinel/sentinel.conf"]
+    assert ("min-replicas-to-write 1" in tree["config/redis/redis.conf"]) is stops_alone
+
+
+def test_redis_speaks_tls_only_and_keeps_administration_from_the_application() -> None:
+    settings = usual(3, 1)["config/redis/redis.conf"].splitlines()
+    assert "port 0" in settings
+    assert "tls-port 6379" in settings
+    (application,) = (line for line in settings if line.startswith("user default "))
+    assert "-@admin -@dangerous" in application
+    assert SECRETS["redis_admin"] not in application
+
+
+def test_redis_and_sentinel_ask_for_the_master_in_the_same_way() -> None:
+    tree = usual(3, 2)
+    for name in ("current-master.sh", "settings", "sentinel.auth"):
+        assert tree[f"config/redis/{name}"].strip() == tree[f"config/sentinel/{name}"].strip()
+    assert 'MEMBERS="10.0.0.1 10.0.0.2 10.0.0.3"' in tree["config/redis/settings"]
+
+
+@pytest.mark.parametrize("image", DATA_IMAGES)
+def test_an_image_is_built_from_the_versions_written_in_one_place(image: str) -> None:
+    folder: Path = COMPOSE_FOLDER / "images"
+    versions = yaml.safe_load((folder / "versions.yml").read_text(encoding="utf-8"))[image]
+    recipe = (folder / image / "Dockerfile").read_text(encoding="utf-8")
+    wanted = re.findall(r"^ARG (\w+_VERSION)$", recipe, re.MULTILINE)
+    assert sorted(wanted) == sorted(versions)
+    for name in wanted:
+        assert f"={'${'}{name}:?}}" in recipe

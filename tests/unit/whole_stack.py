@@ -1,0 +1,144 @@
+"""A whole stack over one to many hosts, made by hand, and what its hosts get."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import yaml
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import (
+    Components,
+    Edge,
+    Etcd,
+    Host,
+    Monitoring,
+    Postgres,
+    Redis,
+    Registry,
+    Resources,
+    Route,
+    Service,
+    Stack,
+    Tls,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
+
+IMAGES = (
+    "alertmanager",
+    "blackbox-exporter",
+    "etcd",
+    "haproxy",
+    "nginx",
+    "nginx-exporter",
+    "node-exporter",
+    "pgbouncer",
+    "pgbouncer-exporter",
+    "postgres",
+    "postgres-exporter",
+    "prometheus",
+    "redis",
+    "redis-exporter",
+)
+SECRETS = {
+    name: f"hidden-{name}"
+    for name in (
+        "database_wayfare",
+        "patroni_api",
+        "postgres_monitor",
+        "postgres_replication",
+        "postgres_superuser",
+        "redis",
+        "redis_admin",
+    )
+}
+
+
+def service(name: str, path: str | None, protocol: str, base: int, hosts: tuple[str, ...]) -> Service:
+    return Service(
+        name=name,
+        image=f"registry.test/{name}:1",
+        build=None,
+        command=(name,),
+        port=8080,
+        protocol=protocol,
+        health_path="wayfare.Journeys" if protocol == "grpc" else "/ready",
+        replicas=2,
+        hosts=hosts,
+        route=Route("wayfare.test", path) if path else None,
+        rate_limit=None,
+        resources=Resources(0.5, 134217728),
+        environment={},
+        secrets=(),
+        secrets_in_environment=(),
+        database="wayfare" if name == "api" else None,
+        migrations=None,
+        redis=name == "api",
+        metrics_path="/metrics" if name in ("api", "journeys") else None,
+        user=10001,
+        drain=10,
+        start_timeout=60,
+        publish_base=base,
+    )
+
+
+def stack(count: int = 3, **edge: Any) -> Stack:
+    """A whole stack over some hosts; edge on the first two, monitoring and registry on the last."""
+    hosts = tuple(Host(f"h{index}.test", f"10.0.0.{index}") for index in range(1, count + 1))
+    names = tuple(host.name for host in hosts)
+    services = [
+        service("web", "/", "http", 20000, names),
+        service("api", "/api/", "http", 20010, names),
+        service("updates", "/ws/", "websocket", 20020, names),
+        service("journeys", "/wayfare.Journeys/", "grpc", 20030, names),
+        service("worker", None, "http", 20040, names),
+    ]
+    settings: dict[str, Any] = {
+        "hosts": names[:2],
+        "http_port": 80,
+        "https_port": 443,
+        "public_https_port": 443,
+        "tls": Tls(None, None),
+        "hsts_max_age": 31536000,
+        "content_security_policy": "default-src 'self'",
+        "cors_origins": (),
+        "max_body": 1048576,
+    }
+    components = Components(
+        edge=Edge(**{**settings, **edge}),
+        registry=Registry(names[-1:], 5000),
+        etcd=Etcd(names[:3] if count > 2 else names[:1]),
+        postgres=Postgres(names[:3], {}, 100, 20, True, 1048576, 268435456),
+        redis=Redis(names[:3], 67108864, "allkeys-lru"),
+        monitoring=Monitoring(names[-1:], 2592000),
+    )
+    return Stack(
+        "wayfare", "wayfare.test", hosts, {item.name: item for item in services}, {}, components, {}, 5
+    )
+
+
+def with_service(base: Stack, name: str, **changes: Any) -> Stack:
+    return replace(base, services={**base.services, name: replace(base.services[name], **changes)})
+
+
+def rendered(base: Stack, host: str = "h1.test") -> dict[str, str]:
+    """The tree of one host: path -> text."""
+    laid = topology(base)
+    images = {name: f"registry.test/{name}@sha256:0" for name in [*IMAGES, *base.services]}
+    certificates = dict.fromkeys(["edge", *laid.views], ("CERTIFICATE", "KEY"))
+    material = Material(images, SECRETS, "CA", certificates, {})
+    return {file.path: file.content for file in render(laid, laid.views[host], material)}
+
+
+@cache
+def usual(count: int, host: int) -> dict[str, str]:
+    """The tree of one host of an unaltered stack, rendered once for all tests."""
+    return rendered(stack(count), f"h{host}.test")
+
+
+@cache
+def compose(count: int, host: int) -> dict[str, Any]:
+    """Its Compose services."""
+    parsed: dict[str, Any] = yaml.safe_load(usual(count, host)["docker-compose.prod.yml"])["services"]
+    return parsed
