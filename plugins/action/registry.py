@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +26,7 @@ class ActionModule(StackAction):
         options = {"address": registry_address(stack), **asdict(identity), **arguments}
         host = registry_host(stack).name
         if own == host:
-            options["project"] = _handed_over(self._project(identity, epoch))
+            options |= _handed_over(self._project(identity, epoch))
         return {**self.module(options, task_vars), "host": host}
 
     def _project(self, identity: Identity, epoch: str) -> RegistryProject:
@@ -37,8 +38,6 @@ class ActionModule(StackAction):
 
 
 def _handed_over(project: RegistryProject) -> dict[str, Any]:
-    return {
-        **asdict(project),
-        "folder": str(project.folder),
-        "files": [file.to_dict() for file in project.files],
-    }
+    files = [file.to_dict() for file in project.files]
+    options = {key: value for key, value in asdict(project).items() if key != "files"}
+    return {"project": {**options, "folder": str(project.folder)}, "files": json.dumps(files)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ class ActionModule(StackAction):
         ingredients = material(self.declared, images)
         trees = {name: render(self.topology, view, ingredients) for name, view in self.topology.views.items()}
         arguments["release"] = release_id(trees)
-        arguments["files"] = [file.to_dict() for file in trees[self.view.host.name]]
+        arguments["files"] = json.dumps([file.to_dict() for file in trees[self.view.host.name]])
         return redacted(self.module(arguments, task_vars), secret_texts(ingredients))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
+
+from .host_family import network
 
 DOCUMENTATION = r"""
 name: host_admits
@@ -40,8 +42,8 @@ _value:
 
 def host_admits(session: Sequence[str], networks: Sequence[str], ports: Sequence[int]) -> bool:
     client = ip_address(session[0].split("%")[0])
-    admitted = [ip_network(network, strict=False) for network in networks]
-    return any(client in network for network in admitted) and int(session[3]) in [int(port) for port in ports]
+    admitted = [network(address) for address in networks]
+    return any(client in each for each in admitted) and int(session[3]) in [int(port) for port in ports]
 
 
 class FilterModule:

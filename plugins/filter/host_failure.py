@@ -49,6 +49,8 @@ def host_failure(result: Mapping[str, Any]) -> str:
 
 def _problem(result: Mapping[str, Any]) -> str:
     message = str(result.get("msg") or "The task failed and did not say why")
+    for layer in ("Task failed: ", "Module failed: ", "Action failed: "):
+        message = message.removeprefix(layer)
     # A validator's own words; what Ansible adds is that there was one.
     return f"{message}: {result['stderr']}" if "validate" in message and result.get("stderr") else message
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from ansible.errors import AnsibleFilterError
 
@@ -38,12 +38,12 @@ _value:
 
 def host_family(addresses: Sequence[str], family: str) -> list[str]:
     version = {"ip": 4, "ip6": 6}[family]
-    return [str(address) for address in addresses if _version(address) == version]
+    return [str(address) for address in addresses if network(address).version == version]
 
 
-def _version(address: str) -> int:
+def network(address: str) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(str(address), strict=False).version
+        return ip_network(str(address), strict=False)
     except ValueError as error:
         raise AnsibleFilterError(
             f"{address!r} is not an IP address or network. Write 10.0.0.1 or 10.0.0.0/24 for example."

@@ -47,16 +47,10 @@ options:
       image: {description: Image reference., type: str, required: true}
       built: {description: Whether the image is built here and not pulled., type: bool, required: true}
       digest: {description: Fingerprint of all files., type: str, required: true}
-      files:
-        description: Files of the project.
-        type: list
-        elements: dict
-        required: true
-        suboptions:
-          path: {description: Path relative to the folder., type: str, required: true}
-          content: {description: Text., type: str, required: true}
-          mode: {description: Mode as a number., type: int, required: true}
-          owner: {description: Numeric owner and group., type: int, required: true}
+  files:
+    description: The project's files with their modes and owners, as JSON. Some are secret, so none is logged.
+    type: str
+    default: "[]"
   archive:
     description: File on this host, made by C(docker save), with the registry's image; deleted once loaded.
     type: path
@@ -88,6 +82,7 @@ host:
   returned: always
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -105,20 +100,12 @@ from ..module_utils._core.registry_host import (
 )
 from ..module_utils._core.tree import File
 
-FILE_OPTIONS = {
-    "path": {"type": "str", "required": True},
-    "content": {"type": "str", "required": True, "no_log": True},
-    "mode": {"type": "int", "required": True},
-    "owner": {"type": "int", "required": True},
-}
-
 PROJECT_OPTIONS = {
     "name": {"type": "str", "required": True},
     "folder": {"type": "str", "required": True},
     "image": {"type": "str", "required": True},
     "built": {"type": "bool", "required": True},
     "digest": {"type": "str", "required": True},
-    "files": {"type": "list", "elements": "dict", "required": True, "options": FILE_OPTIONS},
 }
 
 ARGUMENT_SPEC = {
@@ -128,6 +115,8 @@ ARGUMENT_SPEC = {
     "certificate": {"type": "str", "required": True},
     "key": {"type": "str", "required": True, "no_log": True},
     "project": {"type": "dict", "options": PROJECT_OPTIONS},
+    # One text at the top: Ansible writes what is nested to the system's log, `no_log` or not.
+    "files": {"type": "str", "default": "[]", "no_log": True},
     "archive": {"type": "path"},
     "timeout": {"type": "int", "default": 60},
 }
@@ -139,7 +128,7 @@ def main() -> None:
         steps = _trust(module)
         lacks_image = False
         if module.params["project"]:
-            project = _project(module.params["project"])
+            project = _project(module.params["project"], json.loads(module.params["files"]))
             lacks_image = _run_project(module, project, steps)
         text = "".join(f"{step}\n" for step in steps)
         module.exit_json(
@@ -175,8 +164,8 @@ def _run_project(module: AnsibleModule, project: RegistryProject, steps: list[st
     return False
 
 
-def _project(values: dict[str, Any]) -> RegistryProject:
-    files = tuple(File.from_dict(file) for file in values["files"])
+def _project(values: dict[str, Any], contents: list[dict[str, Any]]) -> RegistryProject:
+    files = tuple(File.from_dict(file) for file in contents)
     folder = Path(values["folder"])
     return RegistryProject(values["name"], folder, values["image"], values["built"], values["digest"], files)
 

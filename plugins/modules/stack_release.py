@@ -52,10 +52,9 @@ options:
     description: Id of the release. Set by the action plugin.
     type: str
   files:
-    description: The release's files. Set by the action plugin.
-    type: list
-    elements: dict
-    default: []
+    description: The release's files, as JSON. Set by the action plugin.
+    type: str
+    default: "[]"
   units:
     description: How each Compose service is checked and told of a new configuration. Set by the action plugin.
     type: list
@@ -104,6 +103,7 @@ pending:
   sample: {data: [create], services: [], edge: [reload]}
 """
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -130,7 +130,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "minimum_free": {"type": "int", "default": 2 * 1024**3},
     "stack": {"type": "str"},
     "release": {"type": "str"},
-    "files": {"type": "list", "elements": "dict", "default": [], "no_log": True},
+    # One text, not a list: Ansible would blot out every number in it (modes, owners) wherever it stands in the result.
+    "files": {"type": "str", "default": "[]", "no_log": True},
     "units": {"type": "list", "elements": "dict", "default": []},
     "replicas": {"type": "list", "elements": "dict", "default": []},
     "routers": {"type": "list", "elements": "dict", "default": []},
@@ -157,7 +158,7 @@ def check_space(root: Path, minimum: int) -> None:
 
 
 def prepare(module: AnsibleModule, host: HostRelease, tree: ReleaseTree) -> dict[str, Any]:
-    files = [File.from_dict(file) for file in module.params["files"]]
+    files = [File.from_dict(file) for file in json.loads(module.params["files"])]
     check_space(tree.root, module.params["minimum_free"])
     before = tree.staged(tree.current) if tree.current else []
     steps = host.preview(files) if module.check_mode else host.prepare(files)

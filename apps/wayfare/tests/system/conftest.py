@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from wayfare_stack import Stack, build
+from wayfare_engine import build
+from wayfare_stack import Stack
 
 
 @pytest.fixture(scope="session")

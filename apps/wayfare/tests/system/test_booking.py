@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from wayfare_engine import until
 from wayfare_socket import WebSocket
 from wayfare_stack import Response, Stack
 
@@ -165,37 +167,40 @@ def test_an_id_that_would_break_a_log_line_is_not_adopted(wayfare: Stack) -> Non
 def test_watch_tells_the_present_state_and_each_change(wayfare: Stack) -> None:
     journey = journeys(wayfare, "&from=prague")[0]["id"]
     left = seats_left(wayfare, journey)
-    booking = threading.Timer(2, lambda: book(wayfare, journey, seats=2))
+    booking = threading.Thread(target=book_when_watched, args=(wayfare, journey))
     booking.start()
     script = f"""
-import grpc
-from wayfare.rpc import health_pb2, journeys_pb2
-channel = grpc.insecure_channel("journeys:9090")
-check = channel.unary_unary("/grpc.health.v1.Health/Check", health_pb2.HealthCheckRequest.SerializeToString,
-                            health_pb2.HealthCheckResponse.FromString)
-asked = [health_pb2.HealthCheckRequest(service=name) for name in ("", "wayfare.Journeys")]
-print([check(each, timeout=5).status for each in asked])
-try:
-    check(health_pb2.HealthCheckRequest(service="other"), timeout=5)
-except grpc.RpcError as error:
-    print(error.code().name)
-watch = channel.unary_stream("/wayfare.Journeys/Watch", journeys_pb2.WatchRequest.SerializeToString,
-                             journeys_pb2.SeatsLeft.FromString)
-seats = watch(journeys_pb2.WatchRequest(journey_ids=["{journey}"]), timeout=20)
+seats = Calls("journeys:9090").watch(journeys_pb2.WatchRequest(journey_ids=["{journey}"]), timeout=30)
 print(next(seats).seats_left, next(seats).seats_left)
-search = channel.unary_unary("/wayfare.Journeys/Search", journeys_pb2.SearchRequest.SerializeToString,
-                             journeys_pb2.SearchReply.FromString)
-try:
-    search(journeys_pb2.SearchRequest(day="2030-02-31"), timeout=5)
-except grpc.RpcError as error:
-    print(error.code().name, error.details())
 """
-    told = wayfare.grpc(script).splitlines()
+    told = wayfare.grpc(script)
     booking.join()
-    assert told == [
+    assert told == f"{left} {left - 2}"
+
+
+def book_when_watched(wayfare: Stack, journey: str) -> None:
+    until(lambda: wayfare.metric("journeys", "wayfare_rpc_requests_in_flight") == 1, 20, "the watch")
+    # The call counts from its beginning; it reads the present state a moment later.
+    time.sleep(1)
+    book(wayfare, journey, seats=2)
+
+
+def test_grpc_health_and_refusals(wayfare: Stack) -> None:
+    script = """
+calls = Calls("journeys:9090")
+print([calls.check(health_pb2.HealthCheckRequest(service=name), timeout=5).status for name in ("", JOURNEYS)])
+for call, request in (
+    (calls.check, health_pb2.HealthCheckRequest(service="other")),
+    (calls.search, journeys_pb2.SearchRequest(day="2030-02-31")),
+):
+    try:
+        call(request, timeout=5)
+    except grpc.RpcError as error:
+        print(error.code().name, error.details())
+"""
+    assert wayfare.grpc(script).splitlines() == [
         "[1, 1]",
-        "NOT_FOUND",
-        f"{left} {left - 2}",
+        "NOT_FOUND Ask for 'wayfare.Journeys' or ''",
         "INVALID_ARGUMENT date names a day that does not exist",
     ]
 

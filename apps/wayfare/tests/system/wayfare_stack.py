@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
 
-APPLICATION = Path(__file__).resolve().parents[2]
-BASE = os.environ.get("WAYFARE_TEST_BASE", "slipway/base:dev")
-IMAGE = "wayfare-test:dev"
-BACKING = "wayfare-test-backing:dev"
+from wayfare_engine import APPLICATION, BACKING, IMAGE, docker, until
+
 PASSWORD = "wayfare-test-password"  # of a database that lives for a minute
 PORTS = {"web": 8080, "api": 8080, "updates": 8080, "journeys": 9091, "edge": 8000}
 MEMORY = {"web": "128m", "api": "256m", "updates": "128m", "journeys": "128m"}
@@ -26,36 +25,6 @@ HARDENED = [
     "--security-opt=no-new-privileges",
     "--init",
 ]
-
-
-def docker(*arguments: str, stdin: str | None = None) -> str:
-    # Debian's own client knows BuildKit; a newer one first on PATH may lack its buildx plugin.
-    environment = os.environ | {"DOCKER_BUILDKIT": "1"}
-    client = "/usr/bin/docker" if arguments[0] == "build" and Path("/usr/bin/docker").exists() else "docker"
-    done = subprocess.run(
-        [client, *arguments], input=stdin, capture_output=True, text=True, env=environment, check=False
-    )
-    if done.returncode:
-        raise AssertionError(f"docker {' '.join(arguments)}: {done.stderr}{done.stdout}")
-    return done.stdout.strip()
-
-
-def until(question: Callable[[], object], seconds: float, what: str) -> object:
-    """The first true answer, or a failure that says what was waited for."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        answer = question()
-        if answer:
-            return answer
-        time.sleep(0.1)
-    raise AssertionError(f"waited {seconds:g} s in vain for {what}")
-
-
-def build() -> None:
-    docker("build", "-q", "--build-arg", f"BASE={BASE}", "-t", IMAGE, str(APPLICATION))
-    docker(
-        "build", "-q", "--build-arg", f"BASE={BASE}", "-t", BACKING, str(Path(__file__).parent / "backing")
-    )
 
 
 class Response:
@@ -70,6 +39,7 @@ class Response:
 class Stack:
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
+        self._numbers = itertools.count(1)
         self._tls, self._secrets = folder / "tls", folder / "secrets"
 
     def start(self) -> None:
@@ -106,6 +76,24 @@ class Stack:
             command,
         )
         return alias
+
+    @contextmanager
+    def replica(self, command: str, *arguments: str, **environment: str) -> Iterator[str]:
+        """One more replica, for one test."""
+        alias = f"{command}.extra{next(self._numbers)}"
+        try:
+            yield self.run(command, *arguments, alias=alias, **environment)
+        finally:
+            docker("rm", "--force", "--volumes", self.container(alias))
+
+    @contextmanager
+    def without(self, alias: str, *, away: str = "stop", back: str = "start") -> Iterator[None]:
+        """Stop a container for a while; `pause` makes it hang instead."""
+        docker(away, self.container(alias))
+        try:
+            yield
+        finally:
+            docker(back, self.container(alias))
 
     def start_backing(self, name: str) -> None:
         self._container(name, f"--volume={self._tls}:/tls:ro", BACKING, f"/backing/{name}.sh")
@@ -196,9 +184,10 @@ class Stack:
         return int(docker(*state).split()[1])
 
     def grpc(self, script: str) -> str:
-        """Run Python with the image's own gRPC library, on the network."""
+        """Run Python with the image's own gRPC library, on the network, after `grpc_prelude.py`."""
+        prelude = (Path(__file__).parent / "grpc_prelude.py").read_text(encoding="utf-8")
         where = [f"--network={self.name}", "--entrypoint=python3"]
-        return docker("run", "--rm", "-i", *where, IMAGE, "-", stdin=script)
+        return docker("run", "--rm", "-i", *where, IMAGE, "-", stdin=prelude + script)
 
     def _container(self, alias: str, *arguments: str) -> None:
         names = [f"--name={self.container(alias)}", f"--network={self.name}", f"--network-alias={alias}"]

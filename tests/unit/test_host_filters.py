@@ -1,0 +1,126 @@
+"""What provisioning decides on the control node: peers, ports, fingerprints, and what a failure means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.slipway.compose.plugins.filter.host_admits import host_admits
+from ansible_collections.slipway.compose.plugins.filter.host_failure import host_failure
+from ansible_collections.slipway.compose.plugins.filter.host_family import host_family
+from ansible_collections.slipway.compose.plugins.filter.host_fingerprint import host_fingerprint
+from ansible_collections.slipway.compose.plugins.filter.host_peers import host_peers
+from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
+
+GROUPS = {
+    "all": ["a", "b", "c", "s"],
+    "ungrouped": [],
+    "environments": ["a", "b", "c", "s"],
+    "production": ["a", "b", "c"],
+    "databases": ["b"],
+    "staging": ["s"],
+}
+VARIABLES = {
+    "a": {"ansible_host": "192.0.2.1"},
+    "b": {"ansible_host": "192.0.2.2", "slipway_address": "10.0.0.2"},
+}
+
+
+@pytest.mark.parametrize(
+    ("host", "peers"),
+    [
+        pytest.param("b", ["a", "b", "c"], id="a-group-inside-an-environment-is-no-environment"),
+        pytest.param("s", ["s"], id="a-single-host-is-its-own-peer"),
+        pytest.param("x", ["x"], id="a-host-of-no-environment-has-no-peers"),
+    ],
+)
+def test_peers_are_the_hosts_of_the_same_environment(host: str, peers: list[str]) -> None:
+    assert host_peers(GROUPS, host) == peers
+
+
+def test_the_private_address_comes_before_the_one_ssh_uses() -> None:
+    assert host_stack({}, "a", ["a", "b"], VARIABLES)["peers"] == ["10.0.0.2", "192.0.2.1"]
+
+
+@pytest.mark.parametrize(
+    ("edge", "ports"),
+    [
+        pytest.param({}, [80, 443], id="every-host-is-an-edge-until-the-stack-says-otherwise"),
+        pytest.param(
+            {"hosts": ["a"], "https_port": 8443}, [80, 8443], id="an-edge-host-opens-the-stacks-ports"
+        ),
+        pytest.param({"hosts": ["b"]}, [], id="a-host-without-an-edge-opens-nothing"),
+    ],
+)
+def test_only_edge_hosts_open_ports_to_everybody(edge: dict[str, Any], ports: list[int]) -> None:
+    assert host_stack({"components": {"edge": edge}}, "a", ["a"], VARIABLES)["public_ports"] == ports
+
+
+def test_peers_reach_the_registry_and_ports_that_users_chose() -> None:
+    stack = {
+        "components": {"registry": {"port": 5555}},
+        "services": {"web": {"publish_base": 15000, "replicas": 3}, "api": {}},
+    }
+    ports = host_stack(stack, "a", ["a"], VARIABLES)["peer_ports"]
+    assert {"5432", "5555", "20000-32699", "15000-15005"} <= set(ports)
+
+
+@pytest.mark.parametrize(
+    ("client", "port", "admitted"),
+    [
+        pytest.param("10.0.0.9", "22", True, id="inside"),
+        pytest.param("10.0.1.9", "22", False, id="other-network"),
+        pytest.param("10.0.0.9", "2222", False, id="other-port"),
+        pytest.param("fd00::9", "22", True, id="ipv6"),
+    ],
+)
+def test_a_session_is_admitted_by_address_and_port(client: str, port: str, *, admitted: bool) -> None:
+    session = [client, "50000", "10.0.0.1", port]
+    assert host_admits(session, ["10.0.0.0/24", "fd00::/8"], [22]) is admitted
+
+
+def test_names_are_refused_in_firewall_rules() -> None:
+    with pytest.raises(AnsibleFilterError, match=r"'bastion\.example\.com' is not an IP address"):
+        host_family(["bastion.example.com"], "ip")
+
+
+def test_addresses_are_told_apart_by_family() -> None:
+    assert host_family(["10.0.0.1", "fd00::1", "10.0.0.0/8"], "ip") == ["10.0.0.1", "10.0.0.0/8"]
+
+
+def test_the_fingerprint_follows_settings_and_not_their_order() -> None:
+    first = host_fingerprint({"name": "shop"}, {"host_time_sync": "none", "host_firewall": True})
+    assert first == host_fingerprint({"name": "shop"}, {"host_firewall": True, "host_time_sync": "none"})
+    assert first != host_fingerprint({"name": "shop"}, {"host_firewall": False, "host_time_sync": "none"})
+    assert first != host_fingerprint({"name": "cafe"}, {"host_time_sync": "none", "host_firewall": True})
+
+
+@pytest.mark.parametrize(
+    ("result", "line"),
+    [
+        pytest.param(
+            {
+                "msg": "One or more items failed",
+                "results": [{"msg": "fine"}, {"failed": True, "msg": "Task failed: no"}],
+            },
+            "no.",
+            id="the-first-failed-item-speaks",
+        ),
+        pytest.param(
+            {"msg": "failed to validate", "stderr": "x.nft:4: Error: syntax\n  here"},
+            "failed to validate: x.nft:4: Error: syntax here. "
+            "Correct host_firewall_rules; the old rules still hold.",
+            id="a-validator-is-quoted",
+        ),
+        pytest.param(
+            {"msg": "E: You don't have enough free space in /var/cache/apt/archives/."},
+            "E: You don't have enough free space in /var/cache/apt/archives/. "
+            "Free some space on this host (apt-get clean is a start), then run again.",
+            id="a-full-disk",
+        ),
+        pytest.param({}, "The task failed and did not say why.", id="no-message"),
+    ],
+)
+def test_a_failure_is_one_line_with_its_remedy(result: dict[str, Any], line: str) -> None:
+    assert host_failure(result) == line
