@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from . import access, engine, hosts, image, inventory, state
 from .report import LabError, say
 
+# Names below .localhost mean this machine to browsers and to curl, without any entry in /etc/hosts.
+DOMAIN = "wayfare.localhost"
 ENGINE_STATE = state.ROOT / "engine"
 
 
@@ -95,9 +98,17 @@ def list_hosts(_arguments: argparse.Namespace) -> None:
 
 
 def urls(_arguments: argparse.Namespace) -> None:
+    """The deployed application's address, and the CA that vouches for it, fetched from host 1."""
     lab = _lab()
-    print(f"https://127.0.0.1:{lab.https_port}/")
-    print(f"http://127.0.0.1:{lab.http_port}/")
+    read = [*access.ssh(lab, next(iter(lab.hosts))), "sudo", "cat", "/opt/wayfare/config/host/tls/ca.crt"]
+    found = subprocess.run(read, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30)
+    if found.returncode:
+        raise LabError("host 1 has no stack yet", "Run `make deploy` first")
+    authority = lab.folder / "ca.crt"
+    authority.write_bytes(found.stdout)
+    print(f"\n  https://{DOMAIN}:{lab.https_port}/   signed by {authority.relative_to(state.CHECKOUT)}:")
+    print(f"  curl --cacert {authority.relative_to(state.CHECKOUT)} https://{DOMAIN}:{lab.https_port}/api/me")
+    print("  make status   shows every component and service on every host\n")
 
 
 def ssh(arguments: argparse.Namespace) -> None:

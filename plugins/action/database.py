@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..plugin_utils.stack_action import Result, StackAction, material
 from ..plugin_utils.postgres_member import NOT_A_MEMBER, member
+from ..plugin_utils.stack_action import Result, StackAction, material
 
 
 class ActionModule(StackAction):

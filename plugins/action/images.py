@@ -25,7 +25,7 @@ class ActionModule(StackAction):
 
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         stack = self.declared.stack
-        places = folders(self.declared.checkout, str(arguments.get("epoch", "")))
+        places = folders(self.declared.checkout, str(arguments.get("epoch", "")), self._loader)
         if arguments.get("seed", False):
             wanted = registry_catalog(stack, places)
             archive = None if self._builder() == registry_host(stack).name else REGISTRY

@@ -31,7 +31,7 @@ class ActionModule(StackAction):
 
     def _project(self, identity: Identity, epoch: str) -> RegistryProject:
         stack = self.declared.stack
-        catalog = registry_catalog(stack, folders(self.declared.checkout, epoch))
+        catalog = registry_catalog(stack, folders(self.declared.checkout, epoch, self._loader))
         built = catalog.sources.get(REGISTRY)
         image = built.local if built else catalog.names[REGISTRY]
         return registry_project(stack, identity, image, built is not None, COMPOSE_FOLDER)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils._core import handover
-from ..module_utils._core.errors import InvalidInput, Problem
+from ..module_utils._core.errors import InvalidInputError, Problem
 from ..module_utils._core.wording import did_you_mean, listed
 from ..plugin_utils.stack_action import Result, StackAction
 
@@ -16,7 +16,7 @@ class ActionModule(StackAction):
         known = list(self.declared.stack.services)
         unknown = [name for name in arguments.get("services") or [] if name not in known]
         if unknown:
-            raise InvalidInput(
+            raise InvalidInputError(
                 [
                     Problem(
                         f"services/{name}",

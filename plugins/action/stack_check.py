@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils._core.errors import InvalidInput, SlipwayError
+from ..module_utils._core.errors import InvalidInputError, SlipwayError
 from ..plugin_utils import secrets
 from ..plugin_utils.declared import gather, refuse_partial, warnings
 
@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
         wanting = secrets.problems(declared.document, declared.stack, declared.secrets_path)
         problems = [*declared.problems, *(wanting if declared.document_read else ())]
         if problems:
-            raise InvalidInput(problems)
+            raise InvalidInputError(problems)
         return {
             "changed": False,
             "environment": declared.environment,

@@ -1,4 +1,4 @@
-"""Render every host's tree on the control node, so that hosts need no checkout and see only what is theirs."""
+"""Render every host's tree on the control node: hosts need no checkout and see only what is theirs."""
 
 from __future__ import annotations
 

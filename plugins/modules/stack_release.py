@@ -12,7 +12,8 @@ version_added: 0.1.0
 author: Slipway contributors (@slipway)
 description:
   - Prepares a release completely before anything that runs is touched, then commits it phase by phase.
-  - The release's files are rendered on the control node by the action plugin of the same name and reconciled here in one call.
+  - The release's files are rendered on the control node by the action plugin of the same name
+    and reconciled here in one call.
   - An interrupted run is repaired by running it again, because every step is planned from the running system.
 options:
   state:
@@ -56,7 +57,7 @@ options:
     type: str
     default: "[]"
   units:
-    description: How each Compose service is checked and told of a new configuration. Set by the action plugin.
+    description: How each Compose service is checked and reloaded. Set by the action plugin.
     type: list
     elements: dict
     default: []
@@ -96,6 +97,10 @@ steps:
   type: list
   elements: str
   returned: always
+behind:
+  description: Whether this host is not yet at the release.
+  type: bool
+  returned: when O(state=prepared)
 pending:
   description: Kinds of step planned, by phase.
   type: dict
@@ -130,7 +135,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "minimum_free": {"type": "int", "default": 2 * 1024**3},
     "stack": {"type": "str"},
     "release": {"type": "str"},
-    # One text, not a list: Ansible would blot out every number in it (modes, owners) wherever it stands in the result.
+    # One text, not a list: Ansible would blot out each number in it (modes, owners) all over the result.
     "files": {"type": "str", "default": "[]", "no_log": True},
     "units": {"type": "list", "elements": "dict", "default": []},
     "replicas": {"type": "list", "elements": "dict", "default": []},
@@ -164,8 +169,10 @@ def prepare(module: AnsibleModule, host: HostRelease, tree: ReleaseTree) -> dict
     steps = host.preview(files) if module.check_mode else host.prepare(files)
     planned = "".join(f"{step}\n" for step in steps)
     changes = unified(file_changes(before, files))
+    behind = bool(steps) or tree.current != module.params["release"]
     return {
-        "changed": bool(steps) or tree.current != module.params["release"],
+        "changed": behind,
+        "behind": behind,
         "steps": [str(step) for step in steps],
         "pending": pending(steps),
         "diff": {"prepared": changes + planned},
@@ -181,7 +188,9 @@ def main() -> None:
     params = module.params
     tree = ReleaseTree(Path("/opt") / params["stack"])
     with reporting(module):
-        host = HostRelease(Engine(runner(module), params["stack"]), tree, params["release"], units(params["units"]))
+        host = HostRelease(
+            Engine(runner(module), params["stack"]), tree, params["release"], units(params["units"])
+        )
         if params["state"] == "prepared":
             module.exit_json(release=params["release"], **prepare(module, host, tree))
         if module.check_mode:

@@ -18,7 +18,7 @@ options:
     type: str
     required: true
   current:
-    description: Name of the variable that holds the M(ansible.builtin.stat) result of the stack's C(current) link.
+    description: Name of the variable that holds M(ansible.builtin.stat)'s result for C(current).
     type: str
     required: true
 extends_documentation_fragment:

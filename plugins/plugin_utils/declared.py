@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 
-from ..module_utils._core.errors import InvalidInput, Problem, SlipwayError
+from ..module_utils._core.errors import InvalidInputError, Problem, SlipwayError
 from ..module_utils._core.model import Stack
 from ..module_utils._core.validation import inspect_stack
 from ..module_utils._core.wording import plain
@@ -40,9 +40,9 @@ class Declared:
         return _from_checkout(self.secrets_file, self.checkout)
 
     def valid(self) -> Declared:
-        """Itself; InvalidInput lists every problem."""
+        """Itself; InvalidInputError lists every problem."""
         if self.problems:
-            raise InvalidInput(self.problems)
+            raise InvalidInputError(self.problems)
         return self
 
 

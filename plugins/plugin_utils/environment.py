@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..module_utils._core.errors import InvalidInput, Problem
+from ..module_utils._core.errors import InvalidInputError, Problem
 from ..module_utils._core.model import Host
 from ..module_utils._core.wording import listed, shown
 
@@ -34,16 +34,16 @@ def select(run: Sequence[str], environments: Members) -> str:
         remedy = (
             f"Add a group {GROUP} whose children are the environments, as in inventories/production/hosts.yml"
         )
-        raise InvalidInput([Problem("inventory", f"has no group {GROUP} with children", remedy)])
+        raise InvalidInputError([Problem("inventory", f"has no group {GROUP} with children", remedy)])
     memberships = {host: [name for name, hosts in environments.items() if host in hosts] for host in run}
     problems = list(_misplaced(memberships))
     if problems:
-        raise InvalidInput(problems)
+        raise InvalidInputError(problems)
     chosen = sorted({names[0] for names in memberships.values()})
     if len(chosen) > 1:
         remedy = f"Choose one with -l, for example -l {chosen[-1]}"
         problem = f"this run spans the environments {listed(chosen)}"
-        raise InvalidInput([Problem("inventory", problem, remedy)])
+        raise InvalidInputError([Problem("inventory", problem, remedy)])
     return chosen[0]
 
 
@@ -63,7 +63,7 @@ def refuse_partial(run: Sequence[str], environment: str, environments: Members) 
     if left_out:
         problem = f"the limit leaves out {listed(left_out)}"
         remedy = f"Run it for the whole environment: -l {environment}"
-        raise InvalidInput([Problem(f"inventory/{environment}", problem, remedy)])
+        raise InvalidInputError([Problem(f"inventory/{environment}", problem, remedy)])
 
 
 def fleet(environment: str, environments: Members, variables: HostVariables) -> Fleet:

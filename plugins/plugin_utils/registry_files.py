@@ -68,7 +68,7 @@ def _render(templates: Path, name: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - configuration files, not HTML
+        autoescape=False,  # configuration files, not HTML
     )
     try:
         return environment.get_template(name).render(context)

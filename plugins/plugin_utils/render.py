@@ -1,7 +1,7 @@
-"""Render everything one host needs: its Compose file, its components' configuration, its secrets and certificates.
+"""Render everything one host needs: Compose file, configuration, secrets and certificates.
 
-Plain Jinja, not Ansible's templar: a whole fleet renders in well under a second, and a template sees exactly the
-names listed in `render`.
+Plain Jinja, not Ansible's templar: a fleet renders in well under a second, and a template sees
+exactly the names listed in `render`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Material:
     """What a rendering needs beside the topology; none of it is derivable from the stack.
 
     images: component or service name -> reference pinned by digest.
-    secrets: name -> value, the platform's (`postgres_superuser`, `database_<name>`, `redis` …) and the user's.
+    secrets: name -> value, the platform's (`postgres_superuser`, `database_<name>` …) and the user's.
     ca: PEM of the environment's CA. certificates: host name (or `edge`) -> (certificate PEM, key PEM).
     migrations: service name -> folder on the control node.
     """
@@ -71,12 +71,14 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
                 File(f"migrations/{service}/{path.name}", path.read_text(encoding="utf-8"), 0o644, 0)
                 for path in sorted(folder.glob("*.sql"))
             ]
-    files.append(File("docker-compose.prod.yml", _render(environment, "docker-compose.prod.yml.j2", context), 0o644, 0))
+    files.append(
+        File("docker-compose.prod.yml", _render(environment, "docker-compose.prod.yml.j2", context), 0o644, 0)
+    )
     return files
 
 
 def _configuration(environment: jinja2.Environment, component: str, context: Mapping[str, Any]) -> list[File]:
-    """Every template in `compose/config/<component>/`; a name that ends in `.j2` is rendered, others are copied."""
+    """All of `compose/config/<component>/`; names that end in `.j2` are rendered, others copied."""
     folder = COMPOSE_FOLDER / "config" / component
     files = []
     for path in sorted(folder.rglob("*")):
@@ -106,7 +108,7 @@ def _tls(folder: str, uid: int, material: Material, certificate: str) -> list[Fi
 
 
 def _service_secrets(topology: Topology, name: str, material: Material) -> list[File]:
-    """What a service finds under /run/secrets: its own secrets, its database's and Redis's passwords, the CA."""
+    """What a service finds under /run/secrets: its secrets, its database's and Redis's passwords, the CA."""
     service = topology.stack.services[name]
     wanted = {secret: material.secrets[secret] for secret in service.secrets}
     if service.database:
@@ -115,7 +117,8 @@ def _service_secrets(topology: Topology, name: str, material: Material) -> list[
         wanted["redis_password"] = material.secrets["redis"]
     wanted["ca.crt"] = material.ca
     return [
-        File(f"config/services/{name}/{secret}", value, 0o400, service.user) for secret, value in sorted(wanted.items())
+        File(f"config/services/{name}/{secret}", value, 0o400, service.user)
+        for secret, value in sorted(wanted.items())
     ]
 
 
@@ -127,7 +130,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - configuration files, not HTML
+        autoescape=False,  # configuration files, not HTML
     )
     environment.filters["to_json"] = lambda value: json.dumps(value, sort_keys=True)
     return environment

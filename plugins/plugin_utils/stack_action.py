@@ -35,7 +35,13 @@ class StackAction(ActionBase):
             self.view = self.topology.views[variables["inventory_hostname"]]
             return {**result, **self.act(native(self._task.args), variables)}
         except SlipwayError as error:
-            return {**result, "failed": True, "msg": str(error), "problem": error.problem, "remedy": error.remedy}
+            return {
+                **result,
+                "failed": True,
+                "msg": str(error),
+                "problem": error.problem,
+                "remedy": error.remedy,
+            }
 
     @abstractmethod
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:

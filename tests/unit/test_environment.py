@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from ansible_collections.slipway.compose.plugins.plugin_utils import environment
 
@@ -11,7 +11,7 @@ MEMBERS = {"staging": ["s1"], "production": ["p1", "p2"]}
 
 
 def refusal(call, *arguments) -> str:
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(InvalidInputError) as caught:
         call(*arguments)
     return str(caught.value)
 

@@ -22,7 +22,9 @@ WEB = Unit("web-blue-1", "services", "config/services/web")
     ("observed", "wanted", "expected"),
     [
         pytest.param({}, Wanted(NGINX, "h1", "c1"), ["create edge (not there)"], id="first-release"),
-        pytest.param({"edge": Observed("h1", "c1", True)}, Wanted(NGINX, "h1", "c1"), [], id="nothing-changed"),
+        pytest.param(
+            {"edge": Observed("h1", "c1", True)}, Wanted(NGINX, "h1", "c1"), [], id="nothing-changed"
+        ),
         pytest.param(
             {"edge": Observed("h1", "c1", False)},
             Wanted(NGINX, "h1", "c1"),
@@ -55,13 +57,18 @@ def test_a_difference_becomes_one_step(observed, wanted, expected):
 
 def test_what_is_no_longer_declared_goes_last():
     steps = plan({"old": Observed("h", "c", True)}, {"web-blue-1": Wanted(WEB, "h", "c")})
-    assert [str(step) for step in steps] == ["create web-blue-1 (not there)", "remove old (no longer declared)"]
+    assert [str(step) for step in steps] == [
+        "create web-blue-1 (not there)",
+        "remove old (no longer declared)",
+    ]
 
 
 names = st.sampled_from(["edge", "etcd", "web-blue-1", "web-blue-2", "gone"])
 short = st.sampled_from(["a", "b", ""])
 observations = st.dictionaries(names, st.builds(Observed, short, short, st.booleans()))
-units = {unit.name: unit for unit in (NGINX, ETCD, WEB, Unit("web-blue-2", "services", "config/services/web"))}
+units = {
+    unit.name: unit for unit in (NGINX, ETCD, WEB, Unit("web-blue-2", "services", "config/services/web"))
+}
 wishes = st.dictionaries(st.sampled_from(sorted(units)), st.tuples(short, short)).map(
     lambda chosen: {name: Wanted(units[name], *values) for name, values in chosen.items()}
 )

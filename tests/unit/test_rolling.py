@@ -69,7 +69,9 @@ def fleet(journal, sessions=0, count=2):
 
 
 def replicas(count=2):
-    return [RollingReplica(f"web-blue-{index}", f"web-blue-{index}.a", 5, 5, {}) for index in range(1, count + 1)]
+    return [
+        RollingReplica(f"web-blue-{index}", f"web-blue-{index}.a", 5, 5, {}) for index in range(1, count + 1)
+    ]
 
 
 def test_statistics_of_haproxy_are_read_by_server():
@@ -108,7 +110,9 @@ def test_what_is_in_flight_ends_before_the_replica_is_touched(journal):
 
 
 def test_a_session_that_never_ends_is_cut_at_the_deadline_and_counted(journal):
-    turns = roll(replicas(1), fleet(journal, sessions=10_000, count=1), lambda replica: None, lambda replica: None)
+    turns = roll(
+        replicas(1), fleet(journal, sessions=10_000, count=1), lambda replica: None, lambda replica: None
+    )
     assert turns[0].cut > 0
     assert "cut at the drain deadline" in str(turns[0])
 

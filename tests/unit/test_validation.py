@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import ports, schema
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
 from ansible_collections.slipway.compose.plugins.module_utils._core.kinds import Entries, ListOf, Table
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Resources, Route, Tls
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
@@ -34,7 +34,7 @@ def changed(definition: dict[str, Any], path: str, value: object) -> dict[str, A
 def complaints(definition: Any, hosts: list[Host]) -> list[str]:
     try:
         parse_stack(definition, hosts)
-    except InvalidInput as error:
+    except InvalidInputError as error:
         return [str(problem) for problem in error.problems]
     return []
 
@@ -271,7 +271,7 @@ def test_all_problems_are_listed_at_once(definition, hosts):
     changed(definition, f"{WEB}/port", 0)
     changed(definition, f"{WEB}/replicas", 0)
     changed(definition, f"{WEB}/helth_path", "/")
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(InvalidInputError) as caught:
         parse_stack(definition, hosts)
     assert str(caught.value).startswith("4 problems found, no host was touched:\n  - stack/domain: ")
 

@@ -72,4 +72,16 @@ def check(image: str, user: int, config: str, command: Sequence[str]) -> list[st
     """Run a component's own checker on a configuration, with as little around it as possible."""
     guard = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--tmpfs", "/tmp", "--tmpfs", "/run"]
     mount = ["--volume", f"{config}:/config:ro", "--user", f"{user}:{user}"]
-    return ["docker", "run", "--rm", "--pull", "never", *guard, *mount, "--entrypoint", command[0], image, *command[1:]]
+    return [
+        "docker",
+        "run",
+        "--rm",
+        "--pull",
+        "never",
+        *guard,
+        *mount,
+        "--entrypoint",
+        command[0],
+        image,
+        *command[1:],
+    ]

@@ -37,8 +37,12 @@ COMPONENTS: Mapping[str, Component] = {
     "local-router": Component(
         "haproxy", "data", tls=True, reload="USR2", check=("haproxy", "-c", "-f", "/config/haproxy.cfg")
     ),
-    "router": Component("haproxy", "edge", tls=True, reload="USR2", check=("haproxy", "-c", "-f", "/config/haproxy.cfg")),
-    "edge": Component("nginx", "edge", tls=True, reload="HUP", check=("nginx", "-t", "-q", "-c", "/config/nginx.conf")),
+    "router": Component(
+        "haproxy", "edge", tls=True, reload="USR2", check=("haproxy", "-c", "-f", "/config/haproxy.cfg")
+    ),
+    "edge": Component(
+        "nginx", "edge", tls=True, reload="HUP", check=("nginx", "-t", "-q", "-c", "/config/nginx.conf")
+    ),
     "node-exporter": Component("node-exporter", "edge"),
     "postgres-exporter": Component("postgres-exporter", "edge", tls=True),
     "pgbouncer-exporter": Component("pgbouncer-exporter", "edge", tls=True),

@@ -16,7 +16,7 @@ PARALLEL_PULLS = 4
 
 @dataclass(frozen=True)
 class Container:
-    """One container of the project: its Compose service, Compose's fingerprint of its definition, and how it is."""
+    """One container: its Compose service, Compose's fingerprint of its definition, and how it is."""
 
     service: str
     hash: str
@@ -64,12 +64,12 @@ class Engine:
         return [image for image in needed if self._run(commands.present_images([image]))[0]]
 
     def up(self, file: str, services: Sequence[str], timeout: int) -> None:
-        """Create, start or replace the services and wait until each is healthy (or running, without a check)."""
+        """Create, start or replace services and wait until each is healthy (running, without a check)."""
         code, _out, err = self._run(commands.up(self._project, file, services, timeout))
         if code:
             raise SlipwayError(
                 f"{', '.join(services)} did not become healthy: {_last_line(err)}{self._evidence(services)}",
-                f"Read `docker compose -p {self._project} logs` on this host, correct the cause and deploy again",
+                f"Read `docker compose -p {self._project} logs` here, correct the cause, deploy again",
             )
 
     def restart(self, file: str, service: str, timeout: int) -> None:
@@ -92,7 +92,7 @@ class Engine:
             told = _tail(err or out, 5)
             raise SlipwayError(
                 f"`{' '.join(command)}` refuses the new configuration in {config}: {told}",
-                "Correct the stack definition or the template; nothing was changed, what ran before still runs",
+                "Correct the stack or the template; nothing was changed, what ran before still runs",
             )
 
     def _pull(self, image: str) -> None:
@@ -107,7 +107,9 @@ class Engine:
         """The last words of the containers that are not well, for whoever reads the failure."""
         words = ""
         for container in self.containers():
-            unwell = not container.running or "unhealthy" in container.status or "starting" in container.status
+            unwell = (
+                not container.running or "unhealthy" in container.status or "starting" in container.status
+            )
             if container.service in services and unwell:
                 _code, out, err = self._run(commands.logs(container.id, 8))
                 words += f"\n--- {container.service} ({container.status}):\n{(out + err).strip()}"

@@ -27,7 +27,7 @@ class Problem:
         return f"{self.path}: {self.problem}. {self.remedy}."
 
 
-class InvalidInput(SlipwayError):
+class InvalidInputError(SlipwayError):
     """Everything that is wrong with the user's input, all at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:

@@ -1,4 +1,4 @@
-"""What the control node tells a host's modules, derived from the topology: plain values that travel as JSON."""
+"""What the control node tells a host's modules: values derived from the topology that travel as JSON."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from .health import Probe
 from .model import Postgres
-from .topology import PORTS, HostView, Replica, Topology
+from .readiness import readiness
+from .topology import PORTS, HostView, Topology
 
 # Where components answer plainly that they are well; the port is looked up under the component's own name.
 _PAGES: Mapping[str, tuple[str, str]] = {
@@ -41,7 +42,7 @@ def probes_for(topology: Topology, view: HostView) -> list[Probe]:
         probes += special[component](topology, view) if component in special else _page(component, view)
         probes.append(_container(topology, component, component))
     for replica in view.replicas:
-        probes.append(_ready(topology, replica))
+        probes.append(readiness(topology.stack.services[replica.service], replica))
         probes.append(_container(topology, replica.service, replica.name))
     return [*probes, *_registry(topology, view), *_host(topology)]
 
@@ -57,17 +58,6 @@ def _container(topology: Topology, component: str, name: str) -> Probe:
     return Probe(
         f"container {name}", component, "container", {"container": f"{topology.stack.name}-{name}-1"}
     )
-
-
-def _ready(topology: Topology, replica: Replica) -> Probe:
-    service = topology.stack.services[replica.service]
-    address, name = replica.host.address, f"{replica.name} ready"
-    place = {"host": address, "port": replica.port}
-    if service.health_path is None:
-        return Probe(name, service.name, "tcp", place)
-    if service.protocol == "grpc":
-        return Probe(name, service.name, "grpc", {**place, "service": service.health_path})
-    return Probe(name, service.name, "http", {"url": f"http://{address}:{replica.port}{service.health_path}"})
 
 
 def _etcd(topology: Topology, view: HostView) -> list[Probe]:

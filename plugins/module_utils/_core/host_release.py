@@ -30,7 +30,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What renewing a replica under load needs: the routers of the fleet, this host's replicas, and a patient probe."""
+    """What renewing replicas under load needs: all routers, this host's replicas, a patient probe."""
 
     routers: Routers
     replicas: Mapping[str, RollingReplica]
@@ -42,7 +42,9 @@ def file_changes(old: Sequence[File], new: Sequence[File]) -> list[Change]:
     after = {file.path: file for file in new}
     changed = [path for path in sorted(before | after) if before.get(path) != after.get(path)]
     return [
-        Change(path, before[path].content if path in before else "", after[path].content if path in after else "")
+        Change(
+            path, before[path].content if path in before else "", after[path].content if path in after else ""
+        )
         for path in changed
     ]
 
@@ -79,7 +81,7 @@ class HostRelease:
             shutil.rmtree(folder)
 
     def prepare(self, files: Sequence[File]) -> list[Step]:
-        """Store the release, have its images, let every component judge its new configuration; touch nothing running."""
+        """Store the release, pull its images, let components judge their configuration; touch nothing."""
         self._tree.stage(self._release, files)
         # What modules use on this host; no container mounts it.
         self._tree.bring_live(self._release, "config/host")
@@ -96,7 +98,9 @@ class HostRelease:
         """What is still to be done, read from the running system and the stored release."""
         files = self._tree.staged(self._release)
         if not files:
-            raise SlipwayError(f"release {self._release} is not prepared on this host", "Run the deployment again")
+            raise SlipwayError(
+                f"release {self._release} is not prepared on this host", "Run the deployment again"
+            )
         return self._steps(files, self.compose_file)
 
     def commit(self, phase: str, actions: Sequence[str], timeout: int, traffic: Traffic) -> list[str]:
@@ -126,7 +130,9 @@ class HostRelease:
                 "Run the deployment again; it continues from here",
             )
         gone = {step.service for step in steps}
-        self._engine.remove([container for container in self._engine.containers() if container.service in gone])
+        self._engine.remove(
+            [container for container in self._engine.containers() if container.service in gone]
+        )
         for service in gone:
             self._tree.set_applied(service, None)
         told = [str(step) for step in steps]
@@ -170,7 +176,9 @@ class HostRelease:
 
     def _steps(self, files: Sequence[File], compose_file: str) -> list[Step]:
         hashes = self._engine.service_hashes(compose_file)
-        wanted = {name: Wanted(self._units[name], hashes[name], self._config(name, files)) for name in self._units}
+        wanted = {
+            name: Wanted(self._units[name], hashes[name], self._config(name, files)) for name in self._units
+        }
         return plan(self._observed(), wanted)
 
     def _observed(self) -> Mapping[str, Observed]:

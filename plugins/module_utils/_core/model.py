@@ -46,7 +46,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Service:
-    """A part the user supplies. Exactly one of `image` and `build` is set; `build` is relative to the checkout."""
+    """A part the user supplies. Either `image` or `build` is set; `build` is relative to the checkout."""
 
     name: str
     image: str | None
@@ -75,7 +75,7 @@ class Service:
 
 @dataclass(frozen=True)
 class SecretRule:
-    """How a user's secret comes to be: `generate` random bytes (hex), or None when the user must supply it."""
+    """How a user's secret comes to be: `generate` random bytes (hex); None: the user supplies it."""
 
     name: str
     generate: int | None

@@ -32,7 +32,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a release wants of a service: Compose's fingerprint, and that of the configuration mounted into it."""
+    """What a release wants of a service: Compose's fingerprint, and that of its configuration."""
 
     unit: Unit
     hash: str
@@ -41,7 +41,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Observed:
-    """What runs: Compose's fingerprint, the configuration it has loaded (empty when unknown), and whether it is up."""
+    """What runs: Compose's fingerprint, the configuration it has loaded (if known), whether it is up."""
 
     hash: str
     config: str

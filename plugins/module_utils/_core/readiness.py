@@ -9,8 +9,10 @@ from .topology import Replica
 
 def readiness(service: Service, replica: Replica) -> Probe:
     """Asked at the replica's published port, as the routers ask it."""
-    address, port = replica.host.address, replica.port
+    address, name = replica.host.address, f"{replica.name} ready"
+    place = {"host": address, "port": replica.port}
+    if service.health_path is None:
+        return Probe(name, service.name, "tcp", place)
     if service.protocol == "grpc":
-        target: dict[str, object] = {"host": address, "port": port, "service": service.health_path or ""}
-        return Probe(replica.name, service.name, "grpc", target)
-    return Probe(replica.name, service.name, "http", {"url": f"http://{address}:{port}{service.health_path}"})
+        return Probe(name, service.name, "grpc", {**place, "service": service.health_path})
+    return Probe(name, service.name, "http", {"url": f"http://{address}:{replica.port}{service.health_path}"})

@@ -12,7 +12,7 @@ from .router import Routers
 
 @dataclass(frozen=True)
 class RollingReplica:
-    """One container of a service: its Compose name, its HAProxy name, seconds to drain and seconds to get ready."""
+    """One container of a service: its Compose and HAProxy names, seconds to drain and to get ready."""
 
     name: str
     server: str
@@ -33,13 +33,17 @@ class RollingReplica:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one replica's turn came to; `cut` counts sessions that were still open when the drain deadline passed."""
+    """What one replica's turn came to; `cut` counts sessions still open at the drain deadline."""
 
     replica: str
     cut: int
 
     def __str__(self) -> str:
-        return f"{self.replica}: {self.cut} sessions cut at the drain deadline" if self.cut else f"{self.replica}: drained"
+        return (
+            f"{self.replica}: {self.cut} sessions cut at the drain deadline"
+            if self.cut
+            else f"{self.replica}: drained"
+        )
 
 
 def roll(
@@ -62,7 +66,7 @@ def roll(
             untouched = len(replicas) - len(turns) - 1
             raise SlipwayError(
                 f"{replica.name} did not come back and is kept out of the traffic: {error.problem}; "
-                f"{len(turns)} replicas were renewed before it, {untouched} on this host still run unchanged and serve",
+                f"{len(turns)} replicas were renewed before it, {untouched} on this host still run unchanged",
                 error.remedy,
             ) from error
         routers.admit(replica.server, replica.start_timeout)

@@ -1,4 +1,4 @@
-"""HAProxy's runtime API over mutual TLS: move replicas in and out of the traffic on every router of the fleet."""
+"""HAProxy's runtime API over mutual TLS: move replicas in and out of the traffic on every router."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Address:
 
 @dataclass(frozen=True)
 class ServerState:
-    """One server line of one router: its backend, health ("UP", "DRAIN", "DOWN", "MAINT" …) and open sessions."""
+    """One server of one router: its backend, health ("UP", "DRAIN", "DOWN", …) and open sessions."""
 
     backend: str
     status: str
@@ -45,14 +45,16 @@ def parse_servers(statistics: str) -> dict[str, ServerState]:
     rows = csv.DictReader(io.StringIO(statistics.lstrip("# ")))
     special = ("FRONTEND", "BACKEND")
     return {
-        row["svname"]: ServerState(row["pxname"], row["status"], int(row["scur"] or 0) + int(row["qcur"] or 0))
+        row["svname"]: ServerState(
+            row["pxname"], row["status"], int(row["scur"] or 0) + int(row["qcur"] or 0)
+        )
         for row in rows
         if row["svname"] not in special and row.get("type") == "2"
     }
 
 
 def client_context(folder: Path) -> ssl.SSLContext:
-    """TLS with this host's certificate, trusting the environment's CA only; `folder` holds ca.crt, tls.crt, tls.key."""
+    """TLS as this host, trusting the environment's CA only; `folder` holds ca.crt, tls.crt, tls.key."""
     context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
     context.load_cert_chain(str(folder / "tls.crt"), str(folder / "tls.key"))
     return context
@@ -85,7 +87,7 @@ class Router:
         except OSError as error:
             raise SlipwayError(
                 f"router on {self.address.name} ({target[0]}:{target[1]}) does not answer: {error}",
-                "Start it (`docker compose up -d` in the stack's folder there) or take that host out of the stack",
+                "Start it (deploy again), or take that host out of the stack",
             ) from error
 
     def _wrap(self, plain: socket.socket) -> ssl.SSLSocket:
@@ -106,7 +108,7 @@ class Routers:
         self._sleep = sleep
 
     def drain(self, server: str, deadline: float) -> int:
-        """Send nothing new to a server, then wait for what is in flight; return the sessions open at the deadline."""
+        """Send nothing new to a server, wait for what is in flight; return the sessions left then."""
         self._set(server, "drain")
         end = self._clock() + deadline
         while (open_sessions := self._sessions(server)) and self._clock() < end:

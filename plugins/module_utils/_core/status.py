@@ -1,4 +1,4 @@
-"""One table of everything that stands in an environment: where it is, which release, how it is, what it does."""
+"""One table of everything in an environment: where it is, which release, how it is, what it does."""
 
 from __future__ import annotations
 
@@ -23,9 +23,14 @@ class Seen:
 
 def table(topology: Topology, seen: Mapping[str, Seen]) -> list[str]:
     """Aligned lines, a header first; a host that was not seen is shown as unreachable, never left out."""
-    rows = [_HEADER, *(row for view in topology.views.values() for row in _host(view, seen.get(view.host.name)))]
+    rows = [
+        _HEADER,
+        *(row for view in topology.views.values() for row in _host(view, seen.get(view.host.name))),
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 def _host(view: HostView, seen: Seen | None) -> list[tuple[str, ...]]:
@@ -33,7 +38,7 @@ def _host(view: HostView, seen: Seen | None) -> list[tuple[str, ...]]:
     own += [(replica.service, replica.name, replica.port) for replica in view.replicas]
     replicas = {replica.name for replica in view.replicas}
     host, address = view.host.name, view.host.address
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for component, name, port in own:
         place = f"{address}:{port}" if port else address
         if seen is None:
@@ -47,7 +52,7 @@ def _host(view: HostView, seen: Seen | None) -> list[tuple[str, ...]]:
 
 
 def _health(checks: Sequence[Mapping[str, str]]) -> tuple[str, str]:
-    """The worst finding, and what the checks say: of faults the faults, else of what is not about the container."""
+    """The worst finding, and what the checks of that rank say."""
     if not checks:
         return "not checked", ""
     worst = max((check["status"] for check in checks), key=lambda status: _RANK[status])

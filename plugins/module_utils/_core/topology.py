@@ -89,12 +89,18 @@ class Topology:
 
     def replicas_of(self, service: str) -> list[Replica]:
         """Every replica of a service over the fleet."""
-        return [replica for view in self.views.values() for replica in view.replicas if replica.service == service]
+        return [
+            replica for view in self.views.values() for replica in view.replicas if replica.service == service
+        ]
 
     def routed(self) -> Iterator[Service]:
         """Services with a public route, the longest path first, as a router must match them."""
         routed = [service for service in self.stack.services.values() if service.route]
-        return iter(sorted(routed, key=lambda service: (-len(service.route.path if service.route else ""), service.name)))
+        return iter(
+            sorted(
+                routed, key=lambda service: (-len(service.route.path if service.route else ""), service.name)
+            )
+        )
 
 
 def placement(stack: Stack) -> dict[str, tuple[str, ...]]:

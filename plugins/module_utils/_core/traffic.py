@@ -1,4 +1,4 @@
-"""What renewing replicas needs on a host: the fleet's routers, this host's replicas, and a probe with patience."""
+"""What renewing replicas needs on a host: all routers, this host's replicas, a probe with patience."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def traffic(
     context = client_context(root / "config/host/tls")
     members = [Router(Address.from_dict(address), context) for address in addresses]
     own = [RollingReplica.from_dict(replica) for replica in replicas]
-    return Traffic(Routers(members), {replica.name: replica for replica in own}, lambda it: wait_ready(it, run))
+    return Traffic(
+        Routers(members), {replica.name: replica for replica in own}, lambda it: wait_ready(it, run)
+    )
 
 
 def wait_ready(replica: RollingReplica, run: Run) -> None:

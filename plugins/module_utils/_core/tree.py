@@ -1,9 +1,9 @@
 """A release's tree of files: a value on the control node, a folder on the host.
 
-    /opt/<stack>/releases/<id>/   complete and never edited: docker-compose.prod.yml, config/, migrations/
-    /opt/<stack>/current          symlink to the release that serves
-    /opt/<stack>/config/          what containers mount; hard links into a release, replaced by rename
-    /opt/<stack>/state/           what the machinery must remember
+/opt/<stack>/releases/<id>/   complete and never edited: docker-compose.prod.yml, config/, migrations/
+/opt/<stack>/current          symlink to the release that serves
+/opt/<stack>/config/          what containers mount; hard links into a release, replaced by rename
+/opt/<stack>/state/           what the machinery must remember
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .errors import SlipwayError
 
 @dataclass(frozen=True)
 class File:
-    """One file of a release: path relative to the release folder, text, mode, and numeric owner (uid = gid)."""
+    """One file of a release: path relative to the release's folder, text, mode, owner (uid = gid)."""
 
     path: str
     content: str
@@ -43,7 +43,7 @@ class File:
 
 
 def release_id(trees: Mapping[str, Sequence[File]]) -> str:
-    """The name of a release: a fingerprint of all hosts' trees, so that the same input is the same release."""
+    """A fingerprint of all hosts' trees: the same input is the same release."""
     lines = sorted(f"{host} {file.digest}" for host, files in trees.items() for file in files)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
@@ -72,7 +72,11 @@ class ReleaseTree:
     def staged(self, release: str) -> list[File]:
         """What is stored of a release, read back from disk; empty when it is not there."""
         folder = self.release(release)
-        return [read_file(folder, path) for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "record.json"]
+        return [
+            read_file(folder, path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name != "record.json"
+        ]
 
     def stage(self, release: str, files: Sequence[File]) -> bool:
         """Write a release completely or not at all; True when the disk was not already so."""
@@ -112,7 +116,7 @@ class ReleaseTree:
         return loaded
 
     def set_applied(self, service: str, digest: str | None) -> None:
-        """Remember (None: forget) what a service has loaded; written after the fact, so that a crash means once more."""
+        """Remember (None: forget) what a service has loaded; after the fact, so a crash means once more."""
         known = {name: value for name, value in self.applied().items() if name != service}
         if digest is not None:
             known[service] = digest
@@ -154,10 +158,12 @@ def write_file(target: Path, file: File) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(file.content)
         os.chown(fresh, file.owner, file.owner)
-        os.chmod(fresh, file.mode)
+        fresh.chmod(file.mode)
         fresh.rename(target)
     except OSError as error:
-        raise SlipwayError(f"{target} cannot be written: {error.strerror}", "Check space and permissions there") from error
+        raise SlipwayError(
+            f"{target} cannot be written: {error.strerror}", "Check space and permissions there"
+        ) from error
 
 
 def _link(source: Path, target: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import schema
-from .errors import InvalidInput, Problem
+from .errors import InvalidInputError, Problem
 from .model import (
     Components,
     Edge,
@@ -39,10 +39,10 @@ class Inspection:
 
 
 def parse_stack(definition: Mapping[str, Any], hosts: Sequence[Host]) -> Stack:
-    """The stack; InvalidInput names every fault in it."""
+    """The stack; InvalidInputError names every fault in it."""
     inspection = inspect_stack(definition, hosts)
     if inspection.problems:
-        raise InvalidInput(inspection.problems)
+        raise InvalidInputError(inspection.problems)
     return inspection.stack
 
 
