@@ -7,7 +7,7 @@ ENV ?= lab
 PLAY := ansible-playbook -l $(ENV)
 CORE := plugins/module_utils/_core plugins/plugin_utils
 
-.PHONY: help setup up down deploy check rollback status health logs test lint unit system docs
+.PHONY: help setup up down deploy check rollback status health logs test lint unit playbooks system docs
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,13 +41,17 @@ logs: setup ## Last lines of a component on all hosts: make logs C=edge [N=50]
 lint: setup ## ansible-lint, ruff, mypy, yamllint, shellcheck
 	@scripts/lint
 
-unit: setup ## Tests of the core and of the renderings: no Docker, no network
+unit: setup ## Tests of the core, the renderings and the reference application: no Docker, no network
 	@pytest
+	@pytest apps/wayfare/tests/unit
+
+playbooks: setup ## Every kind of bad input, with the real ansible-playbook: refused, and no host contacted
+	@pytest tests/playbooks
 
 system: setup ## Tests from outside, on a lab of their own
 	@scripts/system-test
 
-test: lint unit system ## Everything
+test: lint unit playbooks system ## Everything
 
 docs: setup ## Generate docs/reference from the schema, the roles and the modules
 	@scripts/generate_reference.py

@@ -14,7 +14,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 EXAMPLE = CHECKOUT / "inventories/production"
 
-# What a user of containers without a clock and kernel of their own would set; nothing here is about the stack.
+# What a user of machines without a clock and kernel of their own would set; nothing is about the stack.
 HOST = """\
 ---
 host_time_sync: none

@@ -32,8 +32,8 @@ options:
     description: Kinds of step to commit.
     type: list
     elements: str
-    choices: [create, start, reload, restart, replace]
-    default: [create, start, reload, restart, replace]
+    choices: [create, start, readmit, reload, restart, replace]
+    default: [create, start, readmit, reload, restart, replace]
   timeout:
     description: Seconds that started containers have to become healthy.
     type: int
@@ -121,10 +121,11 @@ from ..module_utils._core.engine import Engine
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.host_release import HostRelease, file_changes, unified
 from ..module_utils._core.plan import PHASES, Step, Unit
-from ..module_utils._core.traffic import traffic
+from ..module_utils._core.traffic import left_out, traffic
 from ..module_utils._core.tree import File, ReleaseTree
+from ..module_utils._core.turn import own_turn
 
-ACTIONS = ["create", "start", "reload", "restart", "replace"]
+ACTIONS = ["create", "start", "readmit", "reload", "restart", "replace"]
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["prepared", "committed", "finished"], "default": "prepared"},
@@ -187,17 +188,18 @@ def main() -> None:
     )
     params = module.params
     tree = ReleaseTree(Path("/opt") / params["stack"])
-    with reporting(module):
-        host = HostRelease(
-            Engine(runner(module), params["stack"]), tree, params["release"], units(params["units"])
-        )
+    with reporting(module), own_turn(Path(f"/run/slipway-{params['stack']}.lock"), params["timeout"]):
+        run = runner(module)
+        forgotten = left_out(tree.root, params["routers"], params["replicas"], run)
+        engine = Engine(run, params["stack"])
+        host = HostRelease(engine, tree, params["release"], units(params["units"]), forgotten)
         if params["state"] == "prepared":
             module.exit_json(release=params["release"], **prepare(module, host, tree))
         if module.check_mode:
             # What would be committed was reported by `prepared`; nothing is stored that could be read here.
             module.exit_json(changed=False, release=params["release"], steps=[])
         if params["state"] == "committed":
-            road = traffic(tree.root, params["routers"], params["replicas"], runner(module))
+            road = traffic(tree.root, params["routers"], params["replicas"], run)
             done = host.commit(params["phase"], params["actions"], params["timeout"], road)
         else:
             done = host.finish(params["keep"])

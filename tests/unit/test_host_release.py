@@ -61,7 +61,7 @@ def docker():
 
 
 def host(docker, root, release="r1"):
-    return HostRelease(Engine(docker, "shop"), ReleaseTree(root), release, UNITS)
+    return HostRelease(Engine(docker, "shop"), ReleaseTree(root), release, UNITS, set())
 
 
 def deploy(docker, root, release="r1", text="worker_processes 2;\n"):

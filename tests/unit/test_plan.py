@@ -49,6 +49,12 @@ WEB = Unit("web-blue-1", "services", "config/services/web")
             ["restart etcd (configuration c0 -> c1)"],
             id="and-restarts-what-cannot",
         ),
+        pytest.param(
+            {"web-blue-1": Observed("h1", "c1", True, admitted=False)},
+            Wanted(WEB, "h1", "c1"),
+            ["readmit web-blue-1 (an interrupted run left it out of the traffic)"],
+            id="a-replica-left-out-of-the-traffic-is-let-back-in",
+        ),
     ],
 )
 def test_a_difference_becomes_one_step(observed, wanted, expected):
@@ -65,7 +71,7 @@ def test_what_is_no_longer_declared_goes_last():
 
 names = st.sampled_from(["edge", "etcd", "web-blue-1", "web-blue-2", "gone"])
 short = st.sampled_from(["a", "b", ""])
-observations = st.dictionaries(names, st.builds(Observed, short, short, st.booleans()))
+observations = st.dictionaries(names, st.builds(Observed, short, short, st.booleans(), st.booleans()))
 units = {
     unit.name: unit for unit in (NGINX, ETCD, WEB, Unit("web-blue-2", "services", "config/services/web"))
 }

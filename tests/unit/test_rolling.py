@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from threading import Barrier, Event
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
@@ -70,7 +72,8 @@ def fleet(journal, sessions=0, count=2):
 
 def replicas(count=2):
     return [
-        RollingReplica(f"web-blue-{index}", f"web-blue-{index}.a", 5, 5, {}) for index in range(1, count + 1)
+        RollingReplica(f"web-blue-{index}", "web", f"web-blue-{index}.a", 5, 5, {})
+        for index in range(1, count + 1)
     ]
 
 
@@ -121,7 +124,10 @@ def test_a_replica_that_does_not_come_back_stays_out_and_the_rest_is_untouched(j
     def refuse(replica):
         raise SlipwayError(f"{replica.name} is never ready", "Look at its logs")
 
-    with pytest.raises(SlipwayError, match="kept out of the traffic.*1 on this host still run unchanged"):
+    with pytest.raises(
+        SlipwayError,
+        match="web-blue-1 did not come back and is kept out of the traffic: web-blue-1 is never ready",
+    ):
         roll(replicas(), fleet(journal, count=1), lambda replica: None, refuse)
     assert journal == ["edge-1: web-blue-1.a drain"]
 
@@ -136,6 +142,37 @@ def test_a_router_that_still_finds_the_replica_down_is_named(journal):
 
 
 def test_a_replica_no_router_knows_yet_needs_no_drain(journal):
-    unknown = [RollingReplica("new-blue-1", "new-blue-1.a", 5, 5, {})]
+    unknown = [RollingReplica("new-blue-1", "new", "new-blue-1.a", 5, 5, {})]
     assert roll(unknown, fleet(journal), lambda replica: None, lambda replica: None)[0].cut == 0
     assert journal == []
+
+
+def test_services_take_turns_side_by_side_but_never_two_replicas_of_one(journal):
+    together = Barrier(2, timeout=5)
+    pairs = [RollingReplica(f"{name}-blue-1", name, f"{name}-blue-1.a", 5, 5, {}) for name in ("web", "api")]
+    turns = roll(pairs, fleet(journal), lambda replica: together.wait() and None, lambda replica: None)
+    assert [str(turn) for turn in turns] == ["web-blue-1: drained", "api-blue-1: drained"]
+
+
+def test_after_one_service_fails_another_begins_no_further_turn(journal):
+    failed = Event()
+    renewed = []
+    broken = RollingReplica("api-blue-1", "api", "api-blue-1.a", 5, 5, {})
+
+    def renew(replica):
+        if replica.service == "api":
+            failed.set()
+            raise SlipwayError("api crashes", "Look at its logs")
+        failed.wait(5)
+        time.sleep(0.05)
+        renewed.append(replica.name)
+
+    with pytest.raises(SlipwayError, match="api-blue-1 did not come back"):
+        roll([*replicas(2), broken], fleet(journal), renew, lambda replica: None)
+    assert renewed == ["web-blue-1"]
+
+
+def test_a_replica_that_an_interrupted_run_left_out_is_noticed_on_any_router(journal):
+    routers = fleet(journal)
+    routers._routers[1].set_state("web", "web-blue-2.a", "drain")
+    assert routers.left_out() == {"web-blue-2.a"}

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ReadOnlyError, RedisError
@@ -29,21 +29,24 @@ log = logging.getLogger("wayfare.cache")
 
 class Cache:
     def __init__(self, settings: RedisSettings) -> None:
-        self.redis = Redis(
+        pool = BlockingConnectionPool(
+            connection_class=SSLConnection,
+            # Each has a TLS context of its own, half a megabyte: too dear for one a request.
+            max_connections=16,
+            timeout=ANSWER_WITHIN,
             host=settings.host,
             port=settings.port,
             password=settings.password,
-            ssl=True,
             ssl_ca_certs=settings.ca_file,
             ssl_check_hostname=True,
             socket_timeout=ANSWER_WITHIN,
             socket_connect_timeout=ANSWER_WITHIN,
             socket_keepalive=True,
             health_check_interval=30,
-            max_connections=200,
             retry=Retry(ConstantBackoff(0.05), 1),
             decode_responses=True,
         )
+        self.redis = Redis.from_pool(pool)
         self._breaker = Breaker(failures=3, pause=2.0)
 
     async def probe(self) -> None:

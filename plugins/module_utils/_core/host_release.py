@@ -6,8 +6,10 @@ import difflib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from .engine import Engine
 from .errors import SlipwayError
@@ -37,6 +39,11 @@ class Traffic:
     wait_ready: Callable[[RollingReplica], None]
 
 
+def readmit(replica: RollingReplica, traffic: Traffic) -> None:
+    traffic.wait_ready(replica)
+    traffic.routers.admit(replica.server, replica.start_timeout)
+
+
 def file_changes(old: Sequence[File], new: Sequence[File]) -> list[Change]:
     before = {file.path: file for file in old}
     after = {file.path: file for file in new}
@@ -60,11 +67,21 @@ def unified(changes: Sequence[Change]) -> str:
 class HostRelease:
     """One host on its way to one release."""
 
-    def __init__(self, engine: Engine, tree: ReleaseTree, release: str, units: Sequence[Unit]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        tree: ReleaseTree,
+        release: str,
+        units: Sequence[Unit],
+        left_out: AbstractSet[str],
+    ) -> None:
+        """`left_out`: Compose services whose replicas some router was told to send nothing to."""
         self._engine = engine
         self._tree = tree
         self._release = release
+        self._left_out = left_out
         self._units = {unit.name: unit for unit in units}
+        self._memory = Lock()
 
     @property
     def compose_file(self) -> str:
@@ -109,16 +126,19 @@ class HostRelease:
         for folder in sorted({unit.folder for unit in self._of(steps) if unit.folder}):
             self._tree.bring_live(self._release, folder)
         started = [step for step in steps if step.action in ("create", "start")]
-        others = [step for step in steps if step not in started]
+        forgotten = [step for step in steps if step.action == "readmit"]
+        others = [step for step in steps if step not in started + forgotten]
         if started:
             self._start(started, timeout, traffic)
+        for step in forgotten:
+            readmit(traffic.replicas[step.service], traffic)
         if phase == "services":
             renewed = [traffic.replicas[step.service] for step in others]
             roll(renewed, traffic.routers, lambda replica: self._renew(replica, others), traffic.wait_ready)
         else:
             for step in others:
                 self._carry_out(step, timeout)
-        return [str(step) for step in started + others]
+        return [str(step) for step in started + forgotten + others]
 
     def finish(self, keep: int) -> list[str]:
         """Remove what is no longer declared, point `current` at the release and forget the oldest ones."""
@@ -164,8 +184,9 @@ class HostRelease:
 
     def _remember(self, steps: Sequence[Step]) -> None:
         files = self._tree.staged(self._release)
-        for step in steps:
-            self._tree.set_applied(step.service, self._config(step.service, files))
+        with self._memory:  # services are renewed side by side
+            for step in steps:
+                self._tree.set_applied(step.service, self._config(step.service, files))
 
     def _of(self, steps: Sequence[Step]) -> list[Unit]:
         return [self._units[step.service] for step in steps if step.service in self._units]
@@ -189,5 +210,6 @@ class HostRelease:
             config = applied.get(container.service, "")
             if unit and unit.folder and self._tree.live_digest(unit.folder) != config:
                 config = "drifted"  # somebody edited what the container has mounted
-            seen[container.service] = Observed(container.hash, config, container.running)
+            admitted = container.service not in self._left_out
+            seen[container.service] = Observed(container.hash, config, container.running, admitted)
         return seen

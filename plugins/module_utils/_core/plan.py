@@ -46,6 +46,7 @@ class Observed:
     hash: str
     config: str
     running: bool
+    admitted: bool = True
 
 
 @dataclass(frozen=True)
@@ -87,4 +88,6 @@ def _step(want: Wanted, seen: Observed | None) -> list[Step]:
     if seen.config != want.config:
         action = "reload" if unit.reload else "restart"
         return [Step(action, unit.name, unit.phase, f"configuration {seen.config[:8]} -> {want.config[:8]}")]
+    if not seen.admitted:
+        return [Step("readmit", unit.name, unit.phase, "an interrupted run left it out of the traffic")]
     return []

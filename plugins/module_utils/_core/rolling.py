@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 from .errors import SlipwayError
@@ -15,6 +17,7 @@ class RollingReplica:
     """One container of a service: its Compose and HAProxy names, seconds to drain and to get ready."""
 
     name: str
+    service: str
     server: str
     drain: int
     start_timeout: int
@@ -24,6 +27,7 @@ class RollingReplica:
     def from_dict(cls, values: Mapping[str, Any]) -> RollingReplica:
         return cls(
             str(values["name"]),
+            str(values["service"]),
             str(values["server"]),
             int(values["drain"]),
             int(values["start_timeout"]),
@@ -52,23 +56,43 @@ def roll(
     renew: Callable[[RollingReplica], None],
     wait_ready: Callable[[RollingReplica], None],
 ) -> list[Turn]:
-    """Give each replica its turn: out of the routers, drained, renewed, ready, back in.
+    """Renew replicas, one of each service at a time, services side by side.
 
-    Stops at the first that does not come back, with that one out of the traffic and all others serving.
+    Each replica's turn: out of the routers, drained, renewed, ready, back in. After the first that does not
+    come back no further turn begins: that one is kept out of the traffic, and the untouched ones serve.
     """
-    turns: list[Turn] = []
+    services: dict[str, list[RollingReplica]] = {}
     for replica in replicas:
+        services.setdefault(replica.service, []).append(replica)
+    halted = Event()
+
+    def take_turns(group: Sequence[RollingReplica]) -> list[Turn]:
+        return [
+            _turn(replica, routers, renew, wait_ready, halted) for replica in group if not halted.is_set()
+        ]
+
+    with ThreadPoolExecutor(max(len(services), 1)) as pool:
+        turns = list(pool.map(take_turns, services.values()))
+    return [turn for group in turns for turn in group]
+
+
+def _turn(
+    replica: RollingReplica,
+    routers: Routers,
+    renew: Callable[[RollingReplica], None],
+    wait_ready: Callable[[RollingReplica], None],
+    halted: Event,
+) -> Turn:
+    try:
         cut = routers.drain(replica.server, replica.drain)
-        try:
-            renew(replica)
-            wait_ready(replica)
-        except SlipwayError as error:
-            untouched = len(replicas) - len(turns) - 1
-            raise SlipwayError(
-                f"{replica.name} did not come back and is kept out of the traffic: {error.problem}; "
-                f"{len(turns)} replicas were renewed before it, {untouched} on this host still run unchanged",
-                error.remedy,
-            ) from error
+        renew(replica)
+        wait_ready(replica)
         routers.admit(replica.server, replica.start_timeout)
-        turns.append(Turn(replica.name, cut))
-    return turns
+    except SlipwayError as error:
+        halted.set()
+        raise SlipwayError(
+            f"{replica.name} did not come back and is kept out of the traffic: {error.problem}; "
+            "replicas that had no turn yet run unchanged",
+            error.remedy,
+        ) from error
+    return Turn(replica.name, cut)

@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,15 @@ class Routers:
                     "Check the firewall between the hosts and the service's health path",
                 )
             self._sleep(POLL)
+
+    def left_out(self) -> set[str]:
+        """Servers that some router was told to send nothing to; a router that does not answer says nothing here."""
+        found = set()
+        for router in self._routers:
+            with suppress(SlipwayError):
+                states = router.servers().items()
+                found |= {name for name, state in states if state.status.startswith(("DRAIN", "MAINT"))}
+        return found
 
     def _set(self, server: str, state: str) -> None:
         for router in self._routers:

@@ -26,6 +26,16 @@ def traffic(
     )
 
 
+def left_out(
+    root: Path, addresses: Sequence[Mapping[str, Any]], replicas: Sequence[Mapping[str, Any]], run: Run
+) -> set[str]:
+    """Compose services of this host that a router was told to send nothing to; none before the first release."""
+    if not (root / "config/host/tls/tls.key").exists():
+        return set()
+    servers = traffic(root, addresses, replicas, run).routers.left_out()
+    return {str(replica["name"]) for replica in replicas if replica["server"] in servers}
+
+
 def wait_ready(replica: RollingReplica, run: Run) -> None:
     """Ask the replica itself until it says that it is ready, or its time is up."""
     (check,) = measure([Probe.from_dict(replica.probe)], run, wait=replica.start_timeout)

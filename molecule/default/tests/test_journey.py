@@ -1,0 +1,90 @@
+"""A visitor searches and books, and everybody else sees it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from edge import Edge
+from lab import CHECKOUT
+from websockets.sync.client import ClientConnection, connect
+
+# The timetable reaches three weeks ahead; a journey of today may have left.
+DAY = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
+PROTO = CHECKOUT / "apps/wayfare/proto/wayfare/rpc"
+
+
+def search(edge: Edge) -> list[dict[str, Any]]:
+    answer = edge.get(f"/api/journeys?from=Berlin&to=Vienna&date={DAY}")
+    assert answer.status == 200, answer.body
+    return list(answer.json()["journeys"])
+
+
+def book(edge: Edge, journey: str, key: str) -> tuple[int, dict[str, Any]]:
+    body = json.dumps({"journey_id": journey, "seats": 1, "passenger": "System Test"}).encode()
+    headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+    answer = edge.request("POST", "/api/bookings", headers, body)
+    return answer.status, dict(answer.json())
+
+
+def announced(listener: ClientConnection, booking: str, seconds: float) -> dict[str, Any] | None:
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            message = json.loads(listener.recv(timeout=left))
+        except TimeoutError:
+            break
+        if message["type"] == "booking" and message["booking"]["id"] == booking:
+            return dict(message["booking"])
+    return None
+
+
+def test_a_booking_is_made_once_and_seen_by_everybody_within_five_seconds(edge: Edge) -> None:
+    journey = search(edge)[0]
+    key = f"system-test-{secrets.token_hex(8)}"
+    url = f"wss://{edge.authority}/ws/"
+    with connect(url, sock=edge.socket(), ssl=edge.context(), server_hostname=edge.domain) as listener:
+        assert json.loads(listener.recv(timeout=10))["type"] == "hello"
+        status, first = book(edge, journey["id"], key)
+        assert status == 201, first
+        seen = announced(listener, first["booking"]["id"], seconds=5)
+    assert seen is not None, "no announcement reached the WebSocket client"
+    assert seen["passenger"] == "System T."
+
+    status, second = book(edge, journey["id"], key)
+    assert (status, second["replayed"]) == (200, True)
+    assert second["booking"]["id"] == first["booking"]["id"]
+
+    listed = edge.get("/api/bookings").json()["bookings"]
+    assert [one["id"] for one in listed].count(first["booking"]["id"]) == 1
+    left = next(one["seats_left"] for one in search(edge) if one["id"] == journey["id"])
+    assert left == journey["seats_left"] - 1
+
+
+def test_a_key_that_was_used_for_another_booking_is_refused(edge: Edge) -> None:
+    one, other = search(edge)[:2]
+    key = f"system-test-{secrets.token_hex(8)}"
+    assert book(edge, one["id"], key)[0] == 201
+    assert book(edge, other["id"], key)[0] == 422
+
+
+def test_journeys_are_found_over_grpc_through_the_edge(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PROTO))
+    messages, services = grpc.protos_and_services("journeys.proto")
+    names = [
+        ("grpc.ssl_target_name_override", edge.domain),
+        ("grpc.default_authority", edge.authority),
+        ("grpc.enable_http_proxy", 0),
+    ]
+    trusted = grpc.ssl_channel_credentials(edge.ca_file.read_bytes())
+    with grpc.secure_channel(f"127.0.0.1:{edge.https_port}", trusted, names) as channel:
+        wanted = messages.SearchRequest(origin="Berlin", destination="Vienna", day=DAY)
+        reply = services.JourneysStub(channel).Search(wanted, timeout=15)
+    assert reply.journeys
+    assert {(one.origin, one.destination) for one in reply.journeys} == {("Berlin", "Vienna")}
+    assert {one.id for one in reply.journeys} == {one["id"] for one in search(edge)}

@@ -1,0 +1,91 @@
+"""Prometheus sees everything that runs, and evaluates every rule."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lab import Lab
+from waiting import eventually
+
+# The job that scrapes a component, where it is not the component's name.
+JOBS = {
+    "node-exporter": ["node"],
+    "edge-exporter": ["edge"],
+    "postgres-exporter": ["postgres"],
+    "pgbouncer-exporter": ["pgbouncer"],
+    "redis-exporter": ["redis"],
+    "postgres": ["patroni"],
+    # Seen through the exporter or the probes beside them.
+    "edge": [],
+    "pgbouncer": [],
+    "redis": [],
+    "sentinel": [],
+}
+# A replica that a test has just restarted is scraped again after at most this.
+TWO_SCRAPES = 40.0
+
+
+def ask(lab: Lab, path: str) -> dict[str, Any]:
+    host = lab.host_of("prometheus")
+    answer = json.loads(
+        lab.in_container(host, "prometheus", f'curl --fail --silent --globoff "http://127.0.0.1:9090/api/v1/{path}"')
+    )
+    assert answer["status"] == "success"
+    return dict(answer["data"])
+
+
+def not_up(lab: Lab) -> list[str]:
+    targets = ask(lab, "targets?state=active")["activeTargets"]
+    assert targets
+    return [
+        f"{one['labels']['job']} {one['labels']['instance']}: {one['lastError'] or one['health']}"
+        for one in targets
+        if one["health"] != "up"
+    ]
+
+
+def test_every_target_is_up(lab: Lab) -> None:
+    assert eventually(lambda: not_up(lab), lambda down: down == [], TWO_SCRAPES) == []
+
+
+def test_everything_that_runs_has_a_target_on_its_host(lab: Lab) -> None:
+    targets = ask(lab, "targets?state=active")["activeTargets"]
+    scraped = {
+        (one["labels"]["host"], one["labels"].get("replica") or one["labels"]["job"]) for one in targets
+    }
+    services = lab.stack["services"]
+    expected = set()
+    for container in lab.containers():
+        service = container.component.split("-blue-")[0].split("-green-")[0]
+        if service not in services:
+            expected |= {
+                (container.host, job) for job in JOBS.get(container.component, [container.component])
+            }
+        elif "metrics_path" in services[service]:
+            expected.add((container.host, container.component))
+    edges = {container.host for container in lab.containers() if container.component == "edge"}
+    expected |= {(host, f"route-{name}") for host in edges for name in services}
+    assert len(expected) > 20
+    assert sorted(expected - scraped) == []
+
+
+def test_the_probes_reach_every_route_through_every_edge_host(lab: Lab) -> None:
+    def failing() -> list[str]:
+        result = ask(lab, "query?query=probe_success")["result"]
+        assert result
+        return [f"{one['metric']}" for one in result if one["value"][1] != "1"]
+
+    assert eventually(failing, lambda bad: bad == [], TWO_SCRAPES) == []
+
+
+def test_every_rule_evaluates_without_an_error(lab: Lab) -> None:
+    def unhealthy() -> list[str]:
+        groups = ask(lab, "rules")["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        assert rules
+        return [f"{rule['name']}: {rule['health']}" for rule in rules if rule["health"] != "ok"]
+
+    assert eventually(unhealthy, lambda bad: bad == [], TWO_SCRAPES) == []
+    failures = ask(lab, "query?query=sum(prometheus_rule_evaluation_failures_total)")["result"]
+    assert [one["value"][1] for one in failures] == ["0"]

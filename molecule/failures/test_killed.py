@@ -1,0 +1,71 @@
+"""A deployment killed at random moments leaves nothing that the next run does not repair."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from load import Load
+from site_under_test import Deploy, Site
+
+SEED = int(os.environ.get("SLIPWAY_SEED") or random.SystemRandom().randrange(10**6))
+PREPARING = b"TASK [slipway.compose.release : Store the release"
+REPLACING = b"TASK [slipway.compose.release : Replace or restart, one host at a time (services)]"
+START_SECONDS = 180
+
+# Where the clock of each kill starts, and within how many seconds it strikes.
+KILLS = [(PREPARING, 8.0), (REPLACING, 6.0), (REPLACING, 20.0)]
+
+
+def release(site: Site, number: int) -> dict[str, Any]:
+    """A release that renews every replica of `web` and reloads the edge, another for every number."""
+    stack = site.stack
+    stack["services"]["web"]["environment"] = {"LOG_LEVEL": "DEBUG", "KILLED": f"{SEED}-{number}"}
+    policy = f"default-src 'self'; report-uri /killed/{SEED}-{number}"
+    stack["components"]["edge"]["content_security_policy"] = policy
+    return {"stack": stack}
+
+
+def kill(site: Site, log: Path, variables: dict[str, Any], marker: bytes, delay: float) -> None:
+    """Start a deployment, wait for the marker in what it says, then for the delay, and kill all of it."""
+    with site.deploying(log, variables) as process:
+        limit = time.monotonic() + START_SECONDS
+        while marker not in log.read_bytes():
+            assert process.poll() is None, f"it ended before the kill: {log.read_text()[-3000:]}"
+            assert time.monotonic() < limit, f"no {marker!r} in {START_SECONDS} s"
+            time.sleep(0.2)
+        time.sleep(delay)
+        assert process.poll() is None, f"it ended within {delay:.1f} s: nothing was killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+
+
+def test_the_next_run_repairs_what_a_kill_left(
+    site: Site, deploy: Deploy, load: Load, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dice = random.Random(SEED)
+    for number, (marker, within) in enumerate(KILLS):
+        delay = dice.uniform(0, within)
+        with capsys.disabled():
+            print(f"\nkill {number} of SLIPWAY_SEED={SEED}: {delay:.1f} s after {marker.decode()}")
+        kill(site, tmp_path / f"kill-{number}.log", release(site, number), marker, delay)
+
+    repaired = deploy(release(site, len(KILLS) - 1))
+    assert repaired.status == 0, repaired.problem
+    again = deploy(release(site, len(KILLS) - 1))
+    assert not any(again.changed.values()), again.changed
+    back = deploy()
+    assert back.status == 0, back.problem
+    converged = deploy()
+    assert converged.status == 0, converged.problem
+    assert not any(converged.changed.values()), converged.changed
+
+    with capsys.disabled():
+        print(f"{load.answered} requests answered, {len(load.failures)} failed {load.failures[:3]}")
+    assert load.answered > 100
+    assert not load.failures

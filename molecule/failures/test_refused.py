@@ -1,0 +1,57 @@
+"""What is wrong before the first container is touched is refused in `prepare`, on every host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from site_under_test import Deploy, Machine, Run, Site
+
+DIGEST = "sha256:" + "0" * 64
+COMMITTING = "TASK [slipway.compose.release : Start or reload"
+REPLACING = "TASK [slipway.compose.release : Replace or restart"
+
+pytestmark = pytest.mark.usefixtures("untouched")
+
+
+def assert_refused(run: Run, *words: str) -> None:
+    assert run.status != 0
+    assert COMMITTING not in run.output and REPLACING not in run.output
+    for word in words:
+        assert word in run.output, f"{word!r} is not in: {run.problem}"
+
+
+@pytest.fixture
+def cramped(site: Site) -> Iterator[tuple[Machine, str]]:
+    """The third machine's releases on a file system with next to no room."""
+    machine, folder = site.machines[2], f"/opt/{site.stack['name']}/releases"
+    machine(f"sudo mount -t tmpfs -o size=1m,mode=0755 tmpfs {folder}")
+    yield machine, folder
+    machine(f"sudo umount {folder}")
+
+
+def test_a_full_disk_on_one_host_stops_all(deploy: Deploy, cramped: tuple[Machine, str]) -> None:
+    machine, folder = cramped
+    run = deploy()
+    assert_refused(
+        run,
+        f"fatal: [{machine.name}]",
+        f"{folder} has 1 MiB free, 2048 MiB are needed to prepare a release",
+        "Free space there",
+    )
+
+
+def test_an_image_that_does_not_exist(site: Site, deploy: Deploy) -> None:
+    stack = site.stack
+    registry = f"{list(site.lab['hosts'].values())[2]}:5000"
+    stack["images"] = {"redis": f"{registry}/redis@{DIGEST}"}
+    run = deploy({"stack": stack})
+    assert_refused(run, "fatal:", "redis@sha256:0000", "cannot be pulled", "Check that the registry answers")
+
+
+def test_a_header_that_nginx_refuses(site: Site, deploy: Deploy) -> None:
+    """A `$` is legal in a header's value, but begins a variable in nginx's language."""
+    stack = site.stack
+    stack["components"]["edge"]["content_security_policy"] = "default-src $nobody"
+    run = deploy({"stack": stack})
+    assert_refused(run, "fatal:", "refuses the new configuration", "nobody", "nothing was changed")
