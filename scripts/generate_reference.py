@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/reference/*.md from the stack's schema and the modules' documentation; --check only compares."""
+"""Write docs/reference/*.md from schema, modules, roles and playbooks; --check only compares."""
 
 from __future__ import annotations
 
@@ -124,6 +124,7 @@ def _options(options: dict[str, Any], prefix: str) -> Iterator[str]:
             if "choices" in option
             else ""
         )
+        default = default.replace("|", "\\|")
         yield f"| `{prefix}{name}` | {kind} | {default} | {_line(option['description'])}{choices} |"
         yield from _options(option.get("suboptions") or {}, f"{prefix}{name}.")
 
@@ -155,6 +156,48 @@ def _constants(path: Path) -> dict[str, str]:
     }
 
 
+def roles_reference() -> str:
+    specs = sorted((CHECKOUT / "roles").glob("*/meta/argument_specs.yml"))
+    parts = [
+        GENERATED,
+        "# Roles",
+        "Their variables, set in an environment's `group_vars`. Playbooks apply the roles; you need not name them.",
+        *(_role(path.parents[1].name, yaml.safe_load(path.read_text(encoding="utf-8"))) for path in specs),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _role(name: str, specs: dict[str, Any]) -> str:
+    parts = [f"## {name}"]
+    for entry, spec in specs["argument_specs"].items():
+        rows = list(_options(spec.get("options") or {}, ""))
+        parts += [f"### Entry point `{entry}`"] if entry != "main" else []
+        parts.append(_prose(spec["description"]))
+        parts.append("\n".join(["| variable | type | default | meaning |", "|---|---|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+def playbooks_reference() -> str:
+    rows = [
+        f"| `{path.relative_to(CHECKOUT)}` | {_playbook(path)} |"
+        for path in [CHECKOUT / "deploy.yml", *sorted((CHECKOUT / "playbooks").glob("*.yml"))]
+    ]
+    table = "\n".join(["| playbook | what it does |", "|---|---|", *rows])
+    return (
+        "\n\n".join([GENERATED, "# Playbooks", "`ansible-playbook <playbook> -l <environment>`", table])
+        + "\n"
+    )
+
+
+def _playbook(path: Path) -> str:
+    """Its head comment, and the names of its plays."""
+    text = path.read_text(encoding="utf-8")
+    head = re.match(r"---\n((?:#.*\n)*)", text)
+    comment = _line(re.sub(r"(?m)^# ?", "", head[1] if head else "")).replace("<", "&lt;")
+    plays = "; ".join(play["name"] for play in yaml.safe_load(text))
+    return f"{plays}.{' ' + comment if comment else ''}"
+
+
 def _prose(text: str | list[str]) -> str:
     return "\n".join(f"- {_line(line)}" for line in ([text] if isinstance(text, str) else text))
 
@@ -162,12 +205,17 @@ def _prose(text: str | list[str]) -> str:
 def _line(text: str | list[str]) -> str:
     """Ansible's markup as Markdown, on one line."""
     line = " ".join((text if isinstance(text, str) else " ".join(text)).split())
-    return re.sub(r"\b[CVOEBIM]\(([^)]*)\)", r"`\1`", line).replace("|", "\\|")
+    return re.sub(r"\b[CVOEBIMP]\(([^)]*)\)", r"`\1`", line).replace("|", "\\|")
 
 
 def main() -> int:
     folder = CHECKOUT / "docs/reference"
-    pages = {folder / "stack.md": stack_reference(), folder / "modules.md": modules_reference()}
+    pages = {
+        folder / "stack.md": stack_reference(),
+        folder / "modules.md": modules_reference(),
+        folder / "roles.md": roles_reference(),
+        folder / "playbooks.md": playbooks_reference(),
+    }
     if "--check" in sys.argv[1:]:
         stale = [
             path.name

@@ -129,7 +129,7 @@ class Routers:
             self._sleep(POLL)
 
     def left_out(self) -> set[str]:
-        """Servers that some router was told to send nothing to; a router that does not answer says nothing here."""
+        """Servers that some router was told to send nothing to; one that does not answer says nothing."""
         found = set()
         for router in self._routers:
             with suppress(SlipwayError):

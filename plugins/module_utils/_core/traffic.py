@@ -29,7 +29,7 @@ def traffic(
 def left_out(
     root: Path, addresses: Sequence[Mapping[str, Any]], replicas: Sequence[Mapping[str, Any]], run: Run
 ) -> set[str]:
-    """Compose services of this host that a router was told to send nothing to; none before the first release."""
+    """This host's Compose services that a router was told to send nothing to; none before a release."""
     if not (root / "config/host/tls/tls.key").exists():
         return set()
     servers = traffic(root, addresses, replicas, run).routers.left_out()

@@ -1,0 +1,82 @@
+"""Alerts lead to runbooks that exist, every component has one, and no link in the documentation is broken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+RUNBOOKS = CHECKOUT / "docs/runbooks"
+PARTS = ("Check", "Action", "Verify")
+
+# Components that are looked after together with another one.
+ALIASES = {
+    "alertmanager": "prometheus",
+    "blackbox": "prometheus",
+    "local-router": "router",
+    "sentinel": "redis",
+}
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+
+
+def alerts() -> Iterator[tuple[str, str]]:
+    for path in sorted((CHECKOUT / "compose/config/prometheus/rules").glob("*.yml")):
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]:
+            for rule in group["rules"]:
+                yield rule["alert"], rule["annotations"]["runbook_url"]
+
+
+def runbook(component: str) -> str:
+    if component in ALIASES:
+        return ALIASES[component]
+    watched = component.removesuffix("-exporter")
+    return watched if watched in COMPONENTS else component
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> list[str]:
+    found = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    return [link for link in found if not re.match(r"[a-z]+:", link)]
+
+
+def broken(page: Path) -> list[str]:
+    bad = []
+    for link in links(page):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            bad.append(link)
+    return bad
+
+
+@pytest.mark.parametrize(("alert", "url"), list(alerts()))
+def test_an_alert_leads_to_a_runbook_that_speaks_of_it(alert: str, url: str) -> None:
+    page = CHECKOUT / url
+    assert page.is_file()
+    assert alert in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("component", sorted(COMPONENTS))
+def test_a_component_has_a_runbook(component: str) -> None:
+    assert (RUNBOOKS / f"{runbook(component)}.md").is_file()
+
+
+@pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)
+def test_a_runbook_says_what_to_check_to_do_and_to_verify(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    if page.name != "README.md":
+        assert all(re.search(rf"\*{part}\*", text) for part in PARTS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    assert broken(page) == []
