@@ -161,7 +161,7 @@ def roles_reference() -> str:
     parts = [
         GENERATED,
         "# Roles",
-        "Their variables, set in an environment's `group_vars`. Playbooks apply the roles; you need not name them.",
+        "Their variables, set in an environment's `group_vars`. Playbooks apply the roles for you.",
         *(_role(path.parents[1].name, yaml.safe_load(path.read_text(encoding="utf-8"))) for path in specs),
     ]
     return "\n\n".join(parts) + "\n"

@@ -7,7 +7,7 @@ exactly the names listed in `render`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -116,10 +116,20 @@ def _service_secrets(topology: Topology, name: str, material: Material) -> list[
     if service.redis:
         wanted["redis_password"] = material.secrets["redis"]
     wanted["ca.crt"] = material.ca
+    if service.secrets_in_environment:
+        wanted["with-environment.sh"] = with_environment(service.secrets_in_environment)
     return [
         File(f"config/services/{name}/{secret}", value, 0o400, service.user)
         for secret, value in sorted(wanted.items())
     ]
+
+
+def with_environment(names: Sequence[str]) -> str:
+    """A shell script that exports secrets from their files and becomes the command it is given."""
+    exports = "".join(
+        f'{name.upper()}="$(cat /run/secrets/{name})"\nexport {name.upper()}\n' for name in names
+    )
+    return f'#!/bin/sh\nset -eu\n{exports}exec "$@"\n'
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ import os
 
 import pytest
 from edge import Edge
+
 from lab import Lab
 
 

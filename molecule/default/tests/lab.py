@@ -66,12 +66,13 @@ class Lab:
 
     @cached_property
     def hosts(self) -> Mapping[str, Host]:
-        known = f"-o UserKnownHostsFile={self.folder}/known_hosts -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes"
+        known = f"-o UserKnownHostsFile={self.folder}/known_hosts"
+        strict = "-o StrictHostKeyChecking=yes -o IdentitiesOnly=yes"
         return {
             name: testinfra.get_host(
                 f"ssh://deploy@{address}",
                 ssh_identity_file=str(self.folder / "id_ed25519"),
-                ssh_extra_args=f"-F none -o LogLevel=ERROR {known}",
+                ssh_extra_args=f"-F none -o LogLevel=ERROR {known} {strict}",
                 sudo=True,
             )
             for name, address in self.addresses.items()
@@ -93,7 +94,7 @@ class Lab:
 
     def as_root(self, host: str, script: str) -> str:
         """Run a script that may hold secrets: it goes by standard input, so that no process list shows it."""
-        number = host.split(".")[0].removeprefix("lab-")
+        number = host.split(".", maxsplit=1)[0].removeprefix("lab-")
         command = [str(CHECKOUT / "lab/lab"), "ssh", number, "sudo", "bash", "-s"]
         return self.run(command, timeout=120, stdin=script).stdout
 

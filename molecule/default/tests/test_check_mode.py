@@ -1,4 +1,4 @@
-"""A dry run tells the truth: nothing on a converged lab, the very steps after an edit, and it touches nothing."""
+"""A dry run tells the truth: nothing when converged, the very steps after an edit, and it touches nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import yaml
+
 from lab import Lab
 
 RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)

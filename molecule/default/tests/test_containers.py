@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+
 from lab import Container, Lab
 
 # Capabilities that a component was given deliberately: none was.

@@ -113,9 +113,8 @@ def test_a_name_that_is_not_ours_is_refused(edge: Edge) -> None:
 def test_a_request_that_is_too_large_is_refused_before_it_is_sent(edge: Edge) -> None:
     """Only its length is told: an edge that waited for 1 GB would time out here."""
     with edge.context().wrap_socket(edge.socket(), server_hostname=edge.domain) as secured:
-        secured.sendall(
-            f"POST /api/echo HTTP/1.1\r\nHost: {edge.authority}\r\nContent-Length: 1000000000\r\n\r\n".encode()
-        )
+        lines = ["POST /api/echo HTTP/1.1", f"Host: {edge.authority}", "Content-Length: 1000000000", "", ""]
+        secured.sendall("\r\n".join(lines).encode())
         assert secured.recv(12).startswith(b"HTTP/1.1 413")
 
 

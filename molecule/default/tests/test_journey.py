@@ -11,8 +11,9 @@ from typing import Any
 import grpc
 import pytest
 from edge import Edge
-from lab import CHECKOUT
 from websockets.sync.client import ClientConnection, connect
+
+from lab import CHECKOUT
 
 # The timetable reaches three weeks ahead; a journey of today may have left.
 DAY = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lab import Lab
 from waiting import eventually
+
+from lab import Lab
 
 # The job that scrapes a component, where it is not the component's name.
 JOBS = {
@@ -29,7 +30,9 @@ TWO_SCRAPES = 40.0
 def ask(lab: Lab, path: str) -> dict[str, Any]:
     host = lab.host_of("prometheus")
     answer = json.loads(
-        lab.in_container(host, "prometheus", f'curl --fail --silent --globoff "http://127.0.0.1:9090/api/v1/{path}"')
+        lab.in_container(
+            host, "prometheus", f'curl --fail --silent --globoff "http://127.0.0.1:9090/api/v1/{path}"'
+        )
     )
     assert answer["status"] == "success"
     return dict(answer["data"])

@@ -7,8 +7,9 @@ import secrets
 from functools import partial
 
 import pytest
-from lab import Lab
 from waiting import eventually
+
+from lab import Lab
 
 TABLE = "slipway_system_test"
 
@@ -43,7 +44,8 @@ def test_what_is_written_on_the_primary_is_read_on_every_replica_within_seconds(
         for replica in members.keys() - {leader}:
             assert query(lab, replica, "SELECT pg_is_in_recovery()") == "t", replica
             # The primary's commit is ahead of a replica's replay by a moment, and the table may be new to it.
-            look = f"SELECT query_to_xml('SELECT * FROM {TABLE}', true, false, '') WHERE to_regclass('{TABLE}') IS NOT NULL"
+            rows = f"query_to_xml('SELECT * FROM {TABLE}', true, false, '')"
+            look = f"SELECT {rows} WHERE to_regclass('{TABLE}') IS NOT NULL"
             seen = eventually(partial(query, lab, replica, look), lambda rows: value in rows, seconds=10)
             assert value in seen, f"{replica} has not received what {leader} wrote"
     finally:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from lab import TOOLS, Lab
 
 # What a script prints of a place where it found a secret: the place and how often, never the secret.
@@ -16,8 +17,10 @@ secrets=$(mktemp) || exit 1
 chmod 600 "$secrets"
 trap 'rm -f "$secrets"' EXIT
 printf '%s\\n' {patterns} > "$secrets"
-looked=0
-search() {{ looked=$((looked + 1)); count=$(grep --count --fixed-strings --file="$secrets"); [ "$count" = 0 ] || echo "$1: $count lines"; }}
+search() {{
+  count=$(grep --count --fixed-strings --file="$secrets")
+  [ "$count" = 0 ] || echo "$1: $count lines"
+}}
 for container in $(docker ps --all --format '{{{{.Names}}}}'); do
   docker inspect "$container" | search "docker inspect $container"
   docker logs "$container" 2>&1 | search "docker logs $container"
@@ -40,28 +43,39 @@ def leaves(value: Any) -> Iterator[str]:
 
 
 def telling_line(secret: str) -> str:
-    """Of a private key, the line that no other key shares."""
-    lines = [line for line in secret.splitlines() if line.strip()]
-    return lines[0] if len(lines) == 1 else lines[-2]
+    """Of a private key (elliptic, PKCS #8), the line with most of the number itself.
+
+    The line before begins like every other key's; the one after is the public key, as in the certificate.
+    """
+    lines = secret.splitlines()
+    return lines[0] if len(lines) == 1 else lines[2]
+
+
+class Patterns(list[str]):
+    """What to search for. A failing test prints its values; this one keeps them to itself."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} secrets>"
 
 
 @pytest.fixture(scope="module")
-def patterns(lab: Lab) -> list[str]:
+def patterns(lab: Lab) -> Patterns:
     vault = [str(TOOLS / "ansible-vault"), "view", str(lab.folder / "secrets.vault.yml")]
     document = yaml.safe_load(lab.run(vault, timeout=60).stdout)
-    found = [telling_line(secret) for secret in leaves(document)]
-    assert len(found) > 8 and min(map(len, found)) >= 16
+    found = Patterns(telling_line(secret) for secret in leaves(document))
+    enough = len(found) > 8 and min(map(len, found)) >= 16
+    assert enough, "the vault holds fewer or shorter secrets than a stack needs"
     return found
 
 
-def findings(lab: Lab, host: str, patterns: list[str]) -> list[str]:
+def findings(lab: Lab, host: str, patterns: Patterns) -> list[str]:
     quoted = " ".join(map(shlex.quote, patterns))
     told = lab.as_root(host, SEARCH.format(patterns=quoted, stack=lab.stack["name"]))
     return told.splitlines()
 
 
 def test_no_secret_is_in_inspections_logs_process_lists_or_compose_files(
-    lab: Lab, patterns: list[str]
+    lab: Lab, patterns: Patterns
 ) -> None:
     assert {host: found for host in lab.addresses if (found := findings(lab, host, patterns))} == {}
 
@@ -69,7 +83,7 @@ def test_no_secret_is_in_inspections_logs_process_lists_or_compose_files(
 def test_the_search_for_secrets_does_find_what_is_there(lab: Lab) -> None:
     """The stack's name is in every Compose file: a search that misses it would prove nothing above."""
     host = lab.host_of("edge")
-    places = "\n".join(findings(lab, host, [lab.stack["name"]]))
+    places = "\n".join(findings(lab, host, Patterns([lab.stack["name"]])))
     for place in ("docker inspect", "docker logs", "ps:", "docker-compose.prod.yml:"):
         assert place in places
 

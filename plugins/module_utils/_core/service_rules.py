@@ -106,6 +106,10 @@ def _secrets(service: Service, path: str, stack: Stack) -> Iterator[Problem]:
 
 
 def _secrets_in_environment(service: Service, path: str, _: Stack) -> Iterator[Problem]:
+    known = set(service.secrets_in_environment) <= set(service.secrets)
+    if service.secrets_in_environment and known and not service.command:
+        remedy = f"Write the whole command line under {path}/command, the entry point included"
+        yield Problem(f"{path}/secrets_in_environment", "needs the service's command to hand them to", remedy)
     for index, name in enumerate(service.secrets_in_environment):
         here = f"{path}/secrets_in_environment/{index}"
         if name and name not in service.secrets:
