@@ -92,8 +92,8 @@ SERVICE = Table(
         "secrets_in_environment": Key(
             ListOf(SECRET, distinct=True),
             "Those of its secrets an application can only read from the environment: set as `<NAME>` for the "
-            "process alone, invisible to `docker inspect`. Needs a shell in the image and `command`, which then "
-            "is the whole command line.",
+            "process alone, invisible to `docker inspect`. Needs a shell in the image and `command`, then the "
+            "whole command line.",
             [],
         ),
         "database": Key(
