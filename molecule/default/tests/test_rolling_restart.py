@@ -30,9 +30,11 @@ def test_a_rolling_restart_under_load_fails_no_request(lab: Lab, edge: Edge) -> 
         # Load that is running well before the restart, and after it, shows what the restart alone does.
         time.sleep(3)
         wanted = json.dumps({"services": RESTARTED})
-        done = lab.playbook("playbooks/rolling_restart.yml", "-e", wanted, timeout=LONGEST, check=False)
-        time.sleep(3)
-    print(load)
+        try:
+            done = lab.playbook("playbooks/rolling_restart.yml", "-e", wanted, timeout=LONGEST, check=False)
+            time.sleep(3)
+        finally:
+            print(load, *load.failures, sep="\n")
     assert done.returncode == 0, f"{load}\n{done.stdout}\n{done.stderr}"
     assert load.failed == 0, f"{load}\n" + "\n".join(load.failures)
     assert min(load.counts[kind] for kind in ("page", "search", "echo")) > 50
