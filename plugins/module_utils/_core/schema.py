@@ -92,7 +92,7 @@ SERVICE = Table(
         "secrets_in_environment": Key(
             ListOf(SECRET, distinct=True),
             "Those of its secrets an application can only read from the environment: set as `<NAME>` for the "
-            "process alone, invisible to `docker inspect`. Needs a shell in the image and `command`, then the "
+            "process alone, invisible to `docker inspect`. Needs a shell in the image and `command`, the "
             "whole command line.",
             [],
         ),
