@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..module_utils._core.model import Service
 from ..plugin_utils.postgres_member import NOT_A_MEMBER, member
 from ..plugin_utils.stack_action import Result, StackAction
 
@@ -19,13 +20,10 @@ class ActionModule(StackAction):
         own = {**member(self.declared.stack, self.view), **arguments}
         if "database" in arguments:
             return self.module(own, task_vars)
-        folder = (
-            f"/opt/{self.declared.stack.name}/{f'releases/{release}' if release else 'current'}/migrations"
-        )
         results = []
         for service in self.declared.stack.services.values():
             if service.migrations and service.database:
-                target = {"database": service.database, "directory": f"{folder}/{service.name}"}
+                target = {"database": service.database, "directory": self._directory(service, release)}
                 results.append(self.module({**own, **target}, task_vars))
                 if results[-1].get("failed"):
                     return results[-1]
@@ -35,3 +33,13 @@ class ActionModule(StackAction):
             "steps": steps,
             "diff": {"before": "", "after": "".join(f"{step}\n" for step in steps)},
         }
+
+    def _directory(self, service: Service, release: str) -> str:
+        """Where the service's files are on the host; a dry run, which has stored no release, brings them along."""
+        if self._task.check_mode:
+            folder = str(self._make_tmp_path())
+            for path in sorted((self.declared.checkout / str(service.migrations)).glob("*.sql")):
+                self._transfer_data(f"{folder}/{path.name}", path.read_text(encoding="utf-8"))
+            return folder
+        stored = f"releases/{release}" if release else "current"
+        return f"/opt/{self.declared.stack.name}/{stored}/migrations/{service.name}"
