@@ -35,7 +35,7 @@ class ActionModule(StackAction):
         }
 
     def _directory(self, service: Service, release: str) -> str:
-        """Where the service's files are on the host; a dry run, which has stored no release, brings them along."""
+        """Where the files are on the host; a dry run, which has stored no release, brings them along."""
         if self._task.check_mode:
             folder = str(self._make_tmp_path())
             for path in sorted((self.declared.checkout / str(service.migrations)).glob("*.sql")):
