@@ -7,7 +7,7 @@ ENV ?= lab
 PLAY := ansible-playbook -l $(ENV)
 CORE := plugins/module_utils/_core plugins/plugin_utils
 
-.PHONY: help setup up down deploy check rollback status health logs test lint unit playbooks system docs
+.PHONY: help setup up down deploy check status health logs test lint unit playbooks system docs
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,7 +48,8 @@ unit: setup ## Tests of the core, the renderings and the reference application: 
 playbooks: setup ## Every kind of bad input, with the real ansible-playbook: refused, and no host contacted
 	@pytest tests/playbooks
 
-system: setup ## Tests from outside, on a lab of their own
+system: ## Tests from outside, on a lab of their own
+	@scripts/setup --browser
 	@scripts/system-test
 
 test: lint unit playbooks system ## Everything

@@ -4,10 +4,17 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-mirror=${SLIPWAY_DEBIAN_MIRROR:-http://deb.debian.org/debian}
-security=${SLIPWAY_DEBIAN_SECURITY_MIRROR:-http://deb.debian.org/debian-security}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 packages=systemd,systemd-sysv,dbus,openssh-server,sudo,python3,python3-apt,iproute2,ca-certificates,netbase,tzdata
+
+# Without a mirror of one's own, mmdebstrap's defaults: main, updates and security.
+sources=()
+if [[ ${SLIPWAY_DEBIAN_MIRROR:-} ]]; then
+  mirror=$SLIPWAY_DEBIAN_MIRROR security=${SLIPWAY_DEBIAN_SECURITY_MIRROR:-$SLIPWAY_DEBIAN_MIRROR-security}
+  for source in "$mirror trixie" "$mirror trixie-updates" "$security trixie-security"; do
+    sources+=("deb [signed-by=$keyring] $source main")
+  done
+fi
 
 mmdebstrap --variant=minbase --format=tar --include="$packages" \
   --aptopt='Acquire::Check-Valid-Until "false"' \
@@ -16,7 +23,4 @@ mmdebstrap --variant=minbase --format=tar --include="$packages" \
   --dpkgopt='path-exclude=/usr/share/doc/*' \
   --dpkgopt='path-include=/usr/share/doc/*/copyright' \
   --customize-hook="$here/customize.sh \"\$1\"" \
-  trixie - \
-  "deb [signed-by=$keyring] $mirror trixie main" \
-  "deb [signed-by=$keyring] $mirror trixie-updates main" \
-  "deb [signed-by=$keyring] $security trixie-security main"
+  trixie - "${sources[@]}"

@@ -15,6 +15,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.migration_sq
 from ansible_collections.slipway.compose.plugins.module_utils._core.migrations import goal
 from ansible_collections.slipway.compose.plugins.module_utils._core.migrator import Goal, Migrator, folder
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
+from images import newest
 
 TIMEOUT = 30
 
@@ -26,15 +27,6 @@ exec postgres -D /tmp/data -c fsync=off -c log_statement=all -c unix_socket_dire
 """
 
 
-def postgres_image():
-    """The newest image of ours on this engine: what is tested is what is deployed."""
-    _code, out, _err = run(["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", "slipway/postgres"])
-    names = [name for name in out.split() if not name.endswith(":<none>")]
-    if not names:
-        pytest.fail("no image slipway/postgres on this engine; build it: make up")
-    return names[0]
-
-
 def run(argv, stdin=None):
     done = subprocess.run(list(argv), input=stdin or "", capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
@@ -44,7 +36,7 @@ def run(argv, stdin=None):
 def container():
     name = f"slipway-test-postgres-{os.getpid()}"
     started = ["docker", "run", "--detach", "--init", "--name", name, "--user", "999:999"]
-    subprocess.run([*started, postgres_image(), "sh", "-c", START], check=True, capture_output=True)
+    subprocess.run([*started, newest("postgres"), "sh", "-c", START], check=True, capture_output=True)
     try:
         deadline = time.monotonic() + 30
         while run(["docker", "exec", name, "pg_isready", "-q"])[0] and time.monotonic() < deadline:

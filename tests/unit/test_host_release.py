@@ -127,3 +127,20 @@ def test_an_incomplete_release_never_becomes_current(docker, tmp_path):
     with pytest.raises(SlipwayError, match="not complete on this host: create edge"):
         target.finish(5)
     assert ReleaseTree(tmp_path).current is None
+
+
+def voters(*names):
+    lines = "".join(f"{name}=https://10.0.0.1:2380\n" for name in names)
+    return [*files(), File("config/etcd/members", lines, 0o444, ME)]
+
+
+@pytest.mark.parametrize("changed", [voters("a", "b", "d"), voters("a", "b"), files()])
+@pytest.mark.parametrize("act", ["prepare", "preview"])
+def test_other_members_of_etcd_are_refused(docker, tmp_path, changed, act):
+    target = host(docker, tmp_path)
+    target.prepare(voters("a", "b", "c"))
+    ReleaseTree(tmp_path).bring_live("r1", "config/etcd")
+    getattr(target, act)(voters("a", "b", "d"))  # nothing was founded yet: a first deployment that failed
+    ReleaseTree(tmp_path).make_current("r1")
+    with pytest.raises(SlipwayError, match="etcd's members would change from a="):
+        getattr(target, act)(changed)

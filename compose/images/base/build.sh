@@ -4,14 +4,21 @@
 set -euo pipefail
 
 tag=${1:?usage: build.sh TAG}
-mirror=${SLIPWAY_DEBIAN_MIRROR:-http://deb.debian.org/debian}
-security=${SLIPWAY_DEBIAN_SECURITY_MIRROR:-http://deb.debian.org/debian-security}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 command -v mmdebstrap >/dev/null || { echo "mmdebstrap is missing: apt-get install mmdebstrap" >&2; exit 2; }
 [ -r "$keyring" ] || { echo "$keyring is missing: apt-get install debian-archive-keyring" >&2; exit 2; }
 
-# curl: health checks over TLS and UNIX sockets. trixie-updates and -security: otherwise old point releases ship.
+# Without a mirror of one's own, mmdebstrap's defaults: main, updates and security.
+sources=()
+if [[ ${SLIPWAY_DEBIAN_MIRROR:-} ]]; then
+  mirror=$SLIPWAY_DEBIAN_MIRROR security=${SLIPWAY_DEBIAN_SECURITY_MIRROR:-$SLIPWAY_DEBIAN_MIRROR-security}
+  for source in "$mirror trixie" "$mirror trixie-updates" "$security trixie-security"; do
+    sources+=("deb [signed-by=$keyring] $source main")
+  done
+fi
+
+# curl: health checks over TLS and UNIX sockets.
 # The image gets its tag only once it is whole: a download that breaks off must not leave half a base behind.
 image=$(
   mmdebstrap --variant=minbase --include=ca-certificates,curl,netbase,tzdata \
@@ -22,10 +29,7 @@ image=$(
     --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --customize-hook="chroot \"\$1\" groupadd --gid 10001 slipway" \
     --customize-hook="chroot \"\$1\" useradd --uid 10001 --gid 10001 --home-dir / --shell /usr/sbin/nologin slipway" \
-    trixie - \
-    "deb [signed-by=$keyring] $mirror trixie main" \
-    "deb [signed-by=$keyring] $mirror trixie-updates main" \
-    "deb [signed-by=$keyring] $security trixie-security main" |
+    trixie - "${sources[@]}" |
     docker import --change 'CMD ["/bin/bash"]' --change "LABEL io.slipway.image=base" -
 )
 docker tag "$image" "$tag"

@@ -19,6 +19,8 @@ from .router import Routers
 from .tree import File, ReleaseTree, folder_digest, write_file
 
 COMPOSE_FILE = "docker-compose.prod.yml"
+# Decided when etcd was founded: another list in a file changes nobody's mind, and splits the cluster.
+VOTERS = "config/etcd/members"
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class HostRelease:
 
     def preview(self, files: Sequence[File]) -> list[Step]:
         """The steps, without leaving a trace on the host: what check mode reports."""
+        self._refuse_other_voters(files)
         folder = Path(tempfile.mkdtemp(prefix="slipway-"))
         try:
             compose = next(file for file in files if file.path == COMPOSE_FILE)
@@ -99,6 +102,7 @@ class HostRelease:
 
     def prepare(self, files: Sequence[File]) -> list[Step]:
         """Store the release, pull its images, let components judge their configuration; touch nothing."""
+        self._refuse_other_voters(files)
         self._tree.stage(self._release, files)
         # What modules use on this host; no container mounts it.
         self._tree.bring_live(self._release, "config/host")
@@ -160,6 +164,19 @@ class HostRelease:
             told.append(f"current -> {self._release}")
         told += [f"forget release {release}" for release in self._tree.prune(keep)]
         return told
+
+    def _refuse_other_voters(self, files: Sequence[File]) -> None:
+        live = self._tree.root / VOTERS
+        if not self._tree.current or not live.exists():
+            return
+        old = sorted(live.read_text(encoding="utf-8").split())
+        new = sorted(next((file.content for file in files if file.path == VOTERS), "").split())
+        if old != new:
+            raise SlipwayError(
+                f"etcd's members would change from {' '.join(old)} to {' '.join(new) or 'none here'}",
+                "Put `stack.components.etcd.hosts` and the hosts' addresses back as they were; "
+                "a member that lost its host is brought back as docs/runbooks/etcd.md says",
+            )
 
     def _start(self, steps: Sequence[Step], timeout: int, traffic: Traffic) -> None:
         self._engine.up(self.compose_file, [step.service for step in steps], timeout)
