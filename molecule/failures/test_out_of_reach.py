@@ -41,7 +41,7 @@ def visitor(site: Site) -> Iterator[Machine]:
         f" && sudo cp -r ~/.ssh /home/{USER}/ && sudo chown -R {USER}: /home/{USER}/.ssh"
     )
     yield machine
-    machine(f"sudo rm /etc/sudoers.d/{USER} && sudo userdel --remove {USER} 2>/dev/null")
+    machine(f"sudo rm /etc/sudoers.d/{USER} && sudo userdel --force --remove {USER} 2>/dev/null")
 
 
 def test_an_unreachable_host(site: Site, deploy: Deploy, untouched: None, frozen: Machine) -> None:
@@ -55,6 +55,7 @@ def test_a_stopped_engine(site: Site, deploy: Deploy, untouched: None, engineles
     run = deploy()
     assert run.status != 0
     assert f"fatal: [{engineless.name}]" in run.problem, run.problem
+    assert "the Docker engine of this host does not answer" in run.problem, run.problem
     assert "systemctl start docker" in run.problem, run.problem
 
 

@@ -154,7 +154,8 @@ def pending(steps: Sequence[Step]) -> dict[str, list[str]]:
 
 def check_space(root: Path, minimum: int) -> None:
     """Refuse before the first byte: a host that fills up half-way takes its neighbours' data with it."""
-    folder = next(path for path in (root, *root.parents) if path.exists())
+    releases = root / "releases"
+    folder = next(path for path in (releases, *releases.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if free < minimum:
         raise SlipwayError(

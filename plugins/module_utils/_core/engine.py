@@ -117,6 +117,10 @@ class Engine:
 
     def _checked(self, argv: Sequence[str]) -> str:
         code, out, err = self._run(argv)
+        if code and "Cannot connect to the Docker daemon" in err:
+            raise SlipwayError(
+                "the Docker engine of this host does not answer", "Start it: `systemctl start docker`"
+            )
         if code:
             raise SlipwayError(
                 f"`{' '.join(argv[:3])}` failed: {_last_line(err) or code}",
