@@ -7,7 +7,7 @@ ENV ?= lab
 PLAY := ansible-playbook -l $(ENV)
 CORE := plugins/module_utils/_core plugins/plugin_utils
 
-.PHONY: help setup up down deploy check status health logs test lint unit playbooks system docs
+.PHONY: help setup up down deploy rollback check status health logs history test lint unit playbooks system docs
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,9 @@ down: ## Remove the lab: hosts, volumes, network, state (images stay cached)
 deploy: setup ## Deploy ENV (default: lab)
 	@$(PLAY) deploy.yml
 
+rollback: setup ## Return to the release before: make rollback [TO=<id>]
+	@$(PLAY) playbooks/rollback.yml $(if $(TO),-e to=$(TO))
+
 check: setup ## Say what a deployment of ENV would change, and change nothing
 	@$(PLAY) deploy.yml --check --diff
 
@@ -37,6 +40,9 @@ health: setup ## The same, and fail when anything is not healthy
 
 logs: setup ## Last lines of a component on all hosts: make logs C=edge [N=50]
 	@$(PLAY) playbooks/logs.yml -e component=$(C) -e lines=$(or $(N),50)
+
+history: setup ## What was released when, and how it went: make history [N=20] [ID=…] [FORMAT=json] [FILE=…]
+	@$(PLAY) playbooks/history.yml -e limit=$(or $(N),20) -e format=$(or $(FORMAT),table) $(if $(ID),-e id=$(ID)) $(if $(FILE),-e file=$(FILE))
 
 lint: setup ## ansible-lint, ruff, mypy, yamllint, shellcheck
 	@scripts/lint

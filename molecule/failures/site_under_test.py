@@ -79,18 +79,28 @@ class Site:
         stack: dict[str, Any] = yaml.safe_load(path.read_text())["stack"]
         return stack
 
-    def deploy(self, log: Path, variables: Mapping[str, Any] | None = None, *more: str) -> Run:
+    def deploy(
+        self,
+        log: Path,
+        variables: Mapping[str, Any] | None = None,
+        *more: str,
+        playbook: str = "deploy.yml",
+    ) -> Run:
         begun = time.monotonic()
-        with self.deploying(log, variables, *more) as process:
+        with self.deploying(log, variables, *more, playbook=playbook) as process:
             status = process.wait(timeout=DEPLOY_SECONDS)
         return Run(status, " ".join(log.read_text().split()), time.monotonic() - begun)
 
     @contextmanager
     def deploying(
-        self, log: Path, variables: Mapping[str, Any] | None = None, *more: str
+        self,
+        log: Path,
+        variables: Mapping[str, Any] | None = None,
+        *more: str,
+        playbook: str = "deploy.yml",
     ) -> Iterator[subprocess.Popen[bytes]]:
         """A deployment in a process group of its own, of which nothing is left at the end."""
-        command = ["ansible-playbook", "deploy.yml", "-l", self.environment, *more]
+        command = ["ansible-playbook", playbook, "-l", self.environment, *more]
         if variables:
             extra = log.with_suffix(".json")
             extra.write_text(json.dumps(variables))

@@ -12,5 +12,6 @@ from ..plugin_utils.stack_action import Result, StackAction
 class ActionModule(StackAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         if "probes" not in arguments:
+            arguments["stack"] = self.declared.stack.name
             arguments["probes"] = [probe.to_dict() for probe in probes_for(self.topology, self.view)]
         return self.module({"host": self.view.host.name, **arguments}, task_vars)

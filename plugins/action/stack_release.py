@@ -26,7 +26,9 @@ class ActionModule(StackAction):
         arguments["units"] = handover.units(self.view, images)
         arguments["routers"] = handover.routers(self.topology)
         arguments["replicas"] = handover.replicas(self.topology, self.view)
-        if arguments.get("state", "prepared") != "prepared":
+        arguments["own_routers"] = handover.own_routers(self.view)
+        arguments["targets"] = handover.targets(self.topology, self.view)
+        if arguments.get("state", "prepared") != "prepared" or arguments.get("release"):
             return self.module(arguments, task_vars)
         ingredients = material(self.declared, images)
         trees = {name: render(self.topology, view, ingredients) for name, view in self.topology.views.items()}

@@ -83,6 +83,9 @@ options:
     description: Name to show in the table, where tables of several hosts are read together.
     type: str
     default: ""
+  stack:
+    description: Stack whose replicas are probed only where their pool is live. Set by the action plugin.
+    type: str
 extends_documentation_fragment:
   - slipway.compose.slipway
 """
@@ -145,6 +148,7 @@ milliseconds:
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -152,6 +156,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.health import KINDS, Probe, problems, table, unhealthy, verdict
+from ..module_utils._core.pools import Pools, is_live
 from ..module_utils._core.probes import measure
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -174,6 +179,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "wait": {"type": "float", "default": 0},
     "strict": {"type": "bool", "default": True},
     "host": {"type": "str", "default": ""},
+    "stack": {"type": "str"},
 }
 
 
@@ -185,7 +191,11 @@ def look(module: AnsibleModule) -> dict[str, Any]:
             f"{len(faults)} problems found in `probes`:{listing}\nNothing was asked", "Correct them"
         )
     begun = time.monotonic()
-    checks = measure([Probe.from_dict(item) for item in params["probes"]], runner(module), params["wait"])
+    probes = [Probe.from_dict(item) for item in params["probes"]]
+    if params["stack"]:
+        pools = Pools(Path("/opt") / params["stack"])
+        probes = [probe for probe in probes if all(is_live(word, pools) for word in probe.name.split())]
+    checks = measure(probes, runner(module), params["wait"])
     return {
         "changed": False,
         "healthy": verdict(checks),

@@ -61,6 +61,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.engine import Engine
 from ..module_utils._core.host_release import COMPOSE_FILE
+from ..module_utils._core.pools import Pools, is_live
 from ..module_utils._core.rolling import RollingReplica, roll
 from ..module_utils._core.traffic import traffic
 
@@ -75,16 +76,18 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
+    root = Path("/opt") / params["stack"]
+    pools = Pools(root)
     chosen = [
         replica
         for replica in params["replicas"]
-        if not params["services"] or replica["service"] in params["services"]
+        if (not params["services"] or replica["service"] in params["services"])
+        and is_live(replica["name"], pools)
     ]
     names = [replica["name"] for replica in chosen]
     planned = "".join(f"restart {name}\n" for name in names)
     if module.check_mode:
         module.exit_json(changed=bool(names), turns=[], diff={"prepared": planned})
-    root = Path("/opt") / params["stack"]
     with reporting(module):
         engine = Engine(runner(module), params["stack"])
         road = traffic(root, params["routers"], chosen, runner(module))

@@ -50,7 +50,9 @@ options:
     description: Name of the stack. Set by the action plugin.
     type: str
   release:
-    description: Id of the release. Set by the action plugin.
+    description:
+      - Id of the release. With O(state=prepared), one that is stored on the hosts, or V(previous), to return to;
+        by default the one that is declared.
     type: str
   files:
     description: The release's files, as JSON. Set by the action plugin.
@@ -71,6 +73,14 @@ options:
     type: list
     elements: dict
     default: []
+  own_routers:
+    description: Runtime addresses of this host's routers, by component. Set by the action plugin.
+    type: dict
+    default: {}
+  targets:
+    description: What a Prometheus on this host scrapes of each pool, as JSON. Set by the action plugin.
+    type: str
+    default: "{}"
 extends_documentation_fragment:
   - slipway.compose.slipway
 """
@@ -101,11 +111,19 @@ behind:
   description: Whether this host is not yet at the release.
   type: bool
   returned: when O(state=prepared)
+current:
+  description: Id of the release that C(current) points at; empty before the first.
+  type: str
+  returned: when O(state=prepared)
 pending:
   description: Kinds of step planned, by phase.
   type: dict
   returned: when O(state=prepared)
   sample: {data: [create], services: [], edge: [reload]}
+services:
+  description: What M(slipway.compose.rollout_plan) must know of each service with replicas on this host.
+  type: dict
+  returned: when O(state=prepared)
 """
 
 import json
@@ -121,7 +139,8 @@ from ..module_utils._core.engine import Engine
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.host_release import HostRelease, file_changes, unified
 from ..module_utils._core.plan import PHASES, Step, Unit
-from ..module_utils._core.traffic import left_out, traffic
+from ..module_utils._core.pools import Pools, write_metrics
+from ..module_utils._core.traffic import orders, traffic
 from ..module_utils._core.tree import File, ReleaseTree
 from ..module_utils._core.turn import own_turn
 
@@ -141,6 +160,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "units": {"type": "list", "elements": "dict", "default": []},
     "replicas": {"type": "list", "elements": "dict", "default": []},
     "routers": {"type": "list", "elements": "dict", "default": []},
+    "own_routers": {"type": "dict", "default": {}},
+    "targets": {"type": "str", "default": "{}"},
 }
 
 
@@ -164,8 +185,24 @@ def check_space(root: Path, minimum: int) -> None:
         )
 
 
+def previous(tree: ReleaseTree) -> str:
+    """The release before the current one; where a run died half-way, the current one is the way back."""
+    if not tree.previous:
+        raise SlipwayError(
+            "no release was there before the current one on this host",
+            "Name one: -e to=<id> (playbooks/history.yml)",
+        )
+    return tree.previous
+
+
 def prepare(module: AnsibleModule, host: HostRelease, tree: ReleaseTree) -> dict[str, Any]:
     files = [File.from_dict(file) for file in json.loads(module.params["files"])]
+    files = files or tree.staged(module.params["release"])
+    if not files:
+        raise SlipwayError(
+            f"release {module.params['release']} is not stored on this host",
+            "Choose one of `playbooks/history.yml`, or deploy it from the revision that made it",
+        )
     check_space(tree.root, module.params["minimum_free"])
     before = tree.staged(tree.current) if tree.current else []
     steps = host.preview(files) if module.check_mode else host.prepare(files)
@@ -175,8 +212,10 @@ def prepare(module: AnsibleModule, host: HostRelease, tree: ReleaseTree) -> dict
     return {
         "changed": behind,
         "behind": behind,
+        "current": tree.current or "",
         "steps": [str(step) for step in steps],
         "pending": pending(steps),
+        "services": host.services(steps, files),
         "diff": {"prepared": changes + planned},
     }
 
@@ -191,19 +230,23 @@ def main() -> None:
     tree = ReleaseTree(Path("/opt") / params["stack"])
     with reporting(module), own_turn(Path(f"/run/slipway-{params['stack']}.lock"), params["timeout"]):
         run = runner(module)
-        forgotten = left_out(tree.root, params["routers"], params["replicas"], run)
+        told = orders(tree.root, params["routers"], params["replicas"], run)
         engine = Engine(run, params["stack"])
-        host = HostRelease(engine, tree, params["release"], units(params["units"]), forgotten)
+        if params["release"] == "previous":
+            params["release"] = previous(tree)
+        pools = Pools(tree.root)
+        host = HostRelease(engine, tree, params["release"], units(params["units"]), orders=told, pools=pools)
         if params["state"] == "prepared":
             module.exit_json(release=params["release"], **prepare(module, host, tree))
         if module.check_mode:
             # What would be committed was reported by `prepared`; nothing is stored that could be read here.
             module.exit_json(changed=False, release=params["release"], steps=[])
         if params["state"] == "committed":
-            road = traffic(tree.root, params["routers"], params["replicas"], run)
+            road = traffic(tree.root, params["routers"], params["replicas"], run, params["own_routers"])
             done = host.commit(params["phase"], params["actions"], params["timeout"], road)
         else:
             done = host.finish(params["keep"])
+        write_metrics(tree.root, params["replicas"], json.loads(params["targets"]), pools)
         module.exit_json(changed=bool(done), release=params["release"], steps=done)
 
 

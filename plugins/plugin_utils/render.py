@@ -63,8 +63,8 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
     files += _tls("config/host/tls", 0, material, view.host.name)
     if view.runs("redis"):
         files.append(File("config/host/redis_password", material.secrets["redis"], 0o400, 0))
-    for service in sorted({replica.service for replica in view.replicas}):
-        files += _service_secrets(topology, service, material)
+    for service, pool in sorted({(replica.service, replica.pool) for replica in view.replicas}):
+        files += _service_secrets(topology, service, pool, material)
     if view.runs("postgres"):
         for service, folder in sorted(material.migrations.items()):
             files += [
@@ -107,7 +107,7 @@ def _tls(folder: str, uid: int, material: Material, certificate: str) -> list[Fi
     ]
 
 
-def _service_secrets(topology: Topology, name: str, material: Material) -> list[File]:
+def _service_secrets(topology: Topology, name: str, pool: str, material: Material) -> list[File]:
     """What a service finds under /run/secrets: its secrets, its database's and Redis's passwords, the CA."""
     service = topology.stack.services[name]
     wanted = {secret: material.secrets[secret] for secret in service.secrets}
@@ -119,7 +119,7 @@ def _service_secrets(topology: Topology, name: str, material: Material) -> list[
     if service.secrets_in_environment:
         wanted["with-environment.sh"] = with_environment(service.secrets_in_environment)
     return [
-        File(f"config/services/{name}/{secret}", value, 0o400, service.user)
+        File(f"config/services/{name}-{pool}/{secret}", value, 0o400, service.user)
         for secret, value in sorted(wanted.items())
     ]
 

@@ -45,7 +45,7 @@ def test_no_probe_has_the_name_of_another():
 
 
 def test_a_replica_is_asked_in_its_own_protocol():
-    assert one("api", "api-blue-2 ready").target == {"url": "http://10.0.0.1:20011/ready"}
+    assert one("api", "api-blue-2 ready").target == {"url": "http://10.0.0.1:20012/ready"}
     assert one("updates", "updates-blue-1 ready").kind == "http"
     journeys = one("journeys", "journeys-blue-1 ready")
     assert (journeys.kind, journeys.target) == (

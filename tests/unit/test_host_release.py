@@ -9,12 +9,13 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.engine impor
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.host_release import HostRelease, Traffic
 from ansible_collections.slipway.compose.plugins.module_utils._core.plan import Unit
+from ansible_collections.slipway.compose.plugins.module_utils._core.pools import Pools
 from ansible_collections.slipway.compose.plugins.module_utils._core.router import Routers
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File, ReleaseTree
 
 ME = os.geteuid()
 UNITS = [Unit("edge", "edge", "config/edge", "HUP", "nginx@sha256:1", 10001, ("nginx", "-t"))]
-NO_TRAFFIC = Traffic(Routers([]), {}, lambda replica: None)
+NO_TRAFFIC = Traffic(Routers([]), {}, lambda replica: None, lambda component: None)
 
 
 class Docker:
@@ -61,7 +62,9 @@ def docker():
 
 
 def host(docker, root, release="r1"):
-    return HostRelease(Engine(docker, "shop"), ReleaseTree(root), release, UNITS, set())
+    return HostRelease(
+        Engine(docker, "shop"), ReleaseTree(root), release, UNITS, orders={}, pools=Pools(root)
+    )
 
 
 def deploy(docker, root, release="r1", text="worker_processes 2;\n"):

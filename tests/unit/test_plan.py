@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 NGINX = Unit("edge", "edge", "config/edge", "HUP")
 ETCD = Unit("etcd", "data", "config/etcd")
-WEB = Unit("web-blue-1", "services", "config/services/web")
+
+
+def replica(pool: str, index: int) -> Unit:
+    return Unit(f"web-{pool}-{index}", "services", f"config/services/web-{pool}", service="web", pool=pool)
+
+
+WEB = replica("blue", 1)
+LIVE = {"": "blue", "web": "blue"}
 
 
 @pytest.mark.parametrize(
@@ -58,23 +65,67 @@ WEB = Unit("web-blue-1", "services", "config/services/web")
     ],
 )
 def test_a_difference_becomes_one_step(observed, wanted, expected):
-    assert [str(step) for step in plan(observed, {wanted.unit.name: wanted})] == expected
+    assert [str(step) for step in plan(observed, {wanted.unit.name: wanted}, LIVE)] == expected
 
 
 def test_what_is_no_longer_declared_goes_last():
-    steps = plan({"old": Observed("h", "c", True)}, {"web-blue-1": Wanted(WEB, "h", "c")})
+    steps = plan({"old": Observed("h", "c", True)}, {"web-blue-1": Wanted(WEB, "h", "c")}, LIVE)
     assert [str(step) for step in steps] == [
         "create web-blue-1 (not there)",
         "remove old (no longer declared)",
     ]
 
 
-names = st.sampled_from(["edge", "etcd", "web-blue-1", "web-blue-2", "gone"])
+def pools(*units: Unit, hash: str = "h") -> dict[str, Wanted]:
+    return {unit.name: Wanted(unit, hash, "c") for unit in units}
+
+
+BOTH = [replica(pool, index) for pool in ("blue", "green") for index in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("observed", "live", "expected"),
+    [
+        pytest.param(
+            {}, "blue", ["create web-blue-1", "create web-blue-2"], id="only-the-live-pool-is-created"
+        ),
+        pytest.param({}, "green", ["create web-green-1", "create web-green-2"], id="whichever-it-is"),
+        pytest.param({"web-blue-1": "h", "web-blue-2": "h"}, "blue", [], id="unchanged"),
+        pytest.param({"web-blue-1": "h", "web-blue-2": "old"}, "blue", ["rollout web"], id="one-differs"),
+        pytest.param(
+            {"web-blue-1": "old"}, "blue", ["rollout web"], id="a-change-comes-before-a-missing-one"
+        ),
+        pytest.param({"web-blue-1": "h"}, "blue", ["create web-blue-2"], id="scaled-up"),
+        pytest.param(
+            {"web-blue-1": "h", "web-blue-2": "h", "web-blue-3": "h"},
+            "blue",
+            ["retire web-blue-3"],
+            id="scaled-down",
+        ),
+        pytest.param(
+            {"web-blue-1": "h", "web-blue-2": "h", "web-green-1": "x"},
+            "blue",
+            ["retire web-green-1"],
+            id="leftover",
+        ),
+        pytest.param(
+            {"api-blue-1": "h"},
+            "blue",
+            ["create web-blue-1", "create web-blue-2", "remove api-blue-1"],
+            id="a-service-that-is-gone",
+        ),
+    ],
+)
+def test_a_changed_service_is_rolled_out_and_never_replaced_in_place(observed, live, expected):
+    seen = {name: Observed(hash, "c", True) for name, hash in observed.items()}
+    steps = plan(seen, pools(*BOTH), {"web": live})
+    assert [f"{step.action} {step.service}" for step in steps] == expected
+
+
+names = st.sampled_from(["edge", "etcd", "router", "gone"])
 short = st.sampled_from(["a", "b", ""])
 observations = st.dictionaries(names, st.builds(Observed, short, short, st.booleans(), st.booleans()))
-units = {
-    unit.name: unit for unit in (NGINX, ETCD, WEB, Unit("web-blue-2", "services", "config/services/web"))
-}
+units = {unit.name: unit for unit in (NGINX, ETCD, Unit("router", "edge", "config/router", "USR2"))}
 wishes = st.dictionaries(st.sampled_from(sorted(units)), st.tuples(short, short)).map(
     lambda chosen: {name: Wanted(units[name], *values) for name, values in chosen.items()}
 )
@@ -93,19 +144,19 @@ def carried_out(observed, wanted, steps):
 
 @given(observations, wishes)
 def test_any_world_is_converged_by_one_plan_and_then_left_alone(observed, wanted):
-    world = carried_out(observed, wanted, plan(observed, wanted))
+    world = carried_out(observed, wanted, plan(observed, wanted, LIVE))
     assert world.keys() == wanted.keys()
-    assert plan(world, wanted) == []
+    assert plan(world, wanted, LIVE) == []
 
 
 @given(observations, wishes, st.integers(0, 5))
 def test_a_run_that_dies_anywhere_is_finished_by_the_next(observed, wanted, survived):
-    steps = plan(observed, wanted)
+    steps = plan(observed, wanted, LIVE)
     world = carried_out(observed, wanted, steps[:survived])
-    assert plan(world, wanted) == steps[survived:]
+    assert plan(world, wanted, LIVE) == steps[survived:]
 
 
 @given(observations, wishes)
 def test_phases_never_interleave_and_removals_come_last(observed, wanted):
-    order = [PHASES.index(step.phase) for step in plan(observed, wanted)]
+    order = [PHASES.index(step.phase) for step in plan(observed, wanted, LIVE)]
     assert order == sorted(order)

@@ -140,10 +140,10 @@ def test_the_router_knows_every_replica_of_every_routed_service(count: int) -> N
     configuration = usual(count, 1)["config/router/haproxy.cfg"]
     for name in ("web", "api", "updates", "journeys"):
         backend = section(configuration, f"backend {name}")
-        servers = re.findall(r"^    server (\S+) (\S+) check", backend, re.MULTILINE)
+        servers = re.findall(r"^    server (\S+) (\S+) weight 100 check", backend, re.MULTILINE)
         replicas = topology(stack(count)).replicas_of(name)
         assert servers == [(item.server, f"{item.host.address}:{item.port}") for item in replicas]
-        assert len(servers) == 2 * count
+        assert len(servers) == 2 * 2 * count, "both pools"
     assert "backend worker" not in configuration
 
 

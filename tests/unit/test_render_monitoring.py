@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.slipway.compose.plugins.module_utils._core.handover import targets
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Etcd, Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import PORTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.topology import POOLS, PORTS
 from whole_stack import SECRETS, compose, rendered, stack, topology, usual, with_service
 
 OWN = {
@@ -19,6 +20,7 @@ OWN = {
     "blackbox",
     "edge",
     "edge-exporter",
+    "edge-log",
     "node-exporter",
     "pgbouncer-exporter",
     "postgres-exporter",
@@ -92,6 +94,7 @@ def scraped(tree: dict[str, str]) -> dict[str, list[str]]:
     return {
         job["job_name"]: [target for group in job["static_configs"] for target in group["targets"]]
         for job in jobs
+        if "static_configs" in job
     }
 
 
@@ -101,6 +104,7 @@ def scraped(tree: dict[str, str]) -> dict[str, list[str]]:
     [
         ("node", "node-exporter", "node-exporter"),
         ("edge", "edge-exporter", "edge-exporter"),
+        ("edge-log", "edge-log", "edge-log"),
         ("router", "router", "router-metrics"),
         ("local-router", "local-router", "local-router-metrics"),
         ("postgres", "postgres-exporter", "postgres-exporter"),
@@ -120,9 +124,14 @@ def test_a_component_is_scraped_wherever_it_runs(count: int, job: str, component
 
 @fleets
 def test_every_replica_that_has_metrics_is_scraped(count: int) -> None:
+    laid_out = topology(stack(count))
+    told = json.loads(targets(laid_out, laid_out.views[f"h{count}.test"]))
+    for pool in POOLS:
+        found = [target for group in told["api"][pool] for target in group["targets"]]
+        assert len(set(found)) == 2 * count
+    assert "journeys" not in told
+    assert targets(laid_out, laid_out.views["h1.test"]) == "{}" or count == 1
     jobs = scraped(usual(count, count))
-    assert len(set(jobs["service-api"])) == 2 * count
-    assert "service-journeys" not in jobs
     assert jobs["registry"] == [f"10.0.0.{count}:5001"]
 
 

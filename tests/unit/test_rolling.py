@@ -11,6 +11,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
 from ansible_collections.slipway.compose.plugins.module_utils._core.rolling import RollingReplica, roll
 from ansible_collections.slipway.compose.plugins.module_utils._core.router import (
     Address,
+    Order,
     Routers,
     ServerState,
     parse_servers,
@@ -38,6 +39,11 @@ class MemoryRouter:
             if state.status == "DRAIN" and state.sessions:
                 self._servers[name] = replace(state, sessions=state.sessions - 1)
         return seen
+
+    def orders(self):
+        return {
+            name: Order(state.backend, 100, state.status == "DRAIN") for name, state in self._servers.items()
+        }
 
     def set_state(self, backend, server, state):
         self._journal.append(f"{self.address.name}: {server} {state}")
@@ -175,4 +181,4 @@ def test_after_one_service_fails_another_begins_no_further_turn(journal):
 def test_a_replica_that_an_interrupted_run_left_out_is_noticed_on_any_router(journal):
     routers = fleet(journal)
     routers._routers[1].set_state("web", "web-blue-2.a", "drain")
-    assert routers.left_out() == {"web-blue-2.a"}
+    assert {name for name, order in routers.orders().items() if order.left_out} == {"web-blue-2.a"}

@@ -11,6 +11,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model import
     Components,
     Edge,
     Etcd,
+    Gates,
     Host,
     Monitoring,
     Postgres,
@@ -22,6 +23,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model import
     Stack,
     Tls,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 
@@ -30,6 +32,7 @@ IMAGES = (
     "blackbox-exporter",
     "etcd",
     "haproxy",
+    "mtail",
     "nginx",
     "nginx-exporter",
     "node-exporter",
@@ -80,6 +83,8 @@ def service(name: str, path: str | None, protocol: str, base: int, hosts: tuple[
         drain=10,
         start_timeout=60,
         publish_base=base,
+        strategy=BUILT_IN["rolling"],
+        gates=Gates(2.0, 1.0, 2000, 5000, 2.0, 50, ()),
     )
 
 
@@ -114,7 +119,7 @@ def stack(count: int = 3, **edge: Any) -> Stack:
         monitoring=Monitoring(names[-1:], 2592000),
     )
     return Stack(
-        "wayfare", "wayfare.test", hosts, {item.name: item for item in services}, {}, components, {}, 5
+        "wayfare", "wayfare.test", hosts, {item.name: item for item in services}, {}, components, {}, 5, {}
     )
 
 

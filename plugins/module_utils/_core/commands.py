@@ -23,7 +23,8 @@ def containers(project: str) -> list[str]:
 
 
 def compose(project: str, file: str) -> list[str]:
-    return ["docker", "compose", "--project-name", project, "--file", file]
+    # All profiles: what is stopped is still part of the file.
+    return ["docker", "compose", "--project-name", project, "--file", file, "--profile", "*"]
 
 
 def service_hashes(project: str, file: str) -> list[str]:

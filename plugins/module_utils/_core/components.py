@@ -40,6 +40,12 @@ COMPONENTS: Mapping[str, Component] = {
     "router": Component(
         "haproxy", "edge", tls=True, reload="USR2", check=("haproxy", "-c", "-f", "/config/haproxy.cfg")
     ),
+    "edge-log": Component(
+        "mtail",
+        "edge",
+        reload="HUP",
+        check=("mtail", "--compile_only", "--progs", "/config", "--logtostderr"),
+    ),
     "edge": Component(
         "nginx", "edge", tls=True, reload="HUP", check=("nginx", "-t", "-q", "-c", "/config/nginx.conf")
     ),

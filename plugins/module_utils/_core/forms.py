@@ -41,5 +41,11 @@ ORIGIN = Text(
     "an origin: scheme, domain and port, without a path",
     "https://shop.example.com",
 )
+STRATEGY = Text(
+    r"[a-z][a-z0-9_-]{0,31}",
+    "a strategy's name: lower-case letters, digits, hyphens and underscores",
+    "blue_green",
+)
+QUERY = Text(r"(?s:.*\S.*)", "a PromQL query", "'sum(rate(orders_failed_total{pool=\"$pool\"}[2m]))'")
 HOSTS = ListOf(HOST, least=1, distinct=True)
 PORT = Integer(1, 65535)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -27,7 +28,16 @@ def units(view: HostView, images: Mapping[str, str]) -> list[dict[str, Any]]:
         )
         for name, component in ((name, COMPONENTS[name]) for name in view.components)
     ]
-    own += [Unit(replica.name, "services", f"config/services/{replica.service}") for replica in view.replicas]
+    own += [
+        Unit(
+            name=replica.name,
+            phase="services",
+            folder=f"config/services/{replica.service}-{replica.pool}",
+            service=replica.service,
+            pool=replica.pool,
+        )
+        for replica in view.replicas
+    ]
     return [asdict(unit) for unit in own]
 
 
@@ -56,3 +66,33 @@ def _replica(topology: Topology, replica: Replica) -> dict[str, Any]:
         "start_timeout": service.start_timeout,
         "probe": readiness(service, replica).to_dict(),
     }
+
+
+def own_routers(view: HostView) -> dict[str, dict[str, Any]]:
+    """The runtime addresses of one host's routers, by component."""
+    kinds = [kind for kind in ("router", "local-router") if view.runs(kind)]
+    name, address = view.host.name, view.host.address
+    return {kind: asdict(Address(f"{kind} on {name}", address, PORTS[f"{kind}-api"])) for kind in kinds}
+
+
+def targets(topology: Topology, view: HostView) -> str:
+    """What a Prometheus on this host scrapes of each pool of the services that have metrics, as JSON."""
+    if not view.runs("prometheus"):
+        return "{}"
+    found: dict[str, dict[str, list[Any]]] = {}
+    for service in topology.stack.services.values():
+        if not service.metrics_path or service.protocol == "grpc":
+            continue
+        for replica in topology.replicas_of(service.name):
+            group = {
+                "targets": [f"{replica.host.address}:{replica.port}"],
+                "labels": {
+                    "host": replica.host.name,
+                    "component": "service",
+                    "service": service.name,
+                    "pool": replica.pool,
+                    "replica": replica.name,
+                },
+            }
+            found.setdefault(service.name, {}).setdefault(replica.pool, []).append(group)
+    return json.dumps(found)

@@ -19,6 +19,7 @@ _PAGES: Mapping[str, tuple[str, str]] = {
     "pgbouncer-exporter": ("pgbouncer-exporter", "/"),
     "redis-exporter": ("redis-exporter", "/health"),
     "edge-exporter": ("edge-exporter", "/"),
+    "edge-log": ("edge-log", "/metrics"),
     "prometheus": ("prometheus", "/-/ready"),
     "alertmanager": ("alertmanager", "/-/ready"),
     "blackbox": ("blackbox", "/-/healthy"),

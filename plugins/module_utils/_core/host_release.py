@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from typing import Any
 
 from .engine import Engine
 from .errors import SlipwayError
-from .plan import Observed, Step, Unit, Wanted, plan
-from .rolling import RollingReplica, roll
-from .router import Routers
+from .plan import Observed, Step, Unit, Wanted, plan, replica_of
+from .pools import Pools
+from .rolling import RollingReplica
+from .router import Order, Routers
+from .topology import POOLS
 from .tree import File, ReleaseTree, folder_digest, write_file
 
 COMPOSE_FILE = "docker-compose.prod.yml"
@@ -39,6 +40,8 @@ class Traffic:
     routers: Routers
     replicas: Mapping[str, RollingReplica]
     wait_ready: Callable[[RollingReplica], None]
+    # Called with a router's component name before it is told to read its configuration again.
+    before_reload: Callable[[str], None]
 
 
 def readmit(replica: RollingReplica, traffic: Traffic) -> None:
@@ -75,15 +78,17 @@ class HostRelease:
         tree: ReleaseTree,
         release: str,
         units: Sequence[Unit],
-        left_out: AbstractSet[str],
+        *,
+        orders: Mapping[str, Order],
+        pools: Pools,
     ) -> None:
-        """`left_out`: Compose services whose replicas some router was told to send nothing to."""
+        """`orders`: what routers were told of this host's replicas, by Compose name."""
         self._engine = engine
         self._tree = tree
         self._release = release
-        self._left_out = left_out
+        self._orders = orders
+        self._pools = pools
         self._units = {unit.name: unit for unit in units}
-        self._memory = Lock()
 
     @property
     def compose_file(self) -> str:
@@ -92,13 +97,8 @@ class HostRelease:
     def preview(self, files: Sequence[File]) -> list[Step]:
         """The steps, without leaving a trace on the host: what check mode reports."""
         self._refuse_other_voters(files)
-        folder = Path(tempfile.mkdtemp(prefix="slipway-"))
-        try:
-            compose = next(file for file in files if file.path == COMPOSE_FILE)
-            write_file(folder / COMPOSE_FILE, compose)
-            return self._steps(files, str(folder / COMPOSE_FILE))
-        finally:
-            shutil.rmtree(folder)
+        with self._compose_file(files, self._release) as path:
+            return self._steps(files, path)
 
     def prepare(self, files: Sequence[File]) -> list[Step]:
         """Store the release, pull its images, let components judge their configuration; touch nothing."""
@@ -110,7 +110,7 @@ class HostRelease:
         if steps:
             self._engine.pull_missing(self.compose_file)
         for unit in self._units.values():
-            if unit.check and any(step.service == unit.name for step in steps):
+            if unit.check and unit.image and any(step.service == unit.name for step in steps):
                 folder = self._tree.release(self._release) / str(unit.folder)
                 self._engine.check(unit.image, unit.user, str(folder), unit.check)
         return steps
@@ -129,20 +129,79 @@ class HostRelease:
         steps = [step for step in self.steps() if step.phase == phase and step.action in actions]
         for folder in sorted({unit.folder for unit in self._of(steps) if unit.folder}):
             self._tree.bring_live(self._release, folder)
+        if phase == "services":
+            # Everything else about services is decided over the whole fleet (fleet.py).
+            steps = [step for step in steps if step.action == "readmit"]
         started = [step for step in steps if step.action in ("create", "start")]
         forgotten = [step for step in steps if step.action == "readmit"]
         others = [step for step in steps if step not in started + forgotten]
         if started:
-            self._start(started, timeout, traffic)
+            self._start(started, timeout)
         for step in forgotten:
             readmit(traffic.replicas[step.service], traffic)
-        if phase == "services":
-            renewed = [traffic.replicas[step.service] for step in others]
-            roll(renewed, traffic.routers, lambda replica: self._renew(replica, others), traffic.wait_ready)
-        else:
-            for step in others:
-                self._carry_out(step, timeout)
+        for step in others:
+            self._carry_out(step, timeout, traffic)
         return [str(step) for step in started + forgotten + others]
+
+    def services(self, steps: Sequence[Step], files: Sequence[File]) -> dict[str, dict[str, Any]]:
+        """Each service with replicas on this host, as `fleet.Seen` has it."""
+        running = [
+            replica_of(container.service) for container in self._engine.containers() if container.running
+        ]
+        reasons = {step.service: step.reason for step in steps if step.action == "rollout"}
+        reasons = self._declared_otherwise(files) | reasons
+        told = {}
+        for service in sorted({unit.service for unit in self._units.values() if unit.service}):
+            pools = self._pools.of(service)
+            told[service] = {
+                "live": pools.live,
+                "releases": dict(pools.releases),
+                "changed": reasons.get(service, ""),
+                "running": {pool: running.count((service, pool)) for pool in POOLS},
+                "weights": self._weights(service),
+            }
+        return told
+
+    def _weights(self, service: str) -> dict[str, int]:
+        firsts = {pool: self._orders.get(f"{service}-{pool}-1") for pool in POOLS}
+        return {pool: order.weight for pool, order in firsts.items() if order} if all(firsts.values()) else {}
+
+    def _declared_otherwise(self, files: Sequence[File]) -> dict[str, str]:
+        """Services that the release of their live pool defines differently, whether they run or not."""
+        found: dict[str, str] = {}
+        fresh: dict[str, tuple[str, str]] = {}
+        known: dict[str, dict[str, tuple[str, str]]] = {}
+        for unit in self._units.values():
+            pools = self._pools.of(unit.service)
+            old = pools.releases.get(pools.live, "")
+            if not unit.service or unit.pool != pools.live or old in ("", self._release):
+                continue
+            fresh = fresh or self._definitions(files, self._release)
+            known[old] = known.get(old) or self._definitions(self._tree.staged(old), old)
+            # One more replica than before is not another definition.
+            if unit.name in known[old].keys() & fresh.keys() and known[old][unit.name] != fresh[unit.name]:
+                found.setdefault(unit.service, f"{unit.name} is not what release {old} defines")
+        return found
+
+    def _definitions(self, files: Sequence[File], release: str) -> dict[str, tuple[str, str]]:
+        """Compose's fingerprint and that of the configuration of every service in a release."""
+        if not files:
+            return {}
+        with self._compose_file(files, release) as path:
+            hashes = self._engine.service_hashes(path)
+        return {name: (hashes[name], self._config(name, files)) for name in self._units if name in hashes}
+
+    @contextmanager
+    def _compose_file(self, files: Sequence[File], release: str) -> Iterator[str]:
+        """The Compose file of a release: where it is stored, or a passing copy of one that is not."""
+        stored = self._tree.release(release) / COMPOSE_FILE
+        if stored.exists():
+            yield str(stored)
+            return
+        with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+            copy = Path(folder) / COMPOSE_FILE
+            write_file(copy, next(file for file in files if file.path == COMPOSE_FILE))
+            yield str(copy)
 
     def finish(self, keep: int) -> list[str]:
         """Remove what is no longer declared, point `current` at the release and forget the oldest ones."""
@@ -159,6 +218,10 @@ class HostRelease:
         )
         for service in gone:
             self._tree.set_applied(service, None)
+        # Live pools are from now on what this release says, also those it did not touch: it is the same.
+        self._pools.record(
+            {name: pools.started(pools.live, self._release) for name, pools in self._pools.all().items()}
+        )
         told = [str(step) for step in steps]
         if self._tree.make_current(self._release):
             told.append(f"current -> {self._release}")
@@ -178,20 +241,14 @@ class HostRelease:
                 "a member that lost its host is brought back as docs/runbooks/etcd.md says",
             )
 
-    def _start(self, steps: Sequence[Step], timeout: int, traffic: Traffic) -> None:
+    def _start(self, steps: Sequence[Step], timeout: int) -> None:
         self._engine.up(self.compose_file, [step.service for step in steps], timeout)
-        for step in steps:
-            if step.service in traffic.replicas:
-                traffic.wait_ready(traffic.replicas[step.service])
         self._remember(steps)
 
-    def _renew(self, replica: RollingReplica, steps: Sequence[Step]) -> None:
-        step = next(step for step in steps if step.service == replica.name)
-        self._carry_out(step, replica.drain + replica.start_timeout)
-
-    def _carry_out(self, step: Step, timeout: int) -> None:
+    def _carry_out(self, step: Step, timeout: int, traffic: Traffic) -> None:
         unit = self._units[step.service]
         if step.action == "reload":
+            traffic.before_reload(step.service)
             self._engine.signal(self.compose_file, step.service, str(unit.reload))
         elif step.action == "restart":
             self._engine.restart(self.compose_file, step.service, timeout)
@@ -201,9 +258,8 @@ class HostRelease:
 
     def _remember(self, steps: Sequence[Step]) -> None:
         files = self._tree.staged(self._release)
-        with self._memory:  # services are renewed side by side
-            for step in steps:
-                self._tree.set_applied(step.service, self._config(step.service, files))
+        for step in steps:
+            self._tree.set_applied(step.service, self._config(step.service, files))
 
     def _of(self, steps: Sequence[Step]) -> list[Unit]:
         return [self._units[step.service] for step in steps if step.service in self._units]
@@ -214,10 +270,20 @@ class HostRelease:
 
     def _steps(self, files: Sequence[File], compose_file: str) -> list[Step]:
         hashes = self._engine.service_hashes(compose_file)
+        forgotten = sorted(hashes.keys() - self._units.keys())
+        if forgotten:
+            raise SlipwayError(
+                f"release {self._release} has {', '.join(forgotten)}, which the stack no longer declares",
+                "Deploy from the revision that declares them",
+            )
+        # A release that went before may lack what is declared today.
         wanted = {
-            name: Wanted(self._units[name], hashes[name], self._config(name, files)) for name in self._units
+            name: Wanted(unit, hashes[name], self._config(name, files))
+            for name, unit in self._units.items()
+            if name in hashes
         }
-        return plan(self._observed(), wanted)
+        live = {unit.service: self._pools.of(unit.service).live for unit in self._units.values()}
+        return plan(self._observed(), wanted, live)
 
     def _observed(self) -> Mapping[str, Observed]:
         applied = self._tree.applied()
@@ -227,6 +293,7 @@ class HostRelease:
             config = applied.get(container.service, "")
             if unit and unit.folder and self._tree.live_digest(unit.folder) != config:
                 config = "drifted"  # somebody edited what the container has mounted
-            admitted = container.service not in self._left_out
+            order = self._orders.get(container.service)
+            admitted = not (order and order.left_out)
             seen[container.service] = Observed(container.hash, config, container.running, admitted)
         return seen

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .errors import SlipwayError
+from .model import Portion
 from .wording import did_you_mean, listed, shown, type_of
 
 REQUIRED = object()
@@ -95,8 +96,8 @@ class Amount:
     blank = 0
 
     def parse(self, value: object) -> int:
-        units = "".join(self.units)
-        match = re.fullmatch(rf"([0-9]{{1,12}})([{units}])", value) if isinstance(value, str) else None
+        units = "|".join(self.units)
+        match = re.fullmatch(rf"[0-9]{{1,12}}(?:{units})", value) if isinstance(value, str) else None
         if match is None:
             raise SlipwayError(f"is {shown(value)}, not {self.noun} with a unit", f"Write {self}")
         if not self._smallest(self.low) <= self._smallest(match[0]) <= self._smallest(self.high):
@@ -104,7 +105,8 @@ class Amount:
         return self._smallest(match[0])
 
     def _smallest(self, text: str) -> int:
-        return int(text[:-1]) * self.units[text[-1]]
+        number = text.rstrip("".join(self.units))
+        return int(number) * self.units[text.removeprefix(number)]
 
     def __str__(self) -> str:
         *first, last = self.units
@@ -116,7 +118,31 @@ def size(low: str, high: str) -> Amount:
 
 
 def duration(low: str, high: str) -> Amount:
+    """In seconds."""
     return Amount("a duration", {"s": 1, "m": 60, "h": 3600, "d": 86400}, low, high)
+
+
+def latency(low: str, high: str) -> Amount:
+    """In milliseconds."""
+    return Amount("a duration", {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}, low, high)
+
+
+@dataclass(frozen=True)
+class ReplicaCount:
+    """A number of replicas, or a percentage of them."""
+
+    high: int
+    blank = Portion(0)
+
+    def parse(self, value: object) -> Portion:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}%", value) and int(value[:-1]) <= 100:
+            return Portion(int(value[:-1]), percent=True)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= self.high:
+            raise SlipwayError(f"is {shown(value)}, not {self}", f"Write {self}")
+        return Portion(value)
+
+    def __str__(self) -> str:
+        return f"a number of replicas from 0 to {self.high}, or a percentage from 0% to 100%"
 
 
 @dataclass(frozen=True)
@@ -203,5 +229,5 @@ class Entries:
         return f"a table from {self.name} to {of}"
 
 
-Leaf = Text | Integer | Number | Boolean | Amount | Choice | Scalar
+Leaf = Text | Integer | Number | Boolean | Amount | ReplicaCount | Choice | Scalar
 Kind = Leaf | ListOf | Table | Entries

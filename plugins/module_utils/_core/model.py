@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 PROTOCOLS = ("http", "grpc", "websocket")
+INCONCLUSIVE = ("proceed", "rollback")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,79 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Portion:
+    """Replicas of one host: a number of them, or a percentage of all it has."""
+
+    amount: int
+    percent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.amount}{'%' if self.percent else ''}"
+
+
+@dataclass(frozen=True)
+class StrategyStep:
+    """What shall be true on every host once the step is reached.
+
+    new, old: replicas of the pools; None: as before the step.
+    share: percent of the traffic to the new pool; None: every replica the same.
+    pause: seconds under judgement.
+    surge, stop_first: these stand alone, for "replace so many at a time until all are new": the new ones
+    started before, or after, the old ones are stopped.
+    """
+
+    new: Portion | None = None
+    old: Portion | None = None
+    share: int | None = None
+    pause: int = 0
+    surge: int | None = None
+    stop_first: int | None = None
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How a release replaces the one before.
+
+    watch: seconds after the last step in which the old pool is kept and the new one judged.
+    inconclusive: whether a gate without enough requests lets the release `proceed` or means `rollback`.
+    batch: hosts that start and stop replicas at once; 0: all.
+    """
+
+    name: str
+    steps: tuple[StrategyStep, ...]
+    watch: int = 0
+    inconclusive: str = "proceed"
+    batch: int = 0
+
+
+@dataclass(frozen=True)
+class GateQuery:
+    """The user's own PromQL, in which `$pool` and `$service` are replaced; above `max` it fails."""
+
+    name: str
+    query: str
+    max: float
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What a new pool must keep to while it is judged; None: not judged.
+
+    errors: percent of responses that are 5xx. errors_above_old: percentage points above the old pool.
+    p95, p99: milliseconds. slower_than_old: factor between the p95 of both pools.
+    minimum_requests: below so many the verdict is inconclusive.
+    """
+
+    errors: float
+    errors_above_old: float
+    p95: int | None
+    p99: int | None
+    slower_than_old: float | None
+    minimum_requests: int
+    queries: tuple[GateQuery, ...]
+
+
+@dataclass(frozen=True)
 class Service:
     """A part the user supplies. Either `image` or `build` is set; `build` is relative to the checkout."""
 
@@ -71,6 +145,8 @@ class Service:
     drain: int
     start_timeout: int
     publish_base: int
+    strategy: Strategy
+    gates: Gates
 
 
 @dataclass(frozen=True)
@@ -79,6 +155,29 @@ class SecretRule:
 
     name: str
     generate: int | None
+
+
+@dataclass(frozen=True)
+class Email:
+    """Mail of a release; `server` is host:port, `password_secret` names a declared secret."""
+
+    to: tuple[str, ...]
+    sender: str
+    server: str
+    tls: str
+    user: str | None
+    password_secret: str | None
+
+
+@dataclass(frozen=True)
+class Hook:
+    """Whom to tell of which events of a release. One of `webhook`, `webhook_secret` and `email` is set."""
+
+    on: tuple[str, ...]
+    webhook: str | None
+    webhook_secret: str | None
+    format: str
+    email: Email | None
 
 
 @dataclass(frozen=True)
@@ -151,7 +250,10 @@ class Components:
 
 @dataclass(frozen=True)
 class Stack:
-    """What an environment runs. `images` overrides a component's image reference by name."""
+    """What an environment runs.
+
+    `images` overrides a component's image reference by name; `strategies` are the user's own.
+    """
 
     name: str
     domain: str
@@ -161,3 +263,5 @@ class Stack:
     components: Components
     images: Mapping[str, str]
     keep_releases: int
+    strategies: Mapping[str, Strategy]
+    hooks: tuple[Hook, ...] = ()

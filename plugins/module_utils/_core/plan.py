@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from .topology import POOLS
 
 # `data` before the user's services, `edge` after them, removals when everything new serves.
 PHASES = ("data", "services", "edge", "finish")
@@ -19,6 +22,7 @@ class Unit:
     folder: its configuration, relative to a release and to the live tree; None where it has none.
     reload: the signal that makes it read its configuration again; None when it must be restarted.
     image, user, check: the component's own checker of a configuration (see components.Component.check).
+    service, pool: for a replica, what it is one of.
     """
 
     name: str
@@ -28,6 +32,8 @@ class Unit:
     image: str = ""
     user: int = 0
     check: tuple[str, ...] = ()
+    service: str = ""
+    pool: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,19 +68,47 @@ class Step:
         return f"{self.action} {self.service} ({self.reason})"
 
 
-def plan(observed: Mapping[str, Observed], wanted: Mapping[str, Wanted]) -> list[Step]:
+def plan(
+    observed: Mapping[str, Observed], wanted: Mapping[str, Wanted], live: Mapping[str, str]
+) -> list[Step]:
     """Compare what runs with what a release wants, in the order it must happen.
 
-    Removals come last, so that a failed start leaves the old containers serving.
+    `live`: service -> its live pool. A service whose live replicas are not as wanted gets one step `rollout`:
+    how is decided over the whole fleet. Removals come last: a failed start leaves the old ones serving.
     """
+    services = {want.unit.service for want in wanted.values() if want.unit.service}
     steps = []
     for phase in PHASES:
         for name, want in wanted.items():
-            if want.unit.phase == phase:
+            if want.unit.phase == phase and not want.unit.service:
                 steps += _step(want, observed.get(name))
+        if phase == "services":
+            for service in sorted(services):
+                steps += _service(service, observed, wanted, live[service])
     for name in sorted(observed.keys() - wanted.keys()):
-        steps.append(Step("remove", name, "finish", "no longer declared"))
+        if replica_of(name)[0] not in services:
+            steps.append(Step("remove", name, "finish", "no longer declared"))
     return steps
+
+
+def replica_of(name: str) -> tuple[str, str]:
+    """Service and pool of a replica's Compose name; two empty texts for a component."""
+    match = re.fullmatch(rf"(.+)-({'|'.join(POOLS)})-\d+", name)
+    return (match[1], match[2]) if match else ("", "")
+
+
+def _service(
+    service: str, observed: Mapping[str, Observed], wanted: Mapping[str, Wanted], live: str
+) -> list[Step]:
+    alive = {
+        name: want for name, want in wanted.items() if (want.unit.service, want.unit.pool) == (service, live)
+    }
+    steps = [step for name, want in alive.items() for step in _step(want, observed.get(name))]
+    changed = [step for step in steps if step.action in INTERRUPTING]
+    if changed:
+        return [Step("rollout", service, "services", f"{changed[0].service}: {changed[0].reason}")]
+    surplus = sorted(name for name in observed.keys() - alive.keys() if replica_of(name)[0] == service)
+    return steps + [Step("retire", name, "services", "one too many") for name in surplus]
 
 
 def _step(want: Wanted, seen: Observed | None) -> list[Step]:

@@ -28,6 +28,10 @@ class Faults:
         """Add what a rule found, unless it was found in a stand-in."""
         self.problems += [problem for problem in problems if not self._is_stand_in(problem.path)]
 
+    def within(self, path: str) -> bool:
+        """Whether anything at or below a path is at fault."""
+        return any(f"{problem.path}/".startswith(f"{path}/") for problem in self.problems)
+
     def _is_stand_in(self, path: str) -> bool:
         parts = path.split("/")
         return any("/".join(parts[:length]) in self._replaced for length in range(1, len(parts) + 1))
@@ -51,7 +55,7 @@ def read(kind: Kind, value: object, path: str, faults: Faults) -> Any:
 def _read_table(table: Table, value: object, path: str, faults: Faults) -> dict[str, Any] | None:
     if value is False and table.may_be_off:
         return None
-    given = _mapping(value, str(table))
+    given = _as_written(_mapping(value, str(table)), table)
     for unknown in (key for key in given if key not in table.keys):
         remedy = did_you_mean(unknown, table.keys)
         remedy += "Rename or remove it" if remedy else f"Known here: {listed(table.keys)}"
@@ -59,6 +63,13 @@ def _read_table(table: Table, value: object, path: str, faults: Faults) -> dict[
     return {
         name: _read_key(key, given.get(name), f"{path}/{name}", faults) for name, key in table.keys.items()
     }
+
+
+def _as_written(given: Mapping[Any, Any], table: Table) -> Mapping[Any, Any]:
+    """YAML 1.1 reads a bare key `on` as the boolean true."""
+    if "on" not in table.keys or "on" in given:
+        return given
+    return {"on" if key is True else key: item for key, item in given.items()}
 
 
 def _read_key(key: Key, value: object, path: str, faults: Faults) -> Any:

@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,11 @@ from .errors import SlipwayError
 
 TIMEOUT = 5.0
 POLL = 0.1
+# Bits of `srv_admin_state`: an operator's maintenance and drain; not what a weight of 0 comes to.
+FORCED = 0x01 | 0x08
+# Columns of `show servers state`.
+SERVER, OPERATION, ADMINISTRATION, WEIGHT = 3, 5, 6, 7
+RUNNING = "2"
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,43 @@ class Address:
 
 @dataclass(frozen=True)
 class ServerState:
-    """One server of one router: its backend, health ("UP", "DRAIN", "DOWN", …) and open sessions."""
+    """One server of one router: its backend, health ("UP", "DOWN", …) and open sessions.
+
+    "DRAIN" is told of a server that was taken out of the traffic and of one whose weight is 0.
+    """
 
     backend: str
     status: str
     sessions: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one server of one router was told: its weight (0 to 256), and whether to take no new traffic."""
+
+    backend: str
+    weight: int
+    left_out: bool
+
+
+def parse_orders(table: str) -> dict[str, Order]:
+    """Orders by server name from the answer to `show servers state`."""
+    rows = [line.split() for line in table.splitlines()[2:] if line.strip()]
+    return {
+        row[SERVER]: Order(row[1], int(row[WEIGHT]), bool(int(row[ADMINISTRATION]) & FORCED)) for row in rows
+    }
+
+
+def healthy_again(table: str) -> str:
+    """`show servers state` with every server up and none taken out: only weights shall outlive the router.
+
+    One that starts asks every server anyway; what was true when the table was written may not be now.
+    """
+    lines = table.strip().splitlines()
+    rows = [line.split() for line in lines[2:]]
+    for row in rows:
+        row[OPERATION], row[ADMINISTRATION] = RUNNING, "0"
+    return "\n".join([*lines[:2], *(" ".join(row) for row in rows), ""])
 
 
 def parse_servers(statistics: str) -> dict[str, ServerState]:
@@ -71,11 +108,41 @@ class Router:
     def servers(self) -> dict[str, ServerState]:
         return parse_servers(self._command("show stat -1 4 -1"))
 
+    def table(self) -> str:
+        """HAProxy's own account of what its servers were told, as it reads it back at its next start."""
+        return self._command("show servers state")
+
+    def orders(self) -> dict[str, Order]:
+        return parse_orders(self.table())
+
     def set_state(self, backend: str, server: str, state: str) -> None:
-        answer = self._command(f"set server {backend}/{server} state {state}").strip()
+        self._told(f"set server {backend}/{server} state {state}")
+
+    def set_weights(self, wanted: Mapping[str, int]) -> bool:
+        """Give the servers it knows their weights, one by one; True when any had another."""
+        before = self.orders()
+        changes = {
+            server: weight
+            for server, weight in wanted.items()
+            if server in before and before[server].weight != weight
+        }
+        # What rises first: a backend never has no weight at all.
+        for server, weight in sorted(changes.items(), key=lambda change: -change[1]):
+            self._told(f"set server {before[server].backend}/{server} weight {weight}")
+        after = self.orders()
+        wrong = [server for server, weight in changes.items() if after[server].weight != weight]
+        if wrong:
+            raise SlipwayError(
+                f"{self.address.name} did not take the new weight of {', '.join(wrong)}",
+                "Deploy again; read the router's log if it happens again",
+            )
+        return bool(changes)
+
+    def _told(self, command: str) -> None:
+        answer = self._command(command).strip()
         if answer:
             raise SlipwayError(
-                f"router on {self.address.name} refuses to set {backend}/{server} to {state}: {answer}",
+                f"{self.address.name} refuses `{command}`: {answer}",
                 "Check that its configuration is the deployed one; deploy again",
             )
 
@@ -128,13 +195,14 @@ class Routers:
                 )
             self._sleep(POLL)
 
-    def left_out(self) -> set[str]:
-        """Servers that some router was told to send nothing to; one that does not answer says nothing."""
-        found = set()
+    def orders(self) -> dict[str, Order]:
+        """What servers were told; left out where any router was told so. A silent router says nothing."""
+        found: dict[str, Order] = {}
         for router in self._routers:
             with suppress(SlipwayError):
-                states = router.servers().items()
-                found |= {name for name, state in states if state.status.startswith(("DRAIN", "MAINT"))}
+                for name, order in router.orders().items():
+                    known = found.get(name, order)
+                    found[name] = replace(known, left_out=known.left_out or order.left_out)
         return found
 
     def _set(self, server: str, state: str) -> None:
@@ -149,7 +217,12 @@ class Routers:
 
     def _not_up(self, server: str) -> list[str]:
         found = [(router.address.name, router.servers().get(server)) for router in self._routers]
-        return [name for name, state in found if state and not state.status.startswith(("UP", "no check"))]
+        # A weight of 0 is told as DRAIN; what is down stays DOWN.
+        return [
+            name
+            for name, state in found
+            if state and not state.status.startswith(("UP", "DRAIN", "no check"))
+        ]
 
 
 def _read_all(channel: ssl.SSLSocket) -> str:

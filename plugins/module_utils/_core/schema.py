@@ -1,7 +1,7 @@
 """Everything a stack definition can say: each key, its kind, its range, its default, and a sentence about it.
 
-This table and `schema_components` are all there is: parsing, "did you mean" and docs/reference/stack.md are
-derived from them. Rules between keys are in `service_rules` and `stack_rules`.
+This table, `schema_components` and `schema_rollout` are all there is: parsing, "did you mean" and
+docs/reference/stack.md are derived from them. Rules between keys are in `service_rules` and `stack_rules`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .forms import (
     PORT,
     ROUTE_PATH,
     SECRET,
+    STRATEGY,
     URL_PATH,
     VARIABLE,
     WORD,
@@ -25,6 +26,8 @@ from .forms import (
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Number, Scalar, Table, duration, size
 from .model import PROTOCOLS
 from .schema_components import COMPONENT_SETTINGS
+from .schema_hooks import HOOK
+from .schema_rollout import GATES, MOST_REPLICAS, STRATEGY_TABLE
 
 ROUTE = Table(
     "route",
@@ -70,7 +73,7 @@ SERVICE = Table(
             None,
             "**required**",
         ),
-        "replicas": Key(Integer(0, 50), "Replicas on each of the service's hosts.", 2),
+        "replicas": Key(Integer(0, MOST_REPLICAS), "Replicas on each of the service's hosts.", 2),
         "hosts": Key(HOSTS, "Hosts that run the service.", None, "every host"),
         "route": Key(
             ROUTE,
@@ -117,6 +120,14 @@ SERVICE = Table(
             None,
             "from 20000 to 32699, by the service's name",
         ),
+        "strategy": Key(
+            STRATEGY,
+            "How a release replaces the one before: `rolling`, `blue_green`, `canary`, `recreate`, "
+            "`stop_first`, or one of `stack/strategies`. `stop_first` is for what must never run more often "
+            "than `replicas` says.",
+            "rolling",
+        ),
+        "gates": Key(GATES, "What a new release must keep to while it is judged.", {}),
     },
 )
 
@@ -146,6 +157,12 @@ STACK = Table(
         "images": Key(
             Entries(NAME, IMAGE), "Images to use in place of the platform's own, by component image.", {}
         ),
+        "strategies": Key(
+            Entries(STRATEGY, STRATEGY_TABLE),
+            "Strategies of your own, by name, beside the built-in ones.",
+            {},
+        ),
         "keep_releases": Key(Integer(2, 100), "Releases kept on each host to return to.", 5),
+        "hooks": Key(ListOf(HOOK), "Whom to tell of a release.", []),
     },
 )

@@ -47,6 +47,7 @@ _HARMLESS_WORDS = {
     "TYPE",
     "ALGORITHM",
 }
+_REPLACED_IN_QUERIES = ("pool", "service")
 _LOGIN_IN_URL = re.compile(r"[a-z][a-z0-9+.-]{0,31}://[^/@\s:]*:[^/@\s]+@", re.IGNORECASE)
 
 
@@ -138,6 +139,20 @@ def _looks_secret(name: str, value: str) -> bool:
     return (named and literal) or bool(_LOGIN_IN_URL.search(value))
 
 
+def _gate_queries(service: Service, path: str, _: Stack) -> Iterator[Problem]:
+    names = [query.name for query in service.gates.queries]
+    for index, query in enumerate(service.gates.queries):
+        here = f"{path}/gates/queries/{index}"
+        if query.name and query.name in names[:index]:
+            yield Problem(
+                f"{here}/name", f"{query.name} is the name of an earlier query", "Rename one of them"
+            )
+        for word in re.findall(r"\$([A-Za-z_]\w*)", query.query):
+            if word not in _REPLACED_IN_QUERIES:
+                remedy = f"{did_you_mean(word, _REPLACED_IN_QUERIES)}Write $pool or $service, or the value"
+                yield Problem(f"{here}/query", f"${word} is replaced by nothing", remedy)
+
+
 SERVICE_RULES: tuple[Callable[[Service, str, Stack], Iterator[Problem]], ...] = (
     _one_image,
     _name_is_free,
@@ -147,4 +162,5 @@ SERVICE_RULES: tuple[Callable[[Service, str, Stack], Iterator[Problem]], ...] = 
     _secrets,
     _secrets_in_environment,
     _environment,
+    _gate_queries,
 )

@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from .errors import Problem
+from .hook_rules import hook_faults
 from .model import Stack
 from .ports import collisions
 from .service_rules import IMAGES, SERVICE_RULES
+from .strategy_rules import strategy_faults
 from .wording import did_you_mean, listed
 
 _TAKEN_SECRETS = re.compile(r"redis|(redis|postgres|patroni|database)_.*")
@@ -136,4 +138,6 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     _tls,
     _secret_names,
     _image_names,
+    strategy_faults,
+    hook_faults,
 )

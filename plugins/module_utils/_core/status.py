@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .health import FAIL, OK, WARN
-from .topology import PORTS, HostView, Topology
+from .topology import POOLS, PORTS, HostView, Topology
 
 _RANK = {OK: 0, WARN: 1, FAIL: 2}
 _HEADER = ("COMPONENT", "HOST", "ADDRESS", "RELEASE", "HEALTH", "DETAIL")
@@ -35,7 +35,8 @@ def table(topology: Topology, seen: Mapping[str, Seen]) -> list[str]:
 
 def _host(view: HostView, seen: Seen | None) -> list[tuple[str, ...]]:
     own = [(name, name, PORTS.get(name, "")) for name in view.components]
-    own += [(replica.service, replica.name, replica.port) for replica in view.replicas]
+    shown = [replica for replica in view.replicas if seen is not None or replica.pool == POOLS[0]]
+    own += [(replica.service, replica.name, replica.port) for replica in shown]
     replicas = {replica.name for replica in view.replicas}
     host, address = view.host.name, view.host.address
     rows: list[tuple[str, ...]] = []
@@ -47,6 +48,8 @@ def _host(view: HostView, seen: Seen | None) -> list[tuple[str, ...]]:
         checks = [check for check in seen.checks if check["component"] == component]
         if name in replicas:
             checks = [check for check in checks if name in check["name"].split()]
+            if not checks:  # the pool that is not live
+                continue
         rows.append((name, host, place, seen.release, *_health(checks)))
     return rows
 

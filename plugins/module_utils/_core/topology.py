@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from .model import Host, Service, Stack
 
-LIVE_POOL = "blue"
+# Two sets of replicas of every service: one is live, the other free, or a release on its way in or out.
+POOLS = ("blue", "green")
 
 # Ports every component is published on, on its host's private address (edge: on all addresses).
 PORTS: Mapping[str, int] = {
@@ -28,6 +29,7 @@ PORTS: Mapping[str, int] = {
     "redis-exporter": 9121,
     "pgbouncer-exporter": 9127,
     "edge-exporter": 9113,
+    "edge-log": 3903,
     "prometheus": 9090,
     "alertmanager": 9093,
     "blackbox": 9115,
@@ -56,15 +58,18 @@ class Replica:
         return f"{self.name}.{self.host.name}"
 
 
-def replicas(service: Service, host: Host, pool: str = LIVE_POOL) -> list[Replica]:
-    """The replicas of a service on one host; pools own adjoining ranges of published ports."""
-    first = service.publish_base + (0 if pool == LIVE_POOL else service.replicas)
-    return [Replica(service.name, pool, index + 1, host, first + index) for index in range(service.replicas)]
+def replicas(service: Service, host: Host) -> list[Replica]:
+    """The replicas of both pools on one host. Pools alternate in ports, so that scaling moves none."""
+    return [
+        Replica(service.name, pool, index + 1, host, service.publish_base + 2 * index + offset)
+        for offset, pool in enumerate(POOLS)
+        for index in range(service.replicas)
+    ]
 
 
 @dataclass(frozen=True)
 class HostView:
-    """What one host runs: platform components in start order, and replicas of the user's services."""
+    """What one host may run: platform components in start order, and both pools of the user's services."""
 
     host: Host
     components: tuple[str, ...]
@@ -88,7 +93,7 @@ class Topology:
         return [by_name[name] for name in names]
 
     def replicas_of(self, service: str) -> list[Replica]:
-        """Every replica of a service over the fleet."""
+        """Every replica of a service over the fleet, of both pools."""
         return [
             replica for view in self.views.values() for replica in view.replicas if replica.service == service
         ]
@@ -118,6 +123,7 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
         "sentinel": redis,
         "local-router": tuple(name for name in every if name in apps),
         "router": parts.edge.hosts,
+        "edge-log": parts.edge.hosts,
         "edge": parts.edge.hosts,
         "node-exporter": every,
         "postgres-exporter": postgres,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +13,44 @@ from .health import FAIL, Probe
 from .host_release import Traffic
 from .probes import measure
 from .rolling import RollingReplica
-from .router import Address, Router, Routers, client_context
+from .router import Address, Order, Router, Routers, client_context, healthy_again
 from .run import Run
+from .tree import File, write_file
 
 
 def traffic(
-    root: Path, addresses: Sequence[Mapping[str, Any]], replicas: Sequence[Mapping[str, Any]], run: Run
+    root: Path,
+    addresses: Sequence[Mapping[str, Any]],
+    replicas: Sequence[Mapping[str, Any]],
+    run: Run,
+    own_routers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Traffic:
+    """`own_routers`: component -> runtime address of this host's routers, for what may make them reload."""
     context = client_context(root / "config/host/tls")
     members = [Router(Address.from_dict(address), context) for address in addresses]
     own = [RollingReplica.from_dict(replica) for replica in replicas]
-    return Traffic(
-        Routers(members), {replica.name: replica for replica in own}, lambda it: wait_ready(it, run)
-    )
+    here = {replica.name: replica for replica in own}
+    beside = {name: Router(Address.from_dict(told), context) for name, told in (own_routers or {}).items()}
+
+    def before_reload(component: str) -> None:
+        # One that does not answer has nothing to keep; the reload itself will say what is wrong with it.
+        with suppress(SlipwayError):
+            if component in beside:
+                keep_orders(root, component, beside[component])
+
+    return Traffic(Routers(members), here, lambda it: wait_ready(it, run), before_reload)
 
 
-def left_out(
+def orders(
     root: Path, addresses: Sequence[Mapping[str, Any]], replicas: Sequence[Mapping[str, Any]], run: Run
-) -> set[str]:
-    """This host's Compose services that a router was told to send nothing to; none before a release."""
+) -> dict[str, Order]:
+    """What routers were told of this host's replicas, by Compose name; nothing before the first release."""
     if not (root / "config/host/tls/tls.key").exists():
-        return set()
-    servers = traffic(root, addresses, replicas, run).routers.left_out()
-    return {str(replica["name"]) for replica in replicas if replica["server"] in servers}
+        return {}
+    told = traffic(root, addresses, replicas, run).routers.orders()
+    return {
+        str(replica["name"]): told[replica["server"]] for replica in replicas if replica["server"] in told
+    }
 
 
 def wait_ready(replica: RollingReplica, run: Run) -> None:
@@ -44,3 +61,9 @@ def wait_ready(replica: RollingReplica, run: Run) -> None:
             f"{replica.name} is not ready after {replica.start_timeout} s ({check.where}): {check.detail}",
             check.remedy or "Read its logs: `docker logs`",
         )
+
+
+def keep_orders(root: Path, component: str, router: Router) -> None:
+    """Store what a router's servers were told where it finds it when it starts again."""
+    path = f"state/{component}/servers"
+    write_file(root / path, File(path, healthy_again(router.table()), 0o644, os.geteuid()))

@@ -2,6 +2,7 @@
 
 /opt/<stack>/releases/<id>/   complete and never edited: docker-compose.prod.yml, config/, migrations/
 /opt/<stack>/current          symlink to the release that serves
+/opt/<stack>/previous         symlink to the one that served before it
 /opt/<stack>/config/          what containers mount; hard links into a release, replaced by rename
 /opt/<stack>/state/           what the machinery must remember
 """
@@ -66,8 +67,12 @@ class ReleaseTree:
     @property
     def current(self) -> str | None:
         """Id of the release that serves; None before the first."""
-        link = self.root / "current"
-        return link.resolve().name if link.is_symlink() else None
+        return self._linked("current")
+
+    @property
+    def previous(self) -> str | None:
+        """Id of the release that served before the current one."""
+        return self._linked("previous")
 
     def staged(self, release: str) -> list[File]:
         """What is stored of a release, read back from disk; empty when it is not there."""
@@ -126,17 +131,26 @@ class ReleaseTree:
     def make_current(self, release: str) -> bool:
         if self.current == release:
             return False
-        fresh = self.root / ".current.new"
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(f"releases/{release}")
-        fresh.rename(self.root / "current")
+        if self.current:
+            self._link("previous", self.current)
+        self._link("current", release)
         return True
 
+    def _linked(self, name: str) -> str | None:
+        link = self.root / name
+        return link.resolve().name if link.is_symlink() else None
+
+    def _link(self, name: str, release: str) -> None:
+        fresh = self.root / f".{name}.new"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(f"releases/{release}")
+        fresh.rename(self.root / name)
+
     def prune(self, keep: int) -> list[str]:
-        """Delete all but the newest releases, never the current one; return the ids deleted."""
+        """Delete all but the newest releases, the current and the previous one; return the ids deleted."""
         folders = [path for path in (self.root / "releases").iterdir() if path.is_dir()]
         folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        old = [path for path in folders[keep:] if path.name != self.current]
+        old = [path for path in folders[keep:] if path.name not in (self.current, self.previous)]
         for path in old:
             shutil.rmtree(path)
         return [path.name for path in old]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import schema
@@ -11,7 +11,9 @@ from .errors import InvalidInputError, Problem
 from .model import (
     Components,
     Edge,
+    Email,
     Etcd,
+    Hook,
     Host,
     Monitoring,
     Postgres,
@@ -23,11 +25,13 @@ from .model import (
     SecretRule,
     Service,
     Stack,
+    Strategy,
     Tls,
 )
 from .ports import publish_base
 from .reading import Faults, read
 from .stack_rules import inconsistencies
+from .strategies import BUILT_IN, gates_from, known_strategies, strategy_from, unknown_strategy
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,18 @@ def parse_stack(definition: Mapping[str, Any], hosts: Sequence[Host]) -> Stack:
 def inspect_stack(definition: object, hosts: Sequence[Host]) -> Inspection:
     """Read the definition whatever its state, for callers that have more to check before they report."""
     faults = Faults()
-    stack = _stack(read(schema.STACK, definition, "stack", faults), tuple(hosts))
+    stack = _stack(read(schema.STACK, definition, "stack", faults), tuple(hosts), faults)
     faults.judged(inconsistencies(stack))
     return Inspection(stack, tuple(faults.problems))
 
 
-def _stack(given: Mapping[str, Any], hosts: tuple[Host, ...]) -> Stack:
+def _stack(given: Mapping[str, Any], hosts: tuple[Host, ...], faults: Faults) -> Stack:
     names = tuple(host.name for host in hosts)
-    services = {name: _service(name, it, given["domain"], names) for name, it in given["services"].items()}
+    own = {name: _strategy(name, it, faults) for name, it in given["strategies"].items()}
+    services = {
+        name: _service(name, it, given["domain"], names, _chosen(name, it["strategy"], own, faults))
+        for name, it in given["services"].items()
+    }
     return Stack(
         name=given["name"],
         domain=given["domain"],
@@ -66,10 +74,28 @@ def _stack(given: Mapping[str, Any], hosts: tuple[Host, ...]) -> Stack:
         components=_components(given["components"], names),
         images=given["images"],
         keep_releases=given["keep_releases"],
+        hooks=tuple(map(_hook, given["hooks"])),
+        strategies=own,
     )
 
 
-def _service(name: str, given: Mapping[str, Any], domain: str, hosts: tuple[str, ...]) -> Service:
+def _strategy(name: str, given: Mapping[str, Any], faults: Faults) -> Strategy:
+    """One that is at fault has a sound one's steps, so that no rule finds the same fault again."""
+    if faults.within(f"stack/strategies/{name}"):
+        return replace(BUILT_IN["rolling"], name=name)
+    return strategy_from(name, given)
+
+
+def _chosen(service: str, name: str, own: Mapping[str, Strategy], faults: Faults) -> Strategy:
+    known = known_strategies(own)
+    if name not in known:
+        faults.judged([Problem(f"stack/services/{service}/strategy", *unknown_strategy(name, own))])
+    return known.get(name, BUILT_IN["rolling"])
+
+
+def _service(
+    name: str, given: Mapping[str, Any], domain: str, hosts: tuple[str, ...], strategy: Strategy
+) -> Service:
     route, limit, base = given["route"], given["rate_limit"], given["publish_base"]
     computed = {
         "hosts": hosts if given["hosts"] is None else given["hosts"],
@@ -77,6 +103,8 @@ def _service(name: str, given: Mapping[str, Any], domain: str, hosts: tuple[str,
         "rate_limit": RateLimit(**limit) if limit else None,
         "resources": Resources(**given["resources"]),
         "publish_base": publish_base(name) if base is None else base,
+        "strategy": strategy,
+        "gates": gates_from(given["gates"], given["protocol"]),
     }
     return Service(name=name, **{**given, **computed})
 
@@ -101,6 +129,12 @@ def _edge(given: Mapping[str, Any]) -> Edge:
     values |= {"tls": Tls(**given["tls"]), "cors_origins": given["cors"]["origins"]}
     values["public_https_port"] = given["public_https_port"] or given["https_port"]
     return Edge(**values)
+
+
+def _hook(given: Mapping[str, Any]) -> Hook:
+    mail = given["email"]
+    email = Email(sender=mail["from"], **{key: mail[key] for key in mail if key != "from"}) if mail else None
+    return Hook(**{**given, "email": email})
 
 
 def _placed(given: Mapping[str, Any], default: tuple[str, ...]) -> dict[str, Any]:

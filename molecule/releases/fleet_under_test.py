@@ -1,0 +1,95 @@
+"""The environment as releases see it: what runs of a service on every host, and which release it is of."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from site_under_test import Run, Site
+
+from lab import Lab
+
+
+class Fleet:
+    def __init__(self, site: Site, lab: Lab, logs: Path) -> None:
+        self.site = site
+        self._lab = lab
+        self._logs = logs
+        self._numbers = itertools.count()
+
+    def stack(self, service: str, environment: dict[str, str], **settings: Any) -> dict[str, Any]:
+        """The stack with one service changed; strategies whose pauses suit a test."""
+        stack = self.site.stack
+        stack["strategies"] = {
+            "quick_blue_green": {
+                "steps": [
+                    {"new": "100%", "share": 10, "pause": "8s"},
+                    {"new": "100%", "share": 50, "pause": "8s"},
+                    {"new": "100%", "share": 100},
+                ],
+                "watch": "8s",
+            },
+            "quick_canary": {
+                "steps": [{"new": 1, "share": 20, "pause": "12s"}, {"new": "100%", "share": 100}],
+                "watch": "8s",
+            },
+        }
+        changed = stack["services"][service]
+        changed["environment"] = changed.get("environment", {}) | environment
+        changed.update(settings)
+        return stack
+
+    def deploy(self, stack: dict[str, Any] | None = None, *more: str) -> Run:
+        return self.site.deploy(self._log(), {"stack": stack} if stack else None, *more)
+
+    def rollback(self) -> Run:
+        return self.site.deploy(self._log(), None, playbook="playbooks/rollback.yml")
+
+    def running(self, service: str) -> dict[str, dict[str, int]]:
+        """Replicas that run, by host and pool."""
+        found: dict[str, Counter[str]] = {host: Counter() for host in self._lab.hosts}
+        for container in self._lab.containers():
+            name = container.component
+            if (
+                name.startswith((f"{service}-blue-", f"{service}-green-"))
+                and container.facts["State"]["Running"]
+            ):
+                found[container.host][name.split("-")[1]] += 1
+        return {host: dict(pools) for host, pools in found.items()}
+
+    def variables(self, service: str) -> list[set[str]]:
+        """The environment of every container of a service."""
+        return [
+            set(container.facts["Config"]["Env"])
+            for container in self._lab.containers()
+            if container.component.startswith((f"{service}-blue-", f"{service}-green-"))
+        ]
+
+    def current(self) -> str:
+        """The release that every host points at."""
+        (release,) = {
+            host.check_output("readlink /opt/%s/current", self._lab.stack["name"])
+            for host in self._lab.hosts.values()
+        }
+        return release
+
+    def pools(self, service: str) -> dict[str, Any]:
+        """What each host has recorded of a service's pools."""
+        path = f"/opt/{self._lab.stack['name']}/state/pools.json"
+        return {
+            name: json.loads(host.check_output("cat %s", path))[service]
+            for name, host in self._lab.hosts.items()
+        }
+
+    def assert_one_pool(self, service: str, replicas: int = 2) -> str:
+        """The same pool runs on every host, whole, and nothing else; return its name."""
+        running = self.running(service)
+        (live,) = {pools["live"] for pools in self.pools(service).values()}
+        assert all(pools == {live: replicas} for pools in running.values()), running
+        return live
+
+    def _log(self) -> Path:
+        return self._logs / f"{next(self._numbers)}.log"

@@ -1,0 +1,18 @@
+"""Tell the gate what each service must keep to, and where routers and Prometheus are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..module_utils._core import gate_plan, handover
+from ..plugin_utils.stack_action import Result, StackAction
+
+
+class ActionModule(StackAction):
+    def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+        arguments["stack"] = self.declared.stack.name
+        arguments["services"] = gate_plan.watched(self.topology, arguments.get("services") or {})
+        arguments["routers"] = handover.routers(self.topology)
+        arguments["prometheus"] = gate_plan.prometheus(self.topology)
+        return self.module(arguments, task_vars)

@@ -1,0 +1,39 @@
+"""Plan rollouts from what every host has reported; ask no host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ..module_utils._core.fleet import Seen
+from ..module_utils._core.fleet_moves import plan_back, plan_forward
+from ..plugin_utils.stack_action import Result, StackAction
+
+
+class ActionModule(StackAction):
+    """Runs on the control node only: the hosts were asked before."""
+
+    _requires_connection = False
+
+    def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+        found: dict[str, dict[str, Seen]] = {}
+        release = ""
+        for host in self.topology.views:
+            prepared = task_vars["hostvars"][host].get(arguments["prepared"]) or {}
+            release = prepared.get("release", release)
+            for service, seen in prepared.get("services", {}).items():
+                found.setdefault(service, {})[host] = Seen(**seen)
+        services = [service for name, service in self.declared.stack.services.items() if name in found]
+        if arguments.get("back"):
+            moves = plan_back(services, found)
+            return {"changed": False, "moves": [asdict(move) for move in moves], "closing": [], "plan": []}
+        plan = plan_forward(services, found, release)
+        for line in plan.lines:
+            self._display.display(line)
+        return {
+            "changed": False,
+            "moves": [asdict(move) for move in plan.moves],
+            "closing": [asdict(move) for move in plan.closing],
+            "plan": plan.lines,
+        }

@@ -1,0 +1,77 @@
+"""What every host says of a service, taken together: which pool is live, and what has to happen to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .model import Service
+from .rollout import Pools
+from .shares import share_of
+from .topology import POOLS
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One service on one host: its live pool, the releases its pools were started from, replicas that run.
+
+    changed: why it needs a rollout; empty where the live pool's release defines it as the new one does.
+    weights: of the pools' servers in a router; empty where none could be asked.
+    """
+
+    live: str
+    releases: Mapping[str, str]
+    changed: str
+    running: Mapping[str, int]
+    weights: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One service on its way from the pool `old` (of release `before`) to the pool `new`."""
+
+    service: Service
+    old: str
+    new: str
+    before: str
+    hosts: int
+    observed: Pools
+    # The free pool holds replicas of some other release: they go first.
+    foreign: bool
+    reason: str
+
+
+def agreed_live(seen: Mapping[str, Seen], release: str = "") -> str:
+    """The live pool. Hosts disagree when a host is new, or after a run that died while promoting."""
+    lives = {host.live for host in seen.values()}
+    if len(lives) == 1:
+        return lives.pop()
+
+    def rank(pool: str) -> tuple[int, bool]:
+        wanted = all(host.releases.get(pool) == release for host in seen.values())
+        return sum(host.running[pool] for host in seen.values()), wanted
+
+    return max(POOLS, key=rank)
+
+
+def change(service: Service, seen: Mapping[str, Seen], release: str) -> Change | None:
+    """What has to happen to one service; None where it is as wanted everywhere."""
+    live = agreed_live(seen, release)
+    free = next(pool for pool in POOLS if pool != live)
+    reason = next((host.changed for host in seen.values() if host.changed and host.live == live), "")
+    if not reason:
+        return None
+    foreign = any(host.running[free] and host.releases.get(free) != release for host in seen.values())
+    new, old = (min(host.running[pool] for host in seen.values()) for pool in (free, live))
+    observed = Pools(0, old, None) if foreign else Pools(new, old, _share(seen, free, live))
+    before = next((host.releases[live] for host in seen.values() if live in host.releases), "")
+    return Change(service, live, free, before, len(seen), observed, foreign, reason)
+
+
+def _share(seen: Mapping[str, Seen], new: str, old: str) -> int | None:
+    """Percent of the traffic that the routers send to the new pool, as far as it is there."""
+    weights_of = next((host.weights for host in seen.values() if host.weights), None)
+    if not weights_of:
+        return None
+    totals = [sum(host.running[pool] for host in seen.values()) for pool in (new, old)]
+    return share_of(weights_of[new], weights_of[old], totals[0], totals[1])

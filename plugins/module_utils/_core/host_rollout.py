@@ -1,0 +1,148 @@
+"""One host's part in a rollout: start replicas of one pool, retire those of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from threading import Lock
+
+from .engine import Container, Engine
+from .errors import SlipwayError
+from .host_release import COMPOSE_FILE
+from .pools import Pools
+from .rolling import RollingReplica
+from .router import Routers
+from .tree import ReleaseTree, folder_digest
+
+
+@dataclass(frozen=True)
+class PoolOrder:
+    """`count` replicas of one pool of a service on this host; `release`: what to start missing ones from."""
+
+    service: str
+    pool: str
+    count: int
+    release: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{self.service}-{self.pool}-{number}" for number in range(1, self.count + 1)]
+
+    @property
+    def folder(self) -> str:
+        return f"config/services/{self.service}-{self.pool}"
+
+
+class HostRollout:
+    """Knows this host's replicas of both pools by Compose name."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        tree: ReleaseTree,
+        replicas: Mapping[str, RollingReplica],
+        routers: Routers,
+        wait_ready: Callable[[RollingReplica], None],
+    ) -> None:
+        self._engine = engine
+        self._tree = tree
+        self._pools = Pools(tree.root)
+        self._replicas = replicas
+        self._routers = routers
+        self._wait_ready = wait_ready
+        self._memory = Lock()
+
+    def start(self, orders: Sequence[PoolOrder]) -> list[str]:
+        """Bring pools up to their counts, all at once, until every router has found each replica ready."""
+        done = []
+        for release in sorted({order.release for order in orders}):
+            done += self._start(release, [order for order in orders if order.release == release])
+        return done
+
+    def retire(self, orders: Sequence[PoolOrder]) -> list[str]:
+        """Bring pools down to their counts, side by side: out of every router, drained, stopped, removed."""
+        surplus = [
+            container
+            for container in self._engine.containers()
+            for order in orders
+            if _beyond(container, order)
+        ]
+        if surplus:
+            with ThreadPoolExecutor(len(surplus)) as pool:
+                told = list(pool.map(self._retire, surplus))
+        else:
+            told = []
+        # What the live pool is of must be known until another one is live: it is the way back.
+        emptied = [
+            order for order in orders if not order.count and self._pools.of(order.service).live != order.pool
+        ]
+        self._pools.record(
+            {order.service: self._pools.of(order.service).emptied(order.pool) for order in emptied}
+        )
+        return told
+
+    def promote(self, live: Mapping[str, str]) -> list[str]:
+        """Remember which pool of each service is live."""
+        changed = {
+            service: self._pools.of(service).promoted(pool)
+            for service, pool in live.items()
+            if self._pools.of(service).live != pool
+        }
+        self._pools.record(changed)
+        return [f"{service}: {pools.live} is live" for service, pools in changed.items()]
+
+    def _start(self, release: str, orders: Sequence[PoolOrder]) -> list[str]:
+        files = self._tree.staged(release)
+        if not files:
+            raise SlipwayError(f"release {release} is not stored on this host", "Run the deployment again")
+        file = str(self._tree.release(release) / COMPOSE_FILE)
+        missing = self._missing(file, [name for order in orders for name in order.names])
+        if not missing:
+            return []
+        self._engine.pull_missing(file)
+        for order in orders:
+            self._tree.bring_live(release, order.folder)
+        self._pools.record(
+            {order.service: self._pools.of(order.service).started(order.pool, release) for order in orders}
+        )
+        self._engine.up(file, missing, max(self._replicas[name].start_timeout for name in missing))
+        for order in orders:
+            for name in set(order.names) & set(missing):
+                self._tree.set_applied(name, folder_digest(files, order.folder))
+        with ThreadPoolExecutor(len(missing)) as pool:
+            list(pool.map(self._admit, missing))
+        return [f"start {name} of {release}" for name in missing]
+
+    def _missing(self, file: str, names: Sequence[str]) -> list[str]:
+        hashes = self._engine.service_hashes(file)
+        running = {
+            container.service: container.hash for container in self._engine.containers() if container.running
+        }
+        return [name for name in names if running.get(name) != hashes[name]]
+
+    def _admit(self, name: str) -> None:
+        replica = self._replicas[name]
+        self._wait_ready(replica)
+        self._routers.admit(replica.server, replica.start_timeout)
+
+    def _retire(self, container: Container) -> str:
+        replica = self._known(container.service)
+        cut = self._routers.drain(replica.server, replica.drain)
+        self._engine.remove([container])
+        with self._memory:  # replicas are retired side by side
+            self._tree.set_applied(container.service, None)
+        return f"retire {container.service}" + (f" ({cut} sessions cut at the drain deadline)" if cut else "")
+
+    def _known(self, name: str) -> RollingReplica:
+        """A replica, also one beyond today's count: as its siblings, under its own name."""
+        if name in self._replicas:
+            return self._replicas[name]
+        stem = name.rsplit("-", 1)[0]
+        sibling = next(it for it in self._replicas.values() if it.name.rsplit("-", 1)[0] == stem)
+        return replace(sibling, name=name, server=sibling.server.replace(sibling.name, name, 1))
+
+
+def _beyond(container: Container, order: PoolOrder) -> bool:
+    stem, _, number = container.service.rpartition("-")
+    return stem == f"{order.service}-{order.pool}" and number.isdigit() and int(number) > order.count

@@ -1,0 +1,97 @@
+"""Which of a service's two pools is live, and which release each was started from: state on every host."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .plan import replica_of
+from .topology import POOLS
+from .tree import File, write_file
+
+# Below the stack's root.
+STATE = "state/pools.json"
+
+
+@dataclass(frozen=True)
+class ServicePools:
+    """One service. `releases`: pool -> id of the release its replicas were last started from."""
+
+    live: str = POOLS[0]
+    releases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def free(self) -> str:
+        return POOLS[1 - POOLS.index(self.live)]
+
+    def started(self, pool: str, release: str) -> ServicePools:
+        return replace(self, releases={**self.releases, pool: release})
+
+    def promoted(self, pool: str) -> ServicePools:
+        return replace(self, live=pool)
+
+    def emptied(self, pool: str) -> ServicePools:
+        return replace(self, releases={name: told for name, told in self.releases.items() if name != pool})
+
+
+class Pools:
+    """The pools of all services on one host. A service that nobody has recorded lives in the first pool."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def of(self, service: str) -> ServicePools:
+        return self.all().get(service, ServicePools())
+
+    def all(self) -> dict[str, ServicePools]:
+        if not (self._root / STATE).exists():
+            return {}
+        stored = json.loads((self._root / STATE).read_text(encoding="utf-8"))
+        return {name: ServicePools(**values) for name, values in stored.items()}
+
+    def scraped(self, service: str) -> set[str]:
+        """The pools that hold replicas, or are about to."""
+        found = self.of(service)
+        return {found.live, *found.releases}
+
+    def record(self, changed: Mapping[str, ServicePools]) -> None:
+        """Remember, after the fact and whole: a reader never sees half of it."""
+        told = {name: asdict(pools) for name, pools in sorted((self.all() | dict(changed)).items())}
+        _write(self._root, STATE, json.dumps(told, indent=1) + "\n")
+
+
+def is_live(name: str, pools: Pools) -> bool:
+    """Whether what bears this Compose name is expected to run; a component always is."""
+    service, pool = replica_of(name)
+    return not service or pools.of(service).live == pool
+
+
+def write_metrics(
+    root: Path,
+    replicas: Iterable[Mapping[str, Any]],
+    targets: Mapping[str, Mapping[str, Any]],
+    pools: Pools,
+) -> None:
+    """Tell the monitoring what to expect, so that it never takes a free pool for a dead one.
+
+    replicas: this host's, of both pools. targets: what to scrape, service -> pool -> target groups; only on
+    hosts that have a Prometheus.
+    """
+    live = [replica for replica in replicas if is_live(replica["name"], pools)]
+    lines = [
+        "# HELP slipway_replica_expected Replicas of live pools.",
+        "# TYPE slipway_replica_expected gauge",
+    ]
+    lines += [f'slipway_replica_expected{{server="{replica["server"]}"}} 1' for replica in live]
+    _write(root, "state/metrics/replicas.prom", "\n".join([*lines, ""]))
+    for service, groups in targets.items():
+        listed = [group for pool in sorted(pools.scraped(service)) for group in groups.get(pool, [])]
+        _write(root, f"state/targets/{service}.json", json.dumps(listed, indent=1) + "\n")
+
+
+def _write(root: Path, path: str, content: str) -> None:
+    write_file(root / path, File(path, content, 0o644, os.geteuid()))

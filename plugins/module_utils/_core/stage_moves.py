@@ -1,0 +1,137 @@
+"""From stage to stage: what all hosts do together so that a stage of each service is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .fleet import Change
+from .rollout import Stage
+from .shares import weights
+
+# Kinds of move, and what `services` holds for each service:
+# traffic {pool: weight}; start, retire {pool, count} (start: and release); hold {new, old}; promote: pool.
+KINDS = ("traffic", "start", "retire", "hold", "promote")
+
+
+# A share that nobody knows: whatever the routers were told, they are told again.
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Move:
+    """One step of the whole fleet. `batch`: hosts that take it at once, 0 for all."""
+
+    kind: str
+    title: str
+    services: Mapping[str, Any]
+    seconds: int = 0
+    batch: int = 0
+
+
+def walk(
+    changes: Sequence[Change],
+    ways: Mapping[str, Sequence[Stage]],
+    before: Mapping[str, tuple[Stage, Stage]],
+    release: str,
+    *,
+    batch: int = 0,
+    judged: bool = False,
+) -> Iterator[Move]:
+    """All services through their stages side by side; one with fewer stages waits at its last."""
+    here = dict(before)
+    length = max(map(len, ways.values()), default=0)
+    for number in range(length):
+        after = {name: way[number] for name, way in ways.items() if number < len(way)}
+        moving = [it for it in changes if it.service.name in after]
+        yield from _transition(moving, here, after, release, batch)
+        pause = max(stage.pause for stage in after.values())
+        if judged and (pause or number == length - 1):
+            told = f" for {pause} s" if pause else ""
+            yield Move("hold", f"judge {names(moving)}{told}", held(moving, after), seconds=pause)
+        here |= {name: (stage, stage) for name, stage in after.items()}
+
+
+def _transition(
+    changes: Sequence[Change],
+    before: Mapping[str, tuple[Stage, Stage]],
+    after: Mapping[str, Stage],
+    release: str,
+    batch: int,
+) -> Iterator[Move]:
+    """Start what is missing, move the traffic, retire what is too much."""
+    sides = [
+        (it, pool, side, getattr(after[it.service.name], side))
+        for it in changes
+        for side, pool in (("new", it.new), ("old", it.old))
+    ]
+    grown = [
+        (it, pool, count)
+        for it, pool, side, count in sides
+        if count > getattr(before[it.service.name][0], side)
+    ]
+    if grown:
+        wanted = {
+            it.service.name: {
+                "pool": pool,
+                "count": count,
+                "release": release if pool == it.new and release else it.before,
+            }
+            for it, pool, count in grown
+        }
+        told = ", ".join(
+            f"{it.service.name} {pool} {count}/{it.service.replicas}" for it, pool, count in grown
+        )
+        yield Move("start", f"start replicas: {told}", wanted, batch=batch)
+    moved = [
+        it
+        for it in changes
+        if _weights(it, after[it.service.name]) != _weights(it, before[it.service.name][0])
+    ]
+    if moved:
+        shares = {
+            it.service.name: dict(zip((it.new, it.old), _weights(it, after[it.service.name]), strict=True))
+            for it in moved
+        }
+        yield Move("traffic", f"move traffic: {_shares(moved, after)}", shares)
+    shrunk = [
+        (it, pool, count)
+        for it, pool, side, count in sides
+        if count < getattr(before[it.service.name][1], side)
+    ]
+    if shrunk:
+        wanted = {it.service.name: {"pool": pool, "count": count} for it, pool, count in shrunk}
+        told = ", ".join(
+            f"{it.service.name} {pool}" + (f" to {count}" if count else "") for it, pool, count in shrunk
+        )
+        yield Move("retire", f"retire replicas: {told}", wanted, batch=batch)
+
+
+def _weights(it: Change, stage: Stage) -> tuple[int, int]:
+    if stage.share == UNKNOWN:
+        return UNKNOWN, UNKNOWN
+    return weights(stage.share, stage.new * it.hosts, stage.old * it.hosts)
+
+
+def held(changes: Sequence[Change], stage: Mapping[str, Stage]) -> dict[str, dict[str, Any]]:
+    return {
+        it.service.name: {"new": it.new, "old": it.old, "replicas": stage[it.service.name].new}
+        for it in changes
+    }
+
+
+def names(changes: Sequence[Change]) -> str:
+    return ", ".join(it.service.name for it in changes)
+
+
+def _shares(changes: Sequence[Change], stage: Mapping[str, Stage]) -> str:
+    told = []
+    for it in changes:
+        share = stage[it.service.name].share
+        told.append(
+            f"{it.service.name} by number of replicas"
+            if share is None
+            else f"{it.service.name} {share} % new"
+        )
+    return ", ".join(told)

@@ -1,0 +1,149 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Take one step of a rollout on one host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollout
+short_description: Take one step of a rollout on one host
+version_added: 0.1.0
+author: Slipway contributors (@slipway)
+description:
+  - A rollout moves services from one pool of replicas to the other by steps that all hosts take together.
+    M(slipway.compose.rollout_plan) makes them; this module takes one.
+  - Running a step again does what is left of it.
+options:
+  kind:
+    description:
+      - V(start) brings pools up to a count; each replica is ready, and every router has found it so.
+      - V(traffic) sets the weights of pools in this host's routers, and keeps them over a reload.
+      - V(retire) brings pools down to a count, each replica drained first.
+      - V(promote) remembers which pools are live.
+    type: str
+    choices: [start, traffic, retire, promote]
+    required: true
+  services:
+    description: What the step says of each service, as the plan has it.
+    type: dict
+    required: true
+  stack:
+    description: Name of the stack. Set by the action plugin.
+    type: str
+  replicas:
+    description: This host's replicas. Set by the action plugin.
+    type: list
+    elements: dict
+    default: []
+  routers:
+    description: Runtime addresses of all routers. Set by the action plugin.
+    type: list
+    elements: dict
+    default: []
+  own_routers:
+    description: Runtime addresses of this host's routers, by component. Set by the action plugin.
+    type: dict
+    default: {}
+  weights:
+    description: Weights by server, for O(kind=traffic). Set by the action plugin.
+    type: dict
+    default: {}
+  targets:
+    description: What a Prometheus on this host scrapes of each pool, as JSON. Set by the action plugin.
+    type: str
+    default: "{}"
+extends_documentation_fragment:
+  - slipway.compose.slipway
+"""
+
+EXAMPLES = r"""
+- name: Start one replica of the new pool
+  slipway.compose.rollout:
+    kind: start
+    services: {api: {pool: green, count: 1, release: 3f2a9c0d1e5b}}
+"""
+
+RETURN = r"""
+steps:
+  description: What was done, one line each.
+  type: list
+  elements: str
+  returned: always
+  sample: ["start api-green-1 of 3f2a9c0d1e5b"]
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.engine import Engine
+from ..module_utils._core.host_rollout import HostRollout, PoolOrder
+from ..module_utils._core.pools import Pools, write_metrics
+from ..module_utils._core.router import Address, Router, client_context
+from ..module_utils._core.traffic import keep_orders, traffic
+from ..module_utils._core.tree import ReleaseTree
+from ..module_utils._core.turn import own_turn
+
+# Longer than any single step may take; a step of a run that was killed is waited for.
+PATIENCE = 600
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "kind": {"type": "str", "choices": ["start", "traffic", "retire", "promote"], "required": True},
+    "services": {"type": "dict", "required": True},
+    "stack": {"type": "str"},
+    "replicas": {"type": "list", "elements": "dict", "default": []},
+    "routers": {"type": "list", "elements": "dict", "default": []},
+    "own_routers": {"type": "dict", "default": {}},
+    "weights": {"type": "dict", "default": {}},
+    "targets": {"type": "str", "default": "{}"},
+}
+
+
+def take(module: AnsibleModule, root: Path) -> list[str]:
+    params, run = module.params, runner(module)
+    if params["kind"] == "traffic":
+        return set_weights(root, params)
+    road = traffic(root, params["routers"], params["replicas"], run)
+    host = HostRollout(
+        Engine(run, params["stack"]), ReleaseTree(root), road.replicas, road.routers, road.wait_ready
+    )
+    if params["kind"] == "promote":
+        return host.promote(params["services"])
+    orders = [
+        PoolOrder(name, told["pool"], int(told["count"]), told.get("release", ""))
+        for name, told in params["services"].items()
+    ]
+    return host.start(orders) if params["kind"] == "start" else host.retire(orders)
+
+
+def set_weights(root: Path, params: dict[str, Any]) -> list[str]:
+    context = client_context(root / "config/host/tls")
+    weights = {server: int(weight) for server, weight in params["weights"].items()}
+    done = []
+    for component, address in params["own_routers"].items():
+        router = Router(Address.from_dict(address), context)
+        if router.set_weights(weights):
+            done.append(f"{component}: new weights")
+        keep_orders(root, component, router)
+    return done
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    if module.check_mode:
+        # The plan was told before the first step.
+        module.exit_json(changed=False, steps=[])
+    root = Path("/opt") / module.params["stack"]
+    with reporting(module), own_turn(Path(f"/run/slipway-{module.params['stack']}.lock"), PATIENCE):
+        done = take(module, root)
+        targets = json.loads(module.params["targets"])
+        write_metrics(root, module.params["replicas"], targets, Pools(root))
+        module.exit_json(changed=bool(done), steps=done)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Plan the rollouts of a release over the whole fleet (action-only)."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollout_plan
+short_description: Plan the rollouts of a release over the whole fleet
+version_added: 0.1.0
+author: Slipway contributors (@slipway)
+description:
+  - Compares what M(slipway.compose.stack_release) has found on every host and prints how each changed service
+    gets from its old replicas to its new ones, before the first step. Runs on the control node.
+  - What runs decides, so a rollout that was interrupted is continued, and leftovers of others are removed.
+options:
+  prepared:
+    description: Name of the variable with what C(stack_release) returned, on every host.
+    type: str
+    required: true
+  back:
+    description: Plan the way back from wherever a rollout to this release has come.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - slipway.compose.slipway
+"""
+
+EXAMPLES = r"""
+- name: Plan the rollouts
+  slipway.compose.rollout_plan:
+    prepared: __release
+  register: __rollout
+  run_once: true
+"""
+
+RETURN = r"""
+moves:
+  description: Steps to take before the edge is brought to the release, each by all hosts together.
+  type: list
+  elements: dict
+  returned: always
+closing:
+  description: Steps to take after it.
+  type: list
+  elements: dict
+  returned: always
+plan:
+  description: The plan in words, one line a stage.
+  type: list
+  elements: str
+  returned: always
+  sample: ["api: start 1 of 2 new replicas on each host, 5 % of the traffic, judge for 1 min"]
+"""

@@ -1,0 +1,75 @@
+"""One host's part in a run's contest for the lock, round by round, as `lock_protocol` decides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..module_utils._core.lock import BEAT, Seen
+from ..module_utils._core.lock_protocol import Contest, Move, Report, described, life_signs
+from .this_run import done_by_another, first_to
+
+LAST_ROUND = 4
+_SHOWN_ALIVE = "lock-shown-alive"
+
+
+@dataclass(frozen=True)
+class Hands:
+    """How the lock of one host is reached, and the operator.
+
+    ask(take, over): who holds it, after taking it if `take` and it may be taken (see LockFile.take).
+    board: folder where the workers of one run leave word for each other.
+    """
+
+    ask: Callable[[bool, Mapping[str, int]], Seen | None]
+    give_back: Callable[[], object]
+    say: Callable[[str], object]
+    board: Path | None = None
+
+
+def first_round(host: str, first: str, hands: Hands) -> Report:
+    """Take the first host's copy if it is free; read the others."""
+    return Report(host, hands.ask(host == first, {}))
+
+
+def next_round(contest: Contest, host: str, hands: Hands) -> Report:
+    """Do what the answers of the round before call for; a refused run gives back what it holds here."""
+    move, number = contest.next_move(host), contest.round + 1
+    own = next(report for report in contest.reports if report.host == host)
+    if move is Move.REFUSE:
+        hands.give_back()
+        raise contest.refusal()
+    if move is Move.NOTHING:
+        return Report(host, own.holder, round=number)
+    if move is Move.WATCH:
+        return _watch(contest, own, hands)
+    over = contest.over(host) if move is Move.TAKE else {}
+    report = Report(host, hands.ask(move is Move.TAKE, over), round=number)
+    if number == LAST_ROUND and not report.is_held_by(contest.run):
+        hands.give_back()
+        raise Contest(contest.run, [report], contest.gone).refusal()
+    if over and report.is_held_by(contest.run) and first_to("lock-taken-over", hands.board):
+        for dead in contest.dead():
+            hands.say(f"{described(dead)}: taken over")
+    return report
+
+
+def _watch(contest: Contest, own: Report, hands: Hands) -> Report:
+    """Until the lock shows life here, or did so on another host, or every lock would be dead."""
+    wait = contest.watch_for()
+    if wait and first_to("lock-watched", hands.board):
+        whose = "; ".join(map(described, contest.living()))
+        hands.say(f"The environment is locked: {whose}. Watching it for up to {wait:.0f} s")
+    until = time.monotonic() + wait
+    before = {own.holder.claim.run: own.holder.beat} if own.holder else {}
+    while True:
+        holder = hands.ask(False, {})
+        moved = life_signs(before, holder)
+        if moved:
+            first_to(_SHOWN_ALIVE, hands.board)
+        settled = moved or holder is None or done_by_another(_SHOWN_ALIVE, hands.board)
+        if settled or time.monotonic() >= until:
+            return Report(own.host, holder, moved, contest.round + 1)
+        time.sleep(BEAT)

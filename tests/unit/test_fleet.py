@@ -1,0 +1,187 @@
+"""Moves of the fleet, carried out on a world of hosts: never below capacity, and right from anywhere."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
+from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_back, plan_forward
+from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN, stops_first
+from ansible_collections.slipway.compose.plugins.module_utils._core.topology import POOLS
+from hypothesis import given
+from hypothesis import strategies as st
+from whole_stack import service
+
+OLD, NEW = "r1", "r2"
+HOSTS = ("a", "b", "c")
+
+
+class World:
+    """Replicas of one service by host and pool, each of a release; pools' weights; live pools by host."""
+
+    def __init__(self, replicas, release=OLD):
+        self.running = {host: {"blue": [release] * replicas, "green": []} for host in HOSTS}
+        self.releases = {host: {"blue": release} for host in HOSTS}
+        self.live = dict.fromkeys(HOSTS, "blue")
+        self.weights = {"blue": 100, "green": 100}
+
+    def seen(self, release):
+        return {
+            host: Seen(
+                live=self.live[host],
+                releases=self.releases[host],
+                changed="" if self.as_wanted(host, release) else "definition",
+                running={pool: len(self.running[host][pool]) for pool in POOLS},
+                weights=self.weights,
+            )
+            for host in HOSTS
+        }
+
+    def as_wanted(self, host, release):
+        live = self.live[host]
+        return {*self.running[host][live], self.releases[host].get(live, release)} <= {release}
+
+    def take(self, move, host):
+        told = move.services.get("web")
+        if told is None:
+            return
+        if move.kind == "promote":
+            self.live[host] = told
+        elif move.kind == "start":
+            pool, count = told["pool"], told["count"]
+            assert told["release"], "started from no release"
+            kept = [release for release in self.running[host][pool] if release == told["release"]]
+            assert kept == self.running[host][pool], "what runs would be replaced in place"
+            self.running[host][pool] = [told["release"]] * max(count, len(kept))
+            self.releases[host][pool] = told["release"]
+        elif move.kind == "retire":
+            pool = told["pool"]
+            self.running[host][pool] = self.running[host][pool][: told["count"]]
+            if not self.running[host][pool] and self.live[host] != pool:
+                self.releases[host].pop(pool, None)
+
+    def run(self, moves, watch=lambda world: None):
+        for move in moves:
+            if move.kind == "traffic":
+                self.weights |= move.services.get("web", {})
+            for host in HOSTS:
+                self.take(move, host)
+                watch(self)
+
+    def serving(self):
+        """Replicas that get traffic."""
+        return sum(
+            len(pools[pool]) for pools in self.running.values() for pool in POOLS if self.weights[pool]
+        )
+
+    def alone(self, release, replicas):
+        (live,) = set(self.live.values())
+        free = next(pool for pool in POOLS if pool != live)
+        assert all(pools[live] == [release] * replicas and not pools[free] for pools in self.running.values())
+        assert self.weights[live] and not self.weights[free]
+
+
+def web(strategy, replicas):
+    return replace(service("web", "/", "http", 20000, HOSTS), replicas=replicas, strategy=BUILT_IN[strategy])
+
+
+def forward(world, it, release=NEW):
+    return plan_forward([it], {"web": world.seen(release)}, release)
+
+
+strategies = st.sampled_from(sorted(BUILT_IN))
+counts = st.integers(1, 5)
+
+
+@given(strategies, counts)
+def test_a_rollout_ends_in_the_new_release_alone_and_never_serves_from_less(strategy, replicas):
+    world, it = World(replicas), web(strategy, replicas)
+    least = 0 if stops_first(it.strategy) else replicas * len(HOSTS)
+
+    def watch(world):
+        assert world.serving() >= least
+
+    plan = forward(world, it)
+    world.run([*plan.moves, *plan.closing], watch)
+    world.alone(NEW, replicas)
+    again = forward(world, it)
+    assert not again.moves and not again.closing
+
+
+@given(strategies, counts, st.integers(0, 40), st.integers(0, 2))
+def test_a_run_that_died_anywhere_is_finished_by_the_next(strategy, replicas, survived, hosts):
+    world, it = World(replicas), web(strategy, replicas)
+    interrupt(world, it, survived, hosts)
+    plan = forward(world, it)
+    world.run([*plan.moves, *plan.closing])
+    world.alone(NEW, replicas)
+
+
+@given(strategies, counts, st.integers(0, 40), st.integers(0, 2))
+def test_a_run_that_died_anywhere_makes_room_for_another_release(strategy, replicas, survived, hosts):
+    world, it = World(replicas), web(strategy, replicas)
+    interrupt(world, it, survived, hosts)
+    plan = forward(world, it, "r3")
+    world.run([*plan.moves, *plan.closing])
+    world.alone("r3", replicas)
+
+
+@given(strategies, counts, st.integers(0, 40))
+def test_a_rollout_goes_back_from_anywhere_before_it_is_live(strategy, replicas, survived):
+    world, it = World(replicas), web(strategy, replicas)
+    plan = forward(world, it)
+    moves = [*plan.moves, *plan.closing]
+    promotion = next(number for number, move in enumerate(moves) if move.kind == "promote")
+    world.run(moves[: min(survived, promotion)])
+    least = 0 if stops_first(it.strategy) else min(world.serving(), replicas * len(HOSTS))
+
+    def watch(world):
+        assert world.serving() >= least
+
+    world.run(plan_back([it], {"web": world.seen(NEW)}), watch)
+    world.alone(OLD, replicas)
+
+
+def interrupt(world, it, survived, hosts):
+    """Carry out some moves, and one more on some hosts only."""
+    plan = forward(world, it)
+    moves = [*plan.moves, *plan.closing]
+    world.run(moves[:survived])
+    for move in moves[survived : survived + 1]:
+        if move.kind == "traffic":
+            world.weights |= deepcopy(move.services["web"])
+        for host in HOSTS[:hosts]:
+            world.take(move, host)
+
+
+def test_an_unchanged_service_gets_no_move():
+    plan = forward(World(2, NEW), web("rolling", 2))
+    assert (plan.moves, plan.closing, plan.lines) == ([], [], [])
+
+
+def test_fewer_replicas_are_retired_in_the_live_pool():
+    world = World(3, NEW)
+    world.weights = {"blue": 100, "green": 0}
+    world.run(forward(world, web("rolling", 2)).moves)
+    world.alone(NEW, 2)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "kinds"),
+    [
+        pytest.param(
+            "rolling",
+            ["traffic", "start", "traffic", "retire", "start", "traffic", "retire", "hold"],
+            id="rolling",
+        ),
+        pytest.param(
+            "blue_green",
+            ["traffic", "start", "traffic", "hold", "traffic", "hold", "traffic", "hold"],
+            id="blue-green",
+        ),
+    ],
+)
+def test_moves_of(strategy, kinds):
+    assert [move.kind for move in forward(World(2), web(strategy, 2)).moves] == kinds

@@ -1,0 +1,132 @@
+"""What the gate is told of a service, and how the edge's requests come to be counted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.slipway.compose.plugins.module_utils._core import edge_counts, gate_plan
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
+from ansible_collections.slipway.compose.plugins.module_utils._core.gatekeeping import Watched, only_queries
+from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from whole_stack import compose, stack, usual
+
+WHOLE = topology(stack())
+MOVING = {"new": "green", "old": "blue"}
+PROGRAM = (Path(__file__).parents[2] / "compose/config/edge-log/edge.mtail").read_text(encoding="utf-8")
+
+
+def test_a_service_is_watched_on_all_its_hosts():
+    watched = Watched.from_dict(gate_plan.watched(WHOLE, {"api": MOVING})["api"])
+    assert (watched.service, watched.new, watched.old, watched.inconclusive) == (
+        "api",
+        "green",
+        "blue",
+        "proceed",
+    )
+    assert watched.gates == WHOLE.stack.services["api"].gates
+    assert watched.servers == tuple(
+        f"api-green-{index}.h{host}.test" for host in (1, 2, 3) for index in (1, 2)
+    )
+    assert watched.expected == ()
+
+
+def test_replicas_that_are_said_to_run_must_be_up():
+    told = gate_plan.watched(WHOLE, {"api": {**MOVING, "replicas": 1}})["api"]
+    assert told["expected"] == [f"api-green-1.h{host}.test" for host in (1, 2, 3)]
+
+
+def test_of_a_service_without_a_route_the_edge_sees_nothing():
+    watched = Watched.from_dict(gate_plan.watched(WHOLE, {"worker": MOVING})["worker"])
+    assert watched.gates == only_queries(WHOLE.stack.services["worker"].gates)
+
+
+def test_a_pool_alone_is_compared_with_none():
+    assert gate_plan.watched(WHOLE, {"api": {"new": "green"}})["api"]["old"] is None
+
+
+@pytest.mark.parametrize(
+    ("moving", "problem"),
+    [
+        ({"apo": MOVING}, "services/apo: no such service. Did you mean api?"),
+        ({"api": {"new": "red"}}, "services/api/new: is red. Use one of blue, green."),
+        ({"api": {"new": "blue", "old": "grey"}}, "services/api/old: is grey. Use one of blue, green."),
+    ],
+)
+def test_unknown_names_are_refused(moving, problem):
+    with pytest.raises(InvalidInputError, match=re.escape(problem)):
+        gate_plan.watched(WHOLE, moving)
+
+
+def test_prometheus_is_asked_where_it_stands():
+    assert gate_plan.prometheus(WHOLE) == {"host": "10.0.0.3", "port": 9090}
+
+
+def test_edge_and_its_log_meet_in_one_volume_that_the_edge_cannot_write():
+    assert "edge-log:/run/edge-log:ro" in compose(3, 1)["edge"]["volumes"]
+    assert "edge-log:/run/edge-log" in compose(3, 1)["edge-log"]["volumes"]
+    parsed = yaml.safe_load(usual(3, 1)["docker-compose.prod.yml"])
+    assert "edge-log" in parsed["volumes"]
+    assert "edge-log" not in yaml.safe_load(usual(3, 3)["docker-compose.prod.yml"])["volumes"]
+
+
+def test_a_burst_of_requests_may_wait_to_be_counted():
+    assert compose(3, 1)["edge-log"]["sysctls"] == {"net.unix.max_dgram_qlen": 512}
+
+
+def test_nginx_sends_to_the_socket_that_mtail_reads_and_never_waits():
+    (sent,) = re.findall(r"access_log (syslog:\S+) counted;", usual(3, 1)["config/edge/logging.conf"])
+    assert "server=unix:/run/edge-log/requests.sock," in sent
+    start = usual(3, 1)["config/edge-log/start.sh"]
+    assert "rm -f /run/edge-log/requests.sock\n" in start
+    assert "--logs=unixgram:///run/edge-log/requests.sock" in start
+
+
+def line(service, pool, status, seconds, grpc=""):
+    """What nginx makes of its format, put in by hand."""
+    text = usual(3, 1)["config/edge/logging.conf"]
+    form = "".join(re.findall(r"'(.*)'", text.split("log_format counted")[1].split(";")[0]))
+    values = {
+        "upstream_http_x_slipway_service": service,
+        "upstream_http_x_slipway_pool": pool,
+        "status": status,
+        "request_time": seconds,
+        "upstream_http_grpc_status": grpc,
+        "upstream_trailer_grpc_status": "",
+    }
+    assert form.endswith("\\n")
+    return "<190>Jan  2 15:04:05 edge: " + re.sub(r"\$(\w+)", lambda name: values[name[1]], form[:-2])
+
+
+@pytest.mark.parametrize(
+    ("told", "parts"),
+    [
+        (("api", "green", "200", "0.003"), ("api", "green", "2", "0.003", "")),
+        (("api", "", "429", "0.001"), ("api", "", "4", "0.001", "")),
+        (("", "", "502", "0.000"), ("", "", "5", "0.000", "")),
+        (("journeys", "blue", "200", "1.250", "14"), ("journeys", "blue", "2", "1.250", "14")),
+    ],
+)
+def test_the_program_reads_what_nginx_sends(told, parts):
+    (pattern,) = re.findall(r"^/( edge: .*)/ \{$", PROGRAM, re.MULTILINE)
+    found = re.search(pattern, line(*told))
+    assert found.groups() == parts
+
+
+def test_the_program_counts_what_the_gate_asks_for():
+    assert f"counter {edge_counts.REQUESTS} by service, pool, code\n" in PROGRAM
+    histogram = edge_counts.SECONDS.removesuffix("_bucket")
+    (buckets,) = re.findall(rf"^histogram {histogram} by service, pool buckets (.*)$", PROGRAM, re.MULTILINE)
+    bounds = [float(bound) for bound in buckets.split(", ")]
+    assert (bounds[0], bounds[1], bounds[-1]) == (0, 0.005, 30)
+    # Two pools are told apart as finely as their bounds are close.
+    assert all(low < high <= low * 1.7 for low, high in zip(bounds[1:], bounds[2:], strict=False))
+
+
+@pytest.mark.parametrize("job", ["edge-log", "router"])
+def test_what_releases_are_judged_by_is_fresh(job):
+    jobs = yaml.safe_load(usual(3, 3)["config/prometheus/prometheus.yml"])["scrape_configs"]
+    (found,) = [one for one in jobs if one["job_name"] == job]
+    assert (found["scrape_interval"], found["scrape_timeout"]) == ("5s", "4s")

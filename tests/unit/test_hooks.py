@@ -1,0 +1,379 @@
+"""Others are told of a release over real sockets; whoever does not listen delays and fails nothing."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import socketserver
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
+from ansible_collections.slipway.compose.plugins.module_utils._core.hooks import event, notify, payload
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Email, Hook, Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.record import OUTCOMES, Record
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema_hooks import EVENTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.plugin_utils import pki
+
+FAILED = Record(
+    "20261122T141502-3f2a9c",
+    "2026-11-22T14:15:02Z",
+    "ann",
+    "laptop",
+    outcome="failed",
+    stack="shop",
+    environment="production",
+    release="77aa",
+    ended="2026-11-22T14:15:44Z",
+    reason="5 % < 12 %\n& more",
+)
+SECRET_PATH = "/T000/very-secret-token"
+DEADLINE = 0.5
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@contextmanager
+def serving(server: socketserver.BaseServer) -> Iterator[int]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield int(server.server_address[1])
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Receiver(ThreadingHTTPServer):
+    """Keeps what is posted and answers with the statuses it is given, the last one for ever."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, *statuses: int, pause: float = 0) -> None:
+        super().__init__(("127.0.0.1", 0), _Post)
+        self.statuses, self.pause = list(statuses), pause
+        self.got: list[tuple[str, Any, dict[str, str]]] = []
+
+
+class _Post(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((self.path, json.loads(body), dict(self.headers.items())))
+        time.sleep(self.server.pause)
+        status = self.server.statuses.pop(0) if len(self.server.statuses) > 1 else self.server.statuses[0]
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+class MailServer(socketserver.ThreadingTCPServer):
+    """A small SMTP server: STARTTLS if it has a context, any login, one refusal if it is given one."""
+
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+
+    def __init__(self, context: ssl.SSLContext | None = None, refusal: str = "") -> None:
+        super().__init__(("127.0.0.1", 0), _Smtp)
+        self.context, self.refusal = context, refusal
+        self.commands: list[str] = []
+        self.mails: list[bytes] = []
+
+
+class _Smtp(socketserver.StreamRequestHandler):
+    server: MailServer
+
+    def say(self, line: str) -> None:
+        self.wfile.write(f"{line}\r\n".encode())
+
+    def handle(self) -> None:
+        self.say("220 here")
+        while line := self.rfile.readline().decode().strip():
+            self.server.commands.append(line[:4].upper() + line[4:])
+            verb = line.split()[0].upper()
+            if verb == "EHLO":
+                offer = "250-STARTTLS\r\n" if self.server.context else ""
+                self.say(f"250-here\r\n{offer}250 AUTH PLAIN")
+            elif verb == "STARTTLS" and self.server.context:
+                self.say("220 go on")
+                try:
+                    self.request = self.server.context.wrap_socket(self.request, server_side=True)
+                except ssl.SSLError:  # the client does not trust the certificate
+                    return None
+                self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", 0)
+            elif verb == "MAIL" and self.server.refusal:
+                self.say(self.server.refusal)
+            elif verb == "DATA":
+                self.say("354 go on")
+                lines = iter(self.rfile.readline, b".\r\n")
+                self.server.mails.append(b"".join(lines))
+                self.say("250 taken")
+            elif verb == "QUIT":
+                return self.say("221 bye")
+            else:
+                self.say("235 welcome" if verb == "AUTH" else "250 fine")
+        return None
+
+
+def webhook(port: int, path: str = "/hook", form: str = "json", **changes: Any) -> Hook:
+    return replace(Hook(EVENTS, f"http://127.0.0.1:{port}{path}", None, form, None), **changes)
+
+
+def mail(port: int, **changes: Any) -> Hook:
+    sent = Email(
+        ("ops@example.com", "dev@example.com"), "slipway@example.com", f"127.0.0.1:{port}", "none", None, None
+    )
+    return Hook(EVENTS, None, None, "json", replace(sent, **changes))
+
+
+def tell(*hooks: Hook, record: Record = FAILED, **options: Any) -> list[str]:
+    return [
+        str(it)
+        for it in notify(hooks, record, {"url": "", **options.pop("secrets", {})}, DEADLINE, **options)
+    ]
+
+
+class TestWebhook:
+    def test_gets_the_event_and_the_whole_record(self) -> None:
+        with serving(server := Receiver(204)) as port:
+            assert tell(webhook(port)) == ["webhook 127.0.0.1: told"]
+        path, body, headers = server.got[0]
+        assert path == "/hook" and body["event"] == "failed"
+        assert Record.from_dict(body["record"]) == FAILED
+        assert headers["Content-Type"].startswith("application/json")
+
+    def test_slack_gets_a_line_in_which_nothing_is_markup(self) -> None:
+        with serving(server := Receiver(200)) as port:
+            tell(webhook(port, form="slack"))
+        text = "✘ shop production: deploy of 77aa by ann@laptop failed after 42 s: 5 % &lt; 12 % &amp; more"
+        assert server.got[0][1] == {"text": text}
+
+    def test_only_those_who_listen_to_the_event_are_told(self) -> None:
+        with serving(server := Receiver(200)) as port:
+            assert tell(webhook(port, on=("started", "succeeded"))) == []
+            assert len(tell(webhook(port, on=("failed",)), webhook(port, on=("rolled_back",)))) == 1
+        assert len(server.got) == 1
+
+    def test_a_url_that_is_a_secret_is_looked_up_and_never_told(self) -> None:
+        with serving(server := Receiver(500)) as port:
+            hook = webhook(port, webhook=None, webhook_secret="chat")
+            told = tell(hook, secrets={"chat": f"http://127.0.0.1:{port}{SECRET_PATH}"})
+        assert server.got[0][0] == SECRET_PATH
+        assert told == ["webhook 127.0.0.1: not told: it answers 500 Internal Server Error"]
+
+    @pytest.mark.parametrize(
+        "url", ["http://127.0.0.1:1/secret", "secret", "http://[secret", "http://h:99999/secret"]
+    )
+    def test_no_fault_of_a_secret_url_tells_it(self, url: str) -> None:
+        told = tell(Hook(EVENTS, None, "chat", "json", None), secrets={"chat": url})
+        assert "not told" in told[0] and "secret" not in told[0]
+
+    def test_a_secret_that_is_missing_is_told_by_name(self) -> None:
+        told = tell(Hook(EVENTS, None, "chat", "json", None))
+        assert told == ["hook: not told: the secrets file has no chat"]
+
+    def test_a_passing_failure_is_tried_again_with_the_same_key(self) -> None:
+        with serving(server := Receiver(503, 200)) as port:
+            assert tell(webhook(port)) == ["webhook 127.0.0.1: told"]
+        assert [headers["Idempotency-Key"] for _, _, headers in server.got] == [f"{FAILED.id}-failed"] * 2
+
+    @pytest.mark.parametrize(("status", "tries"), [(500, 2), (429, 2), (404, 1), (401, 1), (302, 1)])
+    def test_a_final_answer_is_not_asked_for_again(self, status: int, tries: int) -> None:
+        with serving(server := Receiver(status)) as port:
+            told = tell(webhook(port))
+        assert f"it answers {status}" in told[0] and len(server.got) == tries
+
+    def test_nobody_listening_is_said(self) -> None:
+        with serving(Receiver(200)) as port:
+            pass
+        assert tell(webhook(port)) == ["webhook 127.0.0.1: not told: [Errno 111] Connection refused"]
+
+    def test_servers_that_hang_cost_two_deadlines_together_and_stop_no_other_hook(self) -> None:
+        with ExitStack() as stack:
+            silent = [stack.enter_context(serving(Receiver(200, pause=5))) for _ in range(3)]
+            good = stack.enter_context(serving(server := Receiver(200)))
+            begun = time.monotonic()
+            told = tell(*map(webhook, silent), webhook(good))
+            took = time.monotonic() - begun
+        assert told == ["webhook 127.0.0.1: not told: no answer within 0.5 s"] * 3 + [
+            "webhook 127.0.0.1: told"
+        ]
+        assert 2 * DEADLINE <= took < 2 * DEADLINE + 2 and len(server.got) == 1
+
+    def test_a_server_that_dribbles_is_held_to_the_deadline_too(self) -> None:
+        class Dribble(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                try:
+                    self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                    for _ in range(60):
+                        self.request.sendall(b"x")
+                        time.sleep(0.1)
+                except OSError:
+                    return
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads, block_on_close = True, False
+
+        with serving(Server(("127.0.0.1", 0), Dribble)) as port:
+            begun = time.monotonic()
+            told = tell(webhook(port))
+            took = time.monotonic() - begun
+        assert "no answer within 0.5 s" in told[0] and took < 2 * DEADLINE + 2
+
+
+class TestEmail:
+    def test_has_the_outcome_in_its_subject_and_the_record_in_its_text(self) -> None:
+        with serving(server := MailServer()) as port:
+            assert tell(mail(port)) == ["e-mail to ops@example.com, dev@example.com: told"]
+        message = email.message_from_bytes(server.mails[0], policy=email.policy.default)
+        subject = "[shop production] deploy of 77aa by ann@laptop failed after 42 s: 5 % < 12 % & more"
+        assert message["Subject"] == subject
+        assert message["To"] == "ops@example.com, dev@example.com"
+        assert "outcome           failed" in message.get_content()
+        assert [line for line in server.commands if line.startswith("RCPT")] == [
+            "RCPT TO:<ops@example.com>",
+            "RCPT TO:<dev@example.com>",
+        ]
+
+    def test_logs_in_after_the_connection_is_encrypted(
+        self, tls: tuple[ssl.SSLContext, ssl.SSLContext]
+    ) -> None:
+        with serving(server := MailServer(tls[0])) as port:
+            hook = mail(port, tls="starttls", user="ann", password_secret="smtp")
+            assert "told" in tell(hook, secrets={"smtp": "a-long-password"}, context=tls[1])[0]
+        verbs = [line.split()[0] for line in server.commands]
+        assert verbs.index("STARTTLS") < verbs.index("AUTH") < verbs.index("MAIL")
+        assert len(server.mails) == 1
+
+    def test_a_server_without_tls_gets_neither_password_nor_mail(self) -> None:
+        with serving(server := MailServer()) as port:
+            told = tell(mail(port, tls="starttls", user="ann", password_secret="smtp"), secrets={"smtp": "p"})
+        assert "not told" in told[0] and "STARTTLS" in told[0]
+        assert server.mails == [] and not any("AUTH" in line for line in server.commands)
+
+    def test_a_certificate_of_a_stranger_is_refused(self, tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+        with serving(server := MailServer(tls[0])) as port:
+            told = tell(mail(port, tls="starttls"))
+        assert "certificate verify failed" in told[0] and server.mails == []
+
+    @pytest.mark.parametrize(("refusal", "tries"), [("550 no such sender", 1), ("451 come back", 2)])
+    def test_a_refusal_is_said_and_a_passing_one_tried_again(self, refusal: str, tries: int) -> None:
+        with serving(server := MailServer(refusal=refusal)) as port:
+            told = tell(mail(port))
+        assert told[0].endswith(f"not told: it answers {refusal}")
+        assert sum(line.startswith("MAIL") for line in server.commands) == tries
+
+    def test_a_server_that_says_nothing_is_given_up(self) -> None:
+        class Silent(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                time.sleep(3)
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads, block_on_close = True, False
+
+        with serving(Server(("127.0.0.1", 0), Silent)) as port:
+            assert tell(mail(port))[0].endswith("not told: no answer within 0.5 s")
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context, and a client's that trusts it."""
+    return certificates(tmp_path_factory.mktemp("tls"))
+
+
+def certificates(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    now = datetime.now(UTC)
+    authority = pki.new_ca("shop", now)
+    pair = pki.issue(authority, ["localhost", "127.0.0.1"], now)
+    (folder / "ca.crt").write_text(authority.certificate)
+    (folder / "tls.crt").write_text(pair.certificate)
+    (folder / "tls.key").write_text(pair.key)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    return server, ssl.create_default_context(cafile=str(folder / "ca.crt"))
+
+
+def test_every_outcome_is_an_event() -> None:
+    assert {event(replace(FAILED, outcome=outcome)) for outcome in OUTCOMES} == set(EVENTS)
+    for outcome in OUTCOMES:
+        assert "text" in payload("slack", replace(FAILED, outcome=outcome))
+
+
+HOOKS = """
+- {on: [started, failed], webhook: "https://ci.example.com/releases"}
+- {on: [failed], webhook_secret: chat, format: slack}
+- on: [rolled_back]
+  email: {to: [ops@example.com], from: slipway@example.com, server: "smtp.example.com:587"}
+"""
+MAIL = {"to": ["a@b.example"], "from": "a@b.example", "server": "s.example:25"}
+
+
+def test_hooks_are_read_as_yaml_writes_them(definition: dict[str, Any], hosts: list[Host]) -> None:
+    definition |= {"hooks": yaml.safe_load(HOOKS), "secrets": {"chat": {}}}
+    assert True in definition["hooks"][0], "YAML 1.1 reads the key `on` as a boolean"
+    hooks = parse_stack(definition, hosts).hooks
+    assert hooks[0] == Hook(("started", "failed"), "https://ci.example.com/releases", None, "json", None)
+    assert (hooks[1].webhook_secret, hooks[1].format) == ("chat", "slack")
+    assert hooks[2].email == Email(
+        ("ops@example.com",), "slipway@example.com", "smtp.example.com:587", "starttls", None, None
+    )
+
+
+@pytest.mark.parametrize(
+    ("hook", "told"),
+    [
+        ({"on": ["failed"]}, "stack/hooks/0: names nobody to tell"),
+        ({"on": ["failed"], "webhook": "http://a/", "email": MAIL}, "names several to tell"),
+        ({"on": [], "webhook": "http://a/"}, "hooks/0/on: is an empty list"),
+        ({"on": ["fail"], "webhook": "http://a/"}, "Did you mean failed"),
+        ({"webhook": "http://a/"}, "stack/hooks/0/on: is missing"),
+        ({"on": ["failed"], "webhook": "ftp://a/"}, 'webhook: is "ftp://a/", not a URL'),
+        (
+            {"on": ["failed"], "webhook": "https://hooks.slack.com/services/T/B/x"},
+            "is a secret: whoever knows",
+        ),
+        ({"on": ["failed"], "webhook_secret": "chta"}, "chta is not declared. Did you mean chat"),
+        ({"on": ["failed"], "webhook_secret": "made"}, "made is generated, so nobody else knows it"),
+        ({"on": ["failed"], "webhook": "http://a/", "format": "xml"}, "hooks/0/format: is"),
+        ({"on": ["failed"], "email": {**MAIL, "user": "ann"}}, "hooks/0/email: has no password_secret"),
+        ({"on": ["failed"], "email": {**MAIL, "password_secret": "chat"}}, "hooks/0/email: has no user"),
+        (
+            {"on": ["failed"], "email": {**MAIL, "user": "a", "password_secret": "chat", "tls": "none"}},
+            "which would show the password",
+        ),
+        ({"on": ["failed"], "email": {**MAIL, "to": ["ops"]}}, "email/to/0: is"),
+        ({"on": ["failed"], "email": {**MAIL, "server": "smtp"}}, "email/server: is"),
+        ({"on": ["failed"], "email": {**MAIL, "server": "smtp:99999"}}, "email/server: has port 99999"),
+        ("https://a/", "stack/hooks/0: is text, not a table"),
+    ],
+)
+def test_a_faulty_hook_is_named_with_its_path(
+    definition: dict[str, Any], hosts: list[Host], hook: object, told: str
+) -> None:
+    definition |= {"hooks": [hook], "secrets": {"chat": {}, "made": {"generate": 32}}}
+    with pytest.raises(InvalidInputError) as fault:
+        parse_stack(definition, hosts)
+    assert any(told in str(problem) for problem in fault.value.problems), fault.value.problems

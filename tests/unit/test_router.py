@@ -1,0 +1,37 @@
+"""What HAProxy says of its servers, read and written back as it reads it when it starts."""
+
+from __future__ import annotations
+
+from ansible_collections.slipway.compose.plugins.module_utils._core.router import (
+    Order,
+    healthy_again,
+    parse_orders,
+)
+
+# From HAProxy 3.0: a drained server, one that is down with a weight of 0, one in maintenance.
+TABLE = """1
+# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight
+5 api 1 api-blue-1.a 10.0.0.1 2 8 100 100
+5 api 2 api-green-1.a 10.0.0.1 0 0 0 100
+6 web 1 web-blue-1.a 10.0.0.1 2 1 5 100
+"""
+
+
+def test_an_order_is_a_weight_and_whether_new_traffic_is_wanted():
+    assert parse_orders(TABLE) == {
+        "api-blue-1.a": Order("api", 100, left_out=True),
+        "api-green-1.a": Order("api", 0, left_out=False),
+        "web-blue-1.a": Order("web", 5, left_out=True),
+    }
+
+
+def test_only_weights_outlive_a_router():
+    kept = healthy_again(TABLE)
+    assert kept.splitlines()[:2] == TABLE.splitlines()[:2]
+    assert {name: order.weight for name, order in parse_orders(kept).items()} == {
+        "api-blue-1.a": 100,
+        "api-green-1.a": 0,
+        "web-blue-1.a": 5,
+    }
+    assert not any(order.left_out for order in parse_orders(kept).values())
+    assert [line.split()[5] for line in kept.splitlines()[2:]] == ["2", "2", "2"]
