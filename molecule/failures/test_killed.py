@@ -15,11 +15,13 @@ from site_under_test import Deploy, Site
 
 SEED = int(os.environ.get("SLIPWAY_SEED") or random.SystemRandom().randrange(10**6))
 PREPARING = b"TASK [slipway.compose.release : Store the release"
-REPLACING = b"TASK [slipway.compose.release : Replace or restart, one host at a time (services)]"
+STARTING = b"TASK [slipway.compose.release : Start replicas: web"
+MOVING = b"TASK [slipway.compose.release : Move traffic: web"
+RETIRING = b"TASK [slipway.compose.release : Retire replicas: web"
 START_SECONDS = 180
 
 # Where the clock of each kill starts, and within how many seconds it strikes.
-KILLS = [(PREPARING, 8.0), (REPLACING, 6.0), (REPLACING, 20.0)]
+KILLS = [(PREPARING, 4.0), (STARTING, 8.0), (MOVING, 2.0), (RETIRING, 4.0)]
 
 
 def release(site: Site, number: int) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def test_a_rollback_returns_to_the_release_before(fleet: Fleet, load: Load) -> N
 
 
 def test_scaling_up_and_down(fleet: Fleet, load: Load) -> None:
+    assert fleet.deploy(fleet.stack("web", {})).status == 0
     live = fleet.assert_one_pool("web")
     assert fleet.deploy(fleet.stack("web", {}, replicas=3)).status == 0
     assert fleet.assert_one_pool("web", 3) == live, "an unchanged replica was replaced"

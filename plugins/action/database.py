@@ -19,6 +19,8 @@ class ActionModule(StackAction):
         )
         declared = {
             **member(self.declared.stack, self.view),
+            "stack": self.declared.stack.name,
+            "run": self.lock_holder(),
             "roles": [{"name": name, "password": secrets[f"database_{name}"]} for name in names],
             "databases": [{"name": name, "owner": name} for name in names],
         }

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..module_utils._core import gate_plan, handover
 from ..plugin_utils.stack_action import Result, StackAction
+from ..plugin_utils.this_run import moment, note_step
 
 
 class ActionModule(StackAction):
@@ -15,4 +16,14 @@ class ActionModule(StackAction):
         arguments["services"] = gate_plan.watched(self.topology, arguments.get("services") or {})
         arguments["routers"] = handover.routers(self.topology)
         arguments["prometheus"] = gate_plan.prometheus(self.topology)
-        return self.module(arguments, task_vars)
+        arguments["run"] = self.lock_holder()
+        title, begun = arguments.pop("title", "judge"), moment()
+        result = self.module(arguments, task_vars)
+        told = {
+            "name": title,
+            "begun": begun,
+            "ended": moment(),
+            "detail": "; ".join(result.get("lines", [])),
+        }
+        note_step({**told, "verdict": result.get("verdict", "fail")})
+        return result

@@ -17,7 +17,8 @@ class ActionModule(StackAction):
         if not self.view.runs("postgres"):
             return NOT_A_MEMBER
         release = arguments.pop("release", "")
-        own = {**member(self.declared.stack, self.view), **arguments}
+        holder = {"stack": self.declared.stack.name, "run": self.lock_holder()}
+        own = {**member(self.declared.stack, self.view), **holder, **arguments}
         if "database" in arguments:
             return self.module(own, task_vars)
         results = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..plugin_utils.native import native
 from ..plugin_utils.postgres_member import member
 from ..plugin_utils.source_revision import revision
 from ..plugin_utils.stack_action import Result, StackAction
-from ..plugin_utils.this_run import first_to, this_run
+from ..plugin_utils.this_run import first_to, moment, noted_steps, this_run
 
 TOLD = ("what", "release", "previous", "images", "services", "steps", "outcome", "reason")
 
@@ -49,7 +48,9 @@ class ActionModule(StackAction):
         return told
 
     def _record(self, state: str, arguments: Mapping[str, Any]) -> Record:
-        run, now = this_run(), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        run = this_run()
+        if state == "ended":
+            arguments = {**arguments, "steps": [*noted_steps(), *arguments.get("steps", [])]}
         told = {key: arguments[key] for key in TOLD if arguments.get(key)}
         return Record.from_dict(
             {
@@ -57,7 +58,7 @@ class ActionModule(StackAction):
                 **told,
                 "id": run.record,
                 "begun": run.begun,
-                "ended": now if state == "ended" else "",
+                "ended": moment() if state == "ended" else "",
                 "who": run.owner,
                 "machine": run.control,
                 "stack": self.declared.stack.name,

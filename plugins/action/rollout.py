@@ -7,11 +7,14 @@ from typing import Any
 
 from ..module_utils._core import handover
 from ..plugin_utils.stack_action import Result, StackAction
+from ..plugin_utils.this_run import moment, note_step
 
 
 class ActionModule(StackAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+        title, begun = arguments.pop("title", arguments["kind"]), moment()
         arguments["stack"] = self.declared.stack.name
+        arguments["run"] = self.lock_holder()
         arguments["routers"] = handover.routers(self.topology)
         arguments["own_routers"] = handover.own_routers(self.view)
         arguments["replicas"] = handover.replicas(self.topology, self.view)
@@ -23,4 +26,16 @@ class ActionModule(StackAction):
                 for replica in self.topology.replicas_of(name)
                 if replica.pool in weights
             }
-        return self.module(arguments, task_vars)
+        result = self.module(arguments, task_vars)
+        if result.get("steps") or result.get("failed"):
+            note_step(
+                {
+                    "name": title,
+                    "host": self.view.host.name,
+                    "begun": begun,
+                    "ended": moment(),
+                    "verdict": "fail" if result.get("failed") else "done",
+                    "detail": result.get("msg") or "; ".join(result["steps"]),
+                }
+            )
+        return result

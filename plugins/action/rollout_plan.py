@@ -36,4 +36,11 @@ class ActionModule(StackAction):
             "moves": [asdict(move) for move in plan.moves],
             "closing": [asdict(move) for move in plan.closing],
             "plan": plan.lines,
+            "services": {
+                it.service.name: {
+                    "strategy": it.service.strategy.name,
+                    "plan": [line for line in plan.lines if line.startswith(f"{it.service.name}: ")],
+                }
+                for it in plan.changes
+            },
         }

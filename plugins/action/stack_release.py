@@ -28,6 +28,7 @@ class ActionModule(StackAction):
         arguments["replicas"] = handover.replicas(self.topology, self.view)
         arguments["own_routers"] = handover.own_routers(self.view)
         arguments["targets"] = handover.targets(self.topology, self.view)
+        arguments["run"] = self.lock_holder()
         if arguments.get("state", "prepared") != "prepared" or arguments.get("release"):
             return self.module(arguments, task_vars)
         ingredients = material(self.declared, images)

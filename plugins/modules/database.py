@@ -70,6 +70,14 @@ options:
         type: list
         elements: str
         default: []
+  run:
+    description: Id of the run, which shows life where it holds the lock. Set by the action plugin.
+    type: str
+    default: ""
+  stack:
+    description: Name of the stack. Set by the action plugin.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
   - slipway.compose.slipway.postgres
@@ -104,6 +112,7 @@ steps:
 """
 
 import secrets
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -111,6 +120,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core import database_server
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.databases import Change, Database, Role, changes
+from ..module_utils._core.lock import LOCK_FILE, alive_if_held
 from ..module_utils._core.member import ARGUMENTS, leads
 from ..module_utils._core.postgres import AbsentError, Psql
 
@@ -140,6 +150,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "extensions": {"type": "list", "elements": "str", "default": []},
         },
     },
+    "run": {"type": "str", "default": ""},
+    "stack": {"type": "str", "default": ""},
 }
 
 
@@ -179,7 +191,8 @@ def planned(psql: Psql, params: dict[str, Any]) -> list[Change]:
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
-    with reporting(module):
+    lock = Path("/opt") / module.params["stack"] / LOCK_FILE
+    with reporting(module), alive_if_held(lock, module.params["run"]):
         psql = Psql(runner(module), params["container"])
         try:
             leader = leads(psql, 0 if module.check_mode else params["wait"], params["patroni"])

@@ -11,11 +11,11 @@ short_description: "Hold a release at a gate: judge the new pools of its service
 version_added: 0.1.0
 author: Slipway contributors (@slipway)
 description:
-  - Looks every second at what the edge counted for the new and the old pool of each service, and at what every
-    router says of the new pool's replicas. Nothing is changed.
+  - Looks every second at what the edge counted for the new and the old pool of each service, and at what
+    every router says of the new pool's replicas. Nothing is changed.
   - Fails at once when a replica of a new pool is down on every router or went down twice, when a router stops
-    answering, or when a gate of the service has clearly failed. Clear is what a pool within its limit would show
-    less than once in a hundred times, and more than a single bad request.
+    answering, or when a gate of the service has clearly failed. Clear is what a pool within its limit would
+    show less than once in a hundred times, and more than a single bad request.
   - Judges at the end of the time what was not clear before, then simply by the limits.
   - Run it on one host with a Prometheus, the first of C(stack.components.monitoring.hosts), with C(become).
 options:
@@ -36,6 +36,7 @@ options:
   stack:
     description: Name of the stack. Set by the action plugin.
     type: str
+    default: ""
   routers:
     description: Runtime addresses of all routers. Set by the action plugin.
     type: list
@@ -53,6 +54,13 @@ options:
         description: Its port.
         type: int
         required: true
+  title:
+    description: What the step is called in the release's record.
+    type: str
+  run:
+    description: Id of the run that must hold the environment's lock. Set by the action plugin.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
 """
@@ -122,6 +130,7 @@ from ..module_utils._core.edge_counts import EdgeCounts
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.gate_measure import measuring
 from ..module_utils._core.gatekeeping import Look, Outcome, Watched, report, watch
+from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.prometheus import Prometheus
 from ..module_utils._core.router import Address, client_context
 from ..module_utils._core.server_watch import LOOKS_DOWN, PATIENCE, ServerWatch, WatchedRouter
@@ -130,12 +139,13 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "services": {"type": "dict", "required": True},
     "seconds": {"type": "float", "default": 0},
     "since": {"type": "float"},
-    "stack": {"type": "str"},
+    "stack": {"type": "str", "default": ""},
     "routers": {"type": "list", "elements": "dict", "default": []},
     "prometheus": {
         "type": "dict",
         "options": {"host": {"type": "str", "required": True}, "port": {"type": "int", "required": True}},
     },
+    "run": {"type": "str", "default": ""},
 }
 
 
@@ -170,7 +180,8 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     if module.check_mode:
         module.exit_json(changed=False, verdict="skipped", services={}, alarms=[], lines=[], seconds=0.0)
-    with reporting(module):
+    lock = Path("/opt") / module.params["stack"] / LOCK_FILE
+    with reporting(module), alive(lock, module.params["run"]):
         outcome = hold(module.params)
         told = report(outcome)
         if outcome.refused:

@@ -51,6 +51,14 @@ options:
     description: How long one statement may take; V(0) for any time.
     type: str
     default: 15min
+  run:
+    description: Id of the run, which shows life where it holds the lock. Set by the action plugin.
+    type: str
+    default: ""
+  stack:
+    description: Name of the stack. Set by the action plugin.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
   - slipway.compose.slipway.postgres
@@ -118,6 +126,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.lock import LOCK_FILE, alive_if_held
 from ..module_utils._core.member import ARGUMENTS, leads, patience
 from ..module_utils._core.migration_sql import Session
 from ..module_utils._core.migrations import goal, level, plan, status
@@ -133,6 +142,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "allow_down": {"type": "bool", "default": False},
     "lock_timeout": {"type": "str", "default": "5s"},
     "statement_timeout": {"type": "str", "default": "15min"},
+    "run": {"type": "str", "default": ""},
+    "stack": {"type": "str", "default": ""},
 }
 
 
@@ -183,7 +194,8 @@ def _by() -> str:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    with reporting(module):
+    lock = Path("/opt") / module.params["stack"] / LOCK_FILE
+    with reporting(module), alive_if_held(lock, module.params["run"]):
         module.exit_json(**result(module))
 
 

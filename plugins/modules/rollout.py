@@ -53,6 +53,13 @@ options:
     description: What a Prometheus on this host scrapes of each pool, as JSON. Set by the action plugin.
     type: str
     default: "{}"
+  title:
+    description: What the step is called in the release's record.
+    type: str
+  run:
+    description: Id of the run that must hold the environment's lock. Set by the action plugin.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
 """
@@ -82,6 +89,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.engine import Engine
 from ..module_utils._core.host_rollout import HostRollout, PoolOrder
+from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.pools import Pools, write_metrics
 from ..module_utils._core.router import Address, Router, client_context
 from ..module_utils._core.traffic import keep_orders, traffic
@@ -100,6 +108,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "own_routers": {"type": "dict", "default": {}},
     "weights": {"type": "dict", "default": {}},
     "targets": {"type": "str", "default": "{}"},
+    "run": {"type": "str", "default": ""},
 }
 
 
@@ -138,7 +147,8 @@ def main() -> None:
         # The plan was told before the first step.
         module.exit_json(changed=False, steps=[])
     root = Path("/opt") / module.params["stack"]
-    with reporting(module), own_turn(Path(f"/run/slipway-{module.params['stack']}.lock"), PATIENCE):
+    turn = own_turn(Path(f"/run/slipway-{module.params['stack']}.lock"), PATIENCE)
+    with reporting(module), alive(root / LOCK_FILE, module.params["run"]), turn:
         done = take(module, root)
         targets = json.loads(module.params["targets"])
         write_metrics(root, module.params["replicas"], targets, Pools(root))

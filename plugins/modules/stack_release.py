@@ -51,8 +51,8 @@ options:
     type: str
   release:
     description:
-      - Id of the release. With O(state=prepared), one that is stored on the hosts, or V(previous), to return to;
-        by default the one that is declared.
+      - Id of the release. With O(state=prepared), one that is stored on the hosts, or V(previous), to return
+        to; by default the one that is declared.
     type: str
   files:
     description: The release's files, as JSON. Set by the action plugin.
@@ -81,6 +81,10 @@ options:
     description: What a Prometheus on this host scrapes of each pool, as JSON. Set by the action plugin.
     type: str
     default: "{}"
+  run:
+    description: Id of the run that must hold the environment's lock. Set by the action plugin.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
 """
@@ -138,6 +142,7 @@ from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.engine import Engine
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.host_release import HostRelease, file_changes, unified
+from ..module_utils._core.lock import LOCK_FILE, alive, alive_if_held
 from ..module_utils._core.plan import PHASES, Step, Unit
 from ..module_utils._core.pools import Pools, write_metrics
 from ..module_utils._core.traffic import orders, traffic
@@ -162,6 +167,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "routers": {"type": "list", "elements": "dict", "default": []},
     "own_routers": {"type": "dict", "default": {}},
     "targets": {"type": "str", "default": "{}"},
+    "run": {"type": "str", "default": ""},
 }
 
 
@@ -228,7 +234,10 @@ def main() -> None:
     )
     params = module.params
     tree = ReleaseTree(Path("/opt") / params["stack"])
-    with reporting(module), own_turn(Path(f"/run/slipway-{params['stack']}.lock"), params["timeout"]):
+    # Preparing touches nothing that runs: it is done with the lock and without.
+    life = alive_if_held if params["state"] == "prepared" else alive
+    turn = own_turn(Path(f"/run/slipway-{params['stack']}.lock"), params["timeout"])
+    with reporting(module), life(tree.root / LOCK_FILE, params["run"]), turn:
         run = runner(module)
         told = orders(tree.root, params["routers"], params["replicas"], run)
         engine = Engine(run, params["stack"])

@@ -13,6 +13,9 @@ from .this_run import done_by_another, first_to
 
 LAST_ROUND = 4
 _SHOWN_ALIVE = "lock-shown-alive"
+_GIVEN_BACK = "lock-given-back"
+# What ends the watch on a host that is held, and on one that is free.
+_SETTLED = {True: (_SHOWN_ALIVE,), False: (_SHOWN_ALIVE, _GIVEN_BACK)}
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def next_round(contest: Contest, host: str, hands: Hands) -> Report:
 
 
 def _watch(contest: Contest, own: Report, hands: Hands) -> Report:
-    """Until the lock shows life here, or did so on another host, or every lock would be dead."""
+    """Until a lock showed life on some host, or was given back, or every lock would be dead."""
     wait = contest.watch_for()
     if wait and first_to("lock-watched", hands.board):
         whose = "; ".join(map(described, contest.living()))
@@ -69,7 +72,10 @@ def _watch(contest: Contest, own: Report, hands: Hands) -> Report:
         moved = life_signs(before, holder)
         if moved:
             first_to(_SHOWN_ALIVE, hands.board)
-        settled = moved or holder is None or done_by_another(_SHOWN_ALIVE, hands.board)
-        if settled or time.monotonic() >= until:
+        elif before and holder is None:
+            first_to(_GIVEN_BACK, hands.board)
+        if time.monotonic() >= until or any(
+            done_by_another(it, hands.board) for it in _SETTLED[bool(holder)]
+        ):
             return Report(own.host, holder, moved, contest.round + 1)
         time.sleep(BEAT)

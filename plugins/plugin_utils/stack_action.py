@@ -15,6 +15,7 @@ from . import secrets
 from .declared import Declared, gather
 from .native import native
 from .render import Material
+from .this_run import this_run
 
 Result = dict[str, Any]
 
@@ -42,6 +43,10 @@ class StackAction(ActionBase):
                 "problem": error.problem,
                 "remedy": error.remedy,
             }
+
+    def lock_holder(self) -> str:
+        """The run that must hold the environment's lock for what this task changes; nobody in a dry run."""
+        return "" if self._task.check_mode else this_run().id
 
     @abstractmethod
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:

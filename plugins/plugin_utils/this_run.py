@@ -11,14 +11,17 @@ import multiprocessing
 import os
 import socket
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ansible import constants
 
 _FILE = "slipway-run.json"
+_STEPS = "slipway-steps.jsonl"
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,24 @@ def done_by_another(task: str, folder: Path | None = None) -> bool:
     return ((folder or _shared()) / f"slipway-{task}").exists()
 
 
+def note_step(step: Mapping[str, Any], folder: Path | None = None) -> None:
+    """Remember a step for this run's record; a line at a time is written whole."""
+    with ((folder or _shared()) / _STEPS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(step) + "\n")
+
+
+def noted_steps(folder: Path | None = None) -> list[dict[str, Any]]:
+    path = (folder or _shared()) / _STEPS
+    return (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    )
+
+
+def moment() -> str:
+    """Now, as records have it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _shared() -> Path:
     return Path(str(vars(constants)["DEFAULT_LOCAL_TMP"]))
 
@@ -72,8 +93,7 @@ def _shared() -> Path:
 def _begin() -> ThisRun:
     parent = multiprocessing.parent_process()
     pid = int(parent.pid) if parent and parent.pid else os.getpid()
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return ThisRun(uuid.uuid4().hex, now, user(), socket.gethostname(), pid, identity(pid))
+    return ThisRun(uuid.uuid4().hex, moment(), user(), socket.gethostname(), pid, identity(pid))
 
 
 def user() -> str:

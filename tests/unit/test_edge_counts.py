@@ -36,9 +36,9 @@ def test_one_request_is_one_request():
 def test_what_was_before_does_not_count():
     world = World("edge-1")
     edge = world.edges["edge-1"]
-    for _ in range(7):
+    for _ in range(3):
         edge.answer("api", "green", "5xx")
-    world.scrape()
+        world.scrape()
     counts = EdgeCounts(world.ask, ["api"], world.now, world.clock)
     counts.update()
     edge.answer("api", "green")

@@ -7,9 +7,16 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_back, plan_forward
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN, stops_first
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import POOLS
+from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import (
+    plan_back,
+    plan_forward,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import (
+    BUILT_IN,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.topology import (
+    POOLS,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from whole_stack import service
@@ -22,6 +29,8 @@ class World:
     """Replicas of one service by host and pool, each of a release; pools' weights; live pools by host."""
 
     def __init__(self, replicas, release=OLD):
+        self.defined = replicas
+        self.broken = ""
         self.running = {host: {"blue": [release] * replicas, "green": []} for host in HOSTS}
         self.releases = {host: {"blue": release} for host in HOSTS}
         self.live = dict.fromkeys(HOSTS, "blue")
@@ -33,11 +42,17 @@ class World:
                 live=self.live[host],
                 releases=self.releases[host],
                 changed="" if self.as_wanted(host, release) else "definition",
-                running={pool: len(self.running[host][pool]) for pool in POOLS},
+                running={pool: self.well(host, pool) for pool in POOLS},
+                there={pool: len(self.running[host][pool]) for pool in POOLS},
                 weights=self.weights,
+                defined=self.defined,
             )
             for host in HOSTS
         }
+
+    def well(self, host, pool):
+        """Replicas that run; the others crash all the time."""
+        return sum(release != self.broken for release in self.running[host][pool])
 
     def as_wanted(self, host, release):
         live = self.live[host]
@@ -67,7 +82,8 @@ class World:
             if move.kind == "traffic":
                 self.weights |= move.services.get("web", {})
             for host in HOSTS:
-                self.take(move, host)
+                if not move.hosts or host in move.hosts:
+                    self.take(move, host)
                 watch(self)
 
     def serving(self):
@@ -84,7 +100,11 @@ class World:
 
 
 def web(strategy, replicas):
-    return replace(service("web", "/", "http", 20000, HOSTS), replicas=replicas, strategy=BUILT_IN[strategy])
+    return replace(
+        service("web", "/", "http", 20000, HOSTS),
+        replicas=replicas,
+        strategy=BUILT_IN[strategy],
+    )
 
 
 def forward(world, it, release=NEW):
@@ -95,13 +115,17 @@ strategies = st.sampled_from(sorted(BUILT_IN))
 counts = st.integers(1, 5)
 
 
-@given(strategies, counts)
-def test_a_rollout_ends_in_the_new_release_alone_and_never_serves_from_less(strategy, replicas):
-    world, it = World(replicas), web(strategy, replicas)
-    least = 0 if stops_first(it.strategy) else replicas * len(HOSTS)
+def least(strategy, replicas):
+    """Replicas that serve at any time: all of them, one less where one stops first, none where all do."""
+    return {"recreate": 0, "stop_first": replicas * len(HOSTS) - 1}.get(strategy, replicas * len(HOSTS))
+
+
+@given(strategies, counts, counts)
+def test_a_rollout_ends_in_the_new_release_alone_and_never_serves_from_less(strategy, before, replicas):
+    world, it = World(before), web(strategy, replicas)
 
     def watch(world):
-        assert world.serving() >= least
+        assert world.serving() >= least(strategy, min(before, replicas))
 
     plan = forward(world, it)
     world.run([*plan.moves, *plan.closing], watch)
@@ -128,19 +152,30 @@ def test_a_run_that_died_anywhere_makes_room_for_another_release(strategy, repli
     world.alone("r3", replicas)
 
 
-@given(strategies, counts, st.integers(0, 40))
-def test_a_rollout_goes_back_from_anywhere_before_it_is_live(strategy, replicas, survived):
-    world, it = World(replicas), web(strategy, replicas)
+@given(strategies, counts, counts, st.integers(0, 40))
+def test_a_rollout_goes_back_from_anywhere_before_it_is_live(strategy, before, replicas, survived):
+    world, it = World(before), web(strategy, replicas)
     plan = forward(world, it)
     moves = [*plan.moves, *plan.closing]
     promotion = next(number for number, move in enumerate(moves) if move.kind == "promote")
     world.run(moves[: min(survived, promotion)])
-    least = 0 if stops_first(it.strategy) else min(world.serving(), replicas * len(HOSTS))
+    serving = world.serving()
 
     def watch(world):
-        assert world.serving() >= least
+        assert world.serving() >= min(serving, least(strategy, min(before, replicas)))
 
     world.run(plan_back([it], {"web": world.seen(NEW)}), watch)
+    world.alone(OLD, before)
+
+
+@given(strategies, counts, st.integers(0, 40))
+def test_what_crashes_all_the_time_is_removed_like_what_runs(strategy, replicas, survived):
+    world, it = World(replicas), web(strategy, replicas)
+    world.broken = NEW
+    plan = forward(world, it)
+    promotion = next(number for number, move in enumerate(plan.closing) if move.kind == "promote")
+    world.run([*plan.moves, *plan.closing[:promotion]][:survived])
+    world.run(plan_back([it], {"web": world.seen(NEW)}))
     world.alone(OLD, replicas)
 
 
@@ -173,12 +208,30 @@ def test_fewer_replicas_are_retired_in_the_live_pool():
     [
         pytest.param(
             "rolling",
-            ["traffic", "start", "traffic", "retire", "start", "traffic", "retire", "hold"],
+            [
+                "traffic",
+                "start",
+                "traffic",
+                "retire",
+                "start",
+                "traffic",
+                "retire",
+                "hold",
+            ],
             id="rolling",
         ),
         pytest.param(
             "blue_green",
-            ["traffic", "start", "traffic", "hold", "traffic", "hold", "traffic", "hold"],
+            [
+                "traffic",
+                "start",
+                "traffic",
+                "hold",
+                "traffic",
+                "hold",
+                "traffic",
+                "hold",
+            ],
             id="blue-green",
         ),
     ],

@@ -68,8 +68,8 @@ READ, TAKE, WATCH, REFUSE, NOTHING = Move.READ, Move.TAKE, Move.WATCH, Move.REFU
     [
         pytest.param(contest(1, "mine", None, None), [TAKE, TAKE, TAKE], id="the-first-is-ours"),
         pytest.param(contest(1, "mine", "mine", "mine"), [NOTHING] * 3, id="all-are-ours"),
-        pytest.param(contest(1, 1, 1, None), [WATCH, WATCH, READ], id="it-is-held"),
-        pytest.param(contest(1, "mine", 1, None), [READ, WATCH, READ], id="held-on-a-later-host"),
+        pytest.param(contest(1, 1, 1, None), [WATCH] * 3, id="it-is-held"),
+        pytest.param(contest(1, "mine", 1, None), [READ, WATCH, WATCH], id="held-on-a-later-host"),
         pytest.param(contest(2, 33, 33, 33), [TAKE, READ, READ], id="dead-is-taken-on-the-first-host"),
         pytest.param(contest(2, 33, 33, 29), [REFUSE] * 3, id="life-on-one-host-is-life"),
         pytest.param(contest(2, 33, 33, 33, moved="h3"), [REFUSE] * 3, id="it-moved-on-one-host"),
@@ -192,6 +192,39 @@ class TestSeveralHosts:
             refusal = compete(tmp_path, BOB, [])
         assert isinstance(refusal, SlipwayError) and "on h3" in refusal.problem
         assert owners(tmp_path) == ["ann"] * 3
+
+    @pytest.mark.usefixtures("quick")
+    def test_a_run_that_had_marked_the_first_host_alone_is_watched_on_all(self, tmp_path: Path) -> None:
+        LockFile(tmp_path / "h1/lock.json").take(replace(ANN, silence=1), {})
+
+        def mark_and_work() -> None:
+            time.sleep(0.3)
+            LockFile(tmp_path / "h2/lock.json").take(replace(ANN, silence=1), {})
+            with alive(tmp_path / "h2/lock.json", ANN.run, every=0.05):
+                time.sleep(2)
+
+        with ThreadPoolExecutor(1) as pool:
+            working = pool.submit(mark_and_work)
+            refusal = compete(tmp_path, BOB, [])
+            assert owners(tmp_path)[0] == "ann"
+            working.result()
+        assert isinstance(refusal, SlipwayError) and "on h2" in refusal.problem
+
+    @pytest.mark.usefixtures("quick")
+    def test_a_lock_that_is_given_back_while_it_is_watched_is_taken_at_once(self, tmp_path: Path) -> None:
+        for host in HOSTS[:2]:
+            LockFile(tmp_path / host / "lock.json").take(ANN, {})
+
+        def end() -> None:
+            time.sleep(0.3)
+            for host in HOSTS[:2]:
+                LockFile(tmp_path / host / "lock.json").release(ANN.run)
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(end)
+            begun = time.monotonic()
+            assert compete(tmp_path, BOB, []) is None
+        assert owners(tmp_path) == ["bob"] * 3 and time.monotonic() - begun < 10
 
     @pytest.mark.usefixtures("quick")
     def test_a_lock_that_is_left_on_a_later_host_alone_is_replaced_too(self, tmp_path: Path) -> None:

@@ -65,6 +65,10 @@ def stop(container_ids: Sequence[str]) -> list[str]:
     return ["docker", "stop", *container_ids]
 
 
+def restarts(container_ids: Sequence[str]) -> list[str]:
+    return ["docker", "inspect", "--format", "{{.RestartCount}}", *container_ids]
+
+
 def logs(container_id: str, lines: int) -> list[str]:
     return ["docker", "logs", "--tail", str(lines), container_id]
 

@@ -68,7 +68,7 @@ class Engine:
         code, _out, err = self._run(commands.up(self._project, file, services, timeout))
         if code:
             raise SlipwayError(
-                f"{', '.join(services)} did not become healthy: {_last_line(err)}{self._evidence(services)}",
+                f"{', '.join(services)} did not become healthy: {_last_line(err)}{self.evidence(services)}",
                 f"Read `docker compose -p {self._project} logs` here, correct the cause, deploy again",
             )
 
@@ -78,6 +78,12 @@ class Engine:
 
     def signal(self, file: str, service: str, name: str) -> None:
         self._checked(commands.signal(self._project, file, service, name))
+
+    def restarts(self, service: str) -> int:
+        """How often the engine has started a service's container again because it had ended."""
+        found = [container.id for container in self.containers() if container.service == service]
+        told = self._checked(commands.restarts(found)).split() if found else []
+        return max(map(int, told), default=0)
 
     def remove(self, containers: Sequence[Container]) -> None:
         ids = [container.id for container in containers]
@@ -103,7 +109,7 @@ class Engine:
                 "Check that the registry answers from this host and that the reference exists there",
             )
 
-    def _evidence(self, services: Sequence[str]) -> str:
+    def evidence(self, services: Sequence[str]) -> str:
         """The last words of the containers that are not well, for whoever reads the failure."""
         words = ""
         for container in self.containers():

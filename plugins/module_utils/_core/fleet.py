@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .model import Service
 from .rollout import Pools
@@ -15,28 +15,36 @@ from .topology import POOLS
 class Seen:
     """One service on one host: its live pool, the releases its pools were started from, replicas that run.
 
+    there: replicas in any state: what crashes all the time does not run, and must go all the same.
     changed: why it needs a rollout; empty where the live pool's release defines it as the new one does.
     weights: of the pools' servers in a router; empty where none could be asked.
+    defined: replicas that the live pool's release has; 0 where nobody knows.
     """
 
     live: str
     releases: Mapping[str, str]
     changed: str
     running: Mapping[str, int]
+    there: Mapping[str, int]
     weights: Mapping[str, int] = field(default_factory=dict)
+    defined: int = 0
 
 
 @dataclass(frozen=True)
 class Change:
-    """One service on its way from the pool `old` (of release `before`) to the pool `new`."""
+    """One service on its way from the pool `old` (of release `before`) to the pool `new`.
+
+    old_replicas: on each host in the release before. foreign: the free pool holds replicas of some other
+    release, which go first.
+    """
 
     service: Service
     old: str
     new: str
     before: str
     hosts: int
+    old_replicas: int
     observed: Pools
-    # The free pool holds replicas of some other release: they go first.
     foreign: bool
     reason: str
 
@@ -58,14 +66,33 @@ def change(service: Service, seen: Mapping[str, Seen], release: str) -> Change |
     """What has to happen to one service; None where it is as wanted everywhere."""
     live = agreed_live(seen, release)
     free = next(pool for pool in POOLS if pool != live)
-    reason = next((host.changed for host in seen.values() if host.changed and host.live == live), "")
+    reason = next(
+        (host.changed for host in seen.values() if host.changed and host.live == live),
+        "",
+    )
     if not reason:
         return None
-    foreign = any(host.running[free] and host.releases.get(free) != release for host in seen.values())
-    new, old = (min(host.running[pool] for host in seen.values()) for pool in (free, live))
-    observed = Pools(0, old, None) if foreign else Pools(new, old, _share(seen, free, live))
+    foreign = any(host.there[free] and host.releases.get(free) != release for host in seen.values())
     before = next((host.releases[live] for host in seen.values() if live in host.releases), "")
-    return Change(service, live, free, before, len(seen), observed, foreign, reason)
+    defined = max(host.defined for host in seen.values()) or service.replicas
+    found = Change(
+        service,
+        live,
+        free,
+        before,
+        len(seen),
+        defined,
+        Pools(0, 0, None),
+        foreign,
+        reason,
+    )
+    return replace(found, observed=observed(found, seen))
+
+
+def observed(it: Change, seen: Mapping[str, Seen]) -> Pools:
+    """How far a change has come on the host that is furthest behind."""
+    new, old = (min(host.running[pool] for host in seen.values()) for pool in (it.new, it.old))
+    return Pools(0, old, None) if it.foreign else Pools(new, old, _share(seen, it.new, it.old))
 
 
 def _share(seen: Mapping[str, Seen], new: str, old: str) -> int | None:

@@ -6,12 +6,12 @@ continued: a free pool that holds the wanted release is taken further, one that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from .fleet import Change, Seen, agreed_live, change
-from .model import Service
+from .fleet import Change, Seen, agreed_live, change, observed
+from .model import Service, Strategy
 from .rollout import Pools, Stage, back, forward, settled
 from .rollout_text import describe
 from .stage_moves import UNKNOWN, Move, held, names, walk
@@ -42,7 +42,11 @@ def plan_forward(
     }
     if split:
         plan.moves.append(
-            Move("promote", "settle which pools are live, as an interrupted run left them", split)
+            Move(
+                "promote",
+                "settle which pools are live, as an interrupted run left them",
+                split,
+            )
         )
     found = [(service, change(service, seen[service.name], release)) for service in services]
     plan.changes = [it for _service, it in found if it]
@@ -56,7 +60,8 @@ def plan_forward(
     for strategy, group in groupby(plan.changes, key=lambda it: it.service.strategy):
         changes = list(group)
         plan.moves += _roll(changes, seen, release)
-        plan.lines += [line for it in changes for line in describe(it.service, strategy, _way(it))]
+        for it in changes:
+            plan.lines += describe(it.service, strategy, _way(it), it.observed)
     plan.closing = _close(plan.changes, release)
     return plan
 
@@ -69,20 +74,93 @@ def plan_back(services: Sequence[Service], seen: Mapping[str, Mapping[str, Seen]
     changes = [it for it in found if it and it.before]
     for strategy, group in groupby(changes, key=lambda it: it.service.strategy):
         here = list(group)
-        ways = {it.service.name: back(_furthest(it, seen), it.service.replicas, strategy) for it in here}
-        moves += walk(here, ways, _extents(here, seen), "", batch=strategy.batch)
+
+        def home(it: Change, there: Mapping[str, Seen], strategy: Strategy = strategy) -> list[Stage]:
+            return back(_furthest(it, there), it.old_replicas, strategy)
+
+        if _by_hosts(strategy):
+            moves += _host_by_host(here, seen, "", home)
+            moves.append(Move("traffic", "send all the traffic to the old replicas", _all_to(here, "old")))
+        else:
+            ways = {it.service.name: home(it, seen[it.service.name]) for it in here}
+            moves += walk(here, ways, _homewards(_extents(here, seen)), "", batch=strategy.batch)
     if moves:
         live = {it.service.name: it.old for it in changes}
         moves.append(Move("promote", "keep the old replicas live", live))
     return moves
 
 
-def _furthest(it: Change, seen: Mapping[str, Mapping[str, Seen]]) -> Pools:
+def _by_hosts(strategy: Strategy) -> bool:
+    """Whether some hosts go through all stages before the next ones begin.
+
+    Where a stage has a share of the traffic, that is the whole fleet's: all hosts are in it together.
+    """
+    return bool(strategy.batch) and all(step.share is None for step in strategy.steps)
+
+
+def _homewards(extents: Mapping[str, tuple[Stage, Stage]]) -> dict[str, tuple[Stage, Stage]]:
+    """On the way back no new replica is started, also where it crashes."""
+    return {name: (replace(low, new=high.new), high) for name, (low, high) in extents.items()}
+
+
+def _host_by_host(
+    changes: Sequence[Change],
+    seen: Mapping[str, Mapping[str, Seen]],
+    release: str,
+    way: Callable[[Change, Mapping[str, Seen]], list[Stage]],
+    judged: bool = False,
+) -> Iterator[Move]:
+    """Batches of hosts, each through all stages; meanwhile every replica gets the same traffic."""
+    equal = {it.service.name: {it.old: 100, it.new: 100} for it in changes}
+    yield Move("traffic", f"the same traffic for every replica of {names(changes)}", equal)
+    for hosts in _batches(changes, seen):
+        some = _of(hosts, seen)
+        before = {
+            name: (replace(low, share=None), replace(high, share=None))
+            for name, (low, high) in (
+                _extents(changes, some) if release else _homewards(_extents(changes, some))
+            ).items()
+        }
+        ways = {
+            it.service.name: [replace(stage, share=None) for stage in way(it, some[it.service.name])]
+            for it in changes
+        }
+        for move in walk(changes, ways, before, release, judged=judged):
+            yield replace(move, hosts=hosts) if move.kind in ("start", "retire") else move
+
+
+def _batches(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]]) -> list[tuple[str, ...]]:
+    running: dict[str, int] = {}
+    for it in changes:
+        for host, told in seen[it.service.name].items():
+            running[host] = running.get(host, 0) + sum(told.running.values())
+    # Whoever has fewest comes first: there an interrupted run was at work.
+    hosts = sorted(running, key=lambda host: (running[host], host))
+    size = changes[0].service.strategy.batch
+    return [tuple(hosts[at : at + size]) for at in range(0, len(hosts), size)]
+
+
+def _all_to(changes: Sequence[Change], side: str) -> dict[str, dict[str, int]]:
+    return {
+        it.service.name: {it.old: 100 if side == "old" else 0, it.new: 0 if side == "old" else 100}
+        for it in changes
+    }
+
+
+def _of(hosts: Sequence[str], seen: Mapping[str, Mapping[str, Seen]]) -> dict[str, dict[str, Seen]]:
+    """What was found on some hosts; of a service that none of them has, what was found on the others."""
+    found = {
+        name: {host: told for host, told in there.items() if not hosts or host in hosts}
+        for name, there in seen.items()
+    }
+    return {name: there or dict(seen[name]) for name, there in found.items()}
+
+
+def _furthest(it: Change, seen: Mapping[str, Seen]) -> Pools:
     """The most new replicas and the fewest old ones that any host has."""
-    hosts = seen[it.service.name].values()
-    new = max(host.running[it.new] for host in hosts)
-    old = min(host.running[it.old] for host in hosts)
-    return Pools(new, min(old, it.service.replicas), 50 if new else 0)
+    new = max(host.there[it.new] for host in seen.values())
+    old = min(host.running[it.old] for host in seen.values())
+    return Pools(new, min(old, it.old_replicas), 50 if new else 0)
 
 
 def _extents(
@@ -92,29 +170,35 @@ def _extents(
     found = {}
     for it in changes:
         hosts = seen[it.service.name].values()
-        low, high = (
-            Stage(
-                pick(host.running[it.new] for host in hosts),
-                pick(host.running[it.old] for host in hosts),
-                UNKNOWN,
-            )
-            for pick in (min, max)
-        )
-        found[it.service.name] = (low, high)
+        few = [min(host.running[pool] for host in hosts) for pool in (it.new, it.old)]
+        many = [max(host.there[pool] for host in hosts) for pool in (it.new, it.old)]
+        found[it.service.name] = (Stage(*few, UNKNOWN), Stage(*many, UNKNOWN))
     return found
 
 
 def _roll(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]], release: str) -> Iterator[Move]:
     """Services of one strategy, stage by stage side by side; each stage is judged."""
     strategy = changes[0].service.strategy
-    before = _extents(changes, seen)
-    fresh = {it.service.name: {it.old: 100, it.new: 0} for it in changes if not it.observed.new}
+    if _by_hosts(strategy):
+
+        def way(it: Change, there: Mapping[str, Seen]) -> list[Stage]:
+            return _way(replace(it, observed=observed(it, there)))
+
+        yield from _host_by_host(changes, seen, release, way, judged=True)
+        yield Move(
+            "traffic",
+            f"send all the traffic of {names(changes)} to the new replicas",
+            _all_to(changes, "new"),
+        )
+        return
+    fresh = [it for it in changes if not it.observed.new]
     if fresh:
-        yield Move("traffic", f"keep the traffic of {names(changes)} where it is", fresh)
-        for name in fresh:
-            low, high = before[name]
-            # Foreign replicas in the free pool were retired before.
-            before[name] = (replace(low, new=0, share=0), replace(high, new=0, share=0))
+        yield Move("traffic", f"keep the traffic of {names(fresh)} where it is", _all_to(fresh, "old"))
+    before = _extents(changes, seen)
+    for it in fresh:
+        low, high = before[it.service.name]
+        # Foreign replicas in the free pool were retired before.
+        before[it.service.name] = (replace(low, new=0, share=0), replace(high, new=0, share=0))
     ways = {it.service.name: _way(it) for it in changes}
     yield from walk(changes, ways, before, release, batch=strategy.batch, judged=True)
 
@@ -130,14 +214,20 @@ def _close(changes: Sequence[Change], release: str) -> list[Move]:
         seconds = max(it.service.strategy.watch for it in watched)
         title = f"watch {names(watched)} for {seconds} s"
         moves.append(Move("hold", title, held(watched, last), seconds=seconds))
-    moves.append(Move("promote", f"make {names(changes)} live", {it.service.name: it.new for it in changes}))
+    moves.append(
+        Move(
+            "promote",
+            f"make {names(changes)} live",
+            {it.service.name: it.new for it in changes},
+        )
+    )
     alone = {it.service.name: [settled(it.service.replicas)] for it in watched}
     moves += walk(watched, alone, {name: (stage, stage) for name, stage in last.items()}, release)
     return moves
 
 
 def _way(it: Change) -> list[Stage]:
-    return forward(it.observed, it.service.strategy, it.service.replicas)
+    return forward(it.observed, it.service.strategy, it.service.replicas, it.old_replicas)
 
 
 def _fill(services: Sequence[tuple[Service, Mapping[str, Seen]]], release: str) -> Iterator[Move]:
@@ -158,9 +248,9 @@ def _tidy(services: Sequence[tuple[Service, Mapping[str, Seen]]]) -> Iterator[Mo
     for service, seen in services:
         for host in seen.values():
             free = next(pool for pool in POOLS if pool != host.live)
-            if host.running[free]:
+            if host.there[free]:
                 stray[service.name] = (host.live, free)
-            if host.running[host.live] > service.replicas:
+            if host.there[host.live] > service.replicas:
                 shrunk[service.name] = {"pool": host.live, "count": service.replicas}
     if stray:
         shares = {name: {live: 100, free: 0} for name, (live, free) in stray.items()}

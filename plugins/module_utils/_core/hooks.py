@@ -216,7 +216,9 @@ def _send(
     host, _, port = email.server.rpartition(":")
     own = socket.gethostname()  # smtplib would ask the name service, for as long as that takes
     if email.tls == "implicit":
-        client: smtplib.SMTP = smtplib.SMTP_SSL(host, int(port), own, timeout=deadline + _GRACE, context=context)
+        client: smtplib.SMTP = smtplib.SMTP_SSL(
+            host, int(port), own, timeout=deadline + _GRACE, context=context
+        )
     else:
         client = smtplib.SMTP(host, int(port), own, timeout=deadline + _GRACE)
     with client:

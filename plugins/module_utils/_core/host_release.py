@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 from .engine import Engine
 from .errors import SlipwayError
 from .plan import Observed, Step, Unit, Wanted, plan, replica_of
-from .pools import Pools
+from .pools import Pools, ServicePools
 from .rolling import RollingReplica
 from .router import Order, Routers
 from .topology import POOLS
@@ -55,7 +56,9 @@ def file_changes(old: Sequence[File], new: Sequence[File]) -> list[Change]:
     changed = [path for path in sorted(before | after) if before.get(path) != after.get(path)]
     return [
         Change(
-            path, before[path].content if path in before else "", after[path].content if path in after else ""
+            path,
+            before[path].content if path in before else "",
+            after[path].content if path in after else "",
         )
         for path in changed
     ]
@@ -64,7 +67,10 @@ def file_changes(old: Sequence[File], new: Sequence[File]) -> list[Change]:
 def unified(changes: Sequence[Change]) -> str:
     lines: list[str] = []
     for change in changes:
-        texts = (change.before.splitlines(keepends=True), change.after.splitlines(keepends=True))
+        texts = (
+            change.before.splitlines(keepends=True),
+            change.after.splitlines(keepends=True),
+        )
         lines += difflib.unified_diff(*texts, f"current/{change.path}", f"new/{change.path}", n=1)
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 
@@ -120,7 +126,8 @@ class HostRelease:
         files = self._tree.staged(self._release)
         if not files:
             raise SlipwayError(
-                f"release {self._release} is not prepared on this host", "Run the deployment again"
+                f"release {self._release} is not prepared on this host",
+                "Run the deployment again",
             )
         return self._steps(files, self.compose_file)
 
@@ -145,9 +152,9 @@ class HostRelease:
 
     def services(self, steps: Sequence[Step], files: Sequence[File]) -> dict[str, dict[str, Any]]:
         """Each service with replicas on this host, as `fleet.Seen` has it."""
-        running = [
-            replica_of(container.service) for container in self._engine.containers() if container.running
-        ]
+        containers = self._engine.containers()
+        there = [replica_of(container.service) for container in containers]
+        running = [replica_of(container.service) for container in containers if container.running]
         reasons = {step.service: step.reason for step in steps if step.action == "rollout"}
         reasons = self._declared_otherwise(files) | reasons
         told = {}
@@ -158,13 +165,30 @@ class HostRelease:
                 "releases": dict(pools.releases),
                 "changed": reasons.get(service, ""),
                 "running": {pool: running.count((service, pool)) for pool in POOLS},
+                "there": {pool: there.count((service, pool)) for pool in POOLS},
                 "weights": self._weights(service),
+                "defined": self._defined(service, pools) if service in reasons else 0,
             }
         return told
 
     def _weights(self, service: str) -> dict[str, int]:
         firsts = {pool: self._orders.get(f"{service}-{pool}-1") for pool in POOLS}
         return {pool: order.weight for pool, order in firsts.items() if order} if all(firsts.values()) else {}
+
+    def _defined(self, service: str, pools: ServicePools) -> int:
+        """Replicas of a service in the release of its live pool."""
+        release = pools.releases.get(pools.live, "")
+        files = self._tree.staged(release) if release else []
+        compose = next((file.content for file in files if file.path == COMPOSE_FILE), "")
+        return len(
+            set(
+                re.findall(
+                    rf"^  {re.escape(service)}-{pools.live}-\d+:$",
+                    compose,
+                    re.MULTILINE,
+                )
+            )
+        )
 
     def _declared_otherwise(self, files: Sequence[File]) -> dict[str, str]:
         """Services that the release of their live pool defines differently, whether they run or not."""
@@ -270,7 +294,10 @@ class HostRelease:
 
     def _steps(self, files: Sequence[File], compose_file: str) -> list[Step]:
         hashes = self._engine.service_hashes(compose_file)
-        forgotten = sorted(hashes.keys() - self._units.keys())
+        services = {unit.service for unit in self._units.values()}
+        forgotten = sorted(
+            name for name in hashes.keys() - self._units.keys() if replica_of(name)[0] not in services - {""}
+        )
         if forgotten:
             raise SlipwayError(
                 f"release {self._release} has {', '.join(forgotten)}, which the stack no longer declares",

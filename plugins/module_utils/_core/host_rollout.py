@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,10 +11,16 @@ from threading import Lock
 from .engine import Container, Engine
 from .errors import SlipwayError
 from .host_release import COMPOSE_FILE
+from .plan import replica_of
 from .pools import Pools
 from .rolling import RollingReplica
 from .router import Routers
 from .tree import ReleaseTree, folder_digest
+
+# Seconds of asking whether a replica is ready, between looks at whether it crashes.
+LOOK = 2
+# One crash may be a dependency that was late.
+CRASHES = 2
 
 
 @dataclass(frozen=True)
@@ -83,14 +90,16 @@ class HostRollout:
         return told
 
     def promote(self, live: Mapping[str, str]) -> list[str]:
-        """Remember which pool of each service is live."""
-        changed = {
-            service: self._pools.of(service).promoted(pool)
-            for service, pool in live.items()
-            if self._pools.of(service).live != pool
-        }
+        """Remember which pool of each service is live, and that the other one is empty if it is."""
+        there = {replica_of(container.service) for container in self._engine.containers()}
+        told, changed = [], {}
+        for service, pool in live.items():
+            before = self._pools.of(service)
+            after = before.promoted(pool)
+            changed[service] = after if (service, after.free) in there else after.emptied(after.free)
+            told += [f"{service}: {pool} is live"] if before.live != pool else []
         self._pools.record(changed)
-        return [f"{service}: {pools.live} is live" for service, pools in changed.items()]
+        return told
 
     def _start(self, release: str, orders: Sequence[PoolOrder]) -> list[str]:
         files = self._tree.staged(release)
@@ -119,12 +128,33 @@ class HostRollout:
         running = {
             container.service: container.hash for container in self._engine.containers() if container.running
         }
-        return [name for name in names if running.get(name) != hashes[name]]
+        # A host that has no replicas of a service has none to start.
+        return [name for name in names if name in hashes and running.get(name) != hashes[name]]
 
     def _admit(self, name: str) -> None:
         replica = self._replicas[name]
-        self._wait_ready(replica)
-        self._routers.admit(replica.server, replica.start_timeout)
+        try:
+            self._until_ready(replica)
+            self._routers.admit(replica.server, replica.start_timeout)
+        except SlipwayError as error:
+            raise SlipwayError(f"{error.problem}{self._engine.evidence([name])}", error.remedy) from error
+
+    def _until_ready(self, replica: RollingReplica) -> None:
+        """Wait as long as the replica may take, but not for one that has crashed twice meanwhile."""
+        limit = time.monotonic() + replica.start_timeout
+        while True:
+            try:
+                return self._wait_ready(replace(replica, start_timeout=min(LOOK, replica.start_timeout)))
+            except SlipwayError as error:
+                crashes = self._engine.restarts(replica.name)
+                if crashes >= CRASHES:
+                    raise SlipwayError(
+                        f"{replica.name} has crashed {crashes} times before it was ready",
+                        "Read its last words; correct the image or its configuration",
+                    ) from error
+                if time.monotonic() >= limit:
+                    told = f"{error.problem}, for {replica.start_timeout} s"
+                    raise SlipwayError(told, error.remedy) from error
 
     def _retire(self, container: Container) -> str:
         replica = self._known(container.service)

@@ -202,6 +202,14 @@ def alive(path: Path, run: str, every: float = BEAT) -> Iterator[None]:
         heart.join()
 
 
+@contextmanager
+def alive_if_held(path: Path, run: str, every: float = BEAT) -> Iterator[None]:
+    """The same for what may also be done without the lock: signs of life where the run holds it."""
+    held = bool(run) and LockFile(path).renew(run)
+    with alive(path, run if held else "", every):
+        yield
+
+
 def _beat(lock: LockFile, run: str, every: float, ended: Event) -> None:
     held = True
     while held and not ended.wait(every):

@@ -4,7 +4,7 @@ Whoever holds the first host's copy holds the environment; the others are marked
 start at once one is refused without having held anything. Up to four rounds over all hosts:
 
 1  the first host's copy is taken if it is free, all others are read;
-2  the others are taken if the first is ours; else every foreign lock is watched for signs of life;
+2  the others are taken if the first is ours and they are free; else all are watched for signs of life;
 3  refused if there was one on any host; else the first host's copy is taken over;
 4  and then the others.
 """
@@ -84,10 +84,10 @@ class Contest:
 
     def _watch_or_mark(self, host: str) -> Move:
         own = next(report for report in self.reports if report.host == host)
-        if own.holder and not own.is_held_by(self.run):
-            return Move.WATCH
-        marks = self.reports[0].is_held_by(self.run) and not self.foreign()
-        return Move.TAKE if marks else Move.READ
+        if self.foreign():
+            # Free hosts, too: a run that has just taken the first may give its signs of life on another.
+            return Move.READ if own.is_held_by(self.run) else Move.WATCH
+        return Move.TAKE if self.reports[0].is_held_by(self.run) else Move.READ
 
     def foreign(self) -> dict[str, list[Report]]:
         """The reports that name another run as holder, by run."""

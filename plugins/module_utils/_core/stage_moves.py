@@ -21,13 +21,14 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class Move:
-    """One step of the whole fleet. `batch`: hosts that take it at once, 0 for all."""
+    """One step of the fleet, or of some hosts (empty: all). `batch`: how many take it at once, 0 for all."""
 
     kind: str
     title: str
     services: Mapping[str, Any]
     seconds: int = 0
     batch: int = 0
+    hosts: tuple[str, ...] = ()
 
 
 def walk(
@@ -49,7 +50,12 @@ def walk(
         pause = max(stage.pause for stage in after.values())
         if judged and (pause or number == length - 1):
             told = f" for {pause} s" if pause else ""
-            yield Move("hold", f"judge {names(moving)}{told}", held(moving, after), seconds=pause)
+            yield Move(
+                "hold",
+                f"judge {names(moving)}{told}",
+                held(moving, after),
+                seconds=pause,
+            )
         here |= {name: (stage, stage) for name, stage in after.items()}
 
 
@@ -116,7 +122,11 @@ def _weights(it: Change, stage: Stage) -> tuple[int, int]:
 
 def held(changes: Sequence[Change], stage: Mapping[str, Stage]) -> dict[str, dict[str, Any]]:
     return {
-        it.service.name: {"new": it.new, "old": it.old, "replicas": stage[it.service.name].new}
+        it.service.name: {
+            "new": it.new,
+            "old": it.old,
+            "replicas": stage[it.service.name].new,
+        }
         for it in changes
     }
 

@@ -58,7 +58,7 @@ def wait_ready(replica: RollingReplica, run: Run) -> None:
     (check,) = measure([Probe.from_dict(replica.probe)], run, wait=replica.start_timeout)
     if check.status == FAIL:
         raise SlipwayError(
-            f"{replica.name} is not ready after {replica.start_timeout} s ({check.where}): {check.detail}",
+            f"{replica.name} is not ready ({check.where}): {check.detail}",
             check.remedy or "Read its logs: `docker logs`",
         )
 
