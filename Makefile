@@ -7,7 +7,7 @@ ENV ?= lab
 PLAY := ansible-playbook -l $(ENV)
 CORE := plugins/module_utils/_core plugins/plugin_utils
 
-.PHONY: help setup up down deploy rollback check status health logs history test lint unit playbooks system docs
+.PHONY: help setup up down deploy rollback check status health logs history test lint unit playbooks system production docs
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -58,7 +58,11 @@ system: ## Tests from outside, on a lab of their own
 	@scripts/setup --browser
 	@scripts/system-test
 
-test: lint unit playbooks system ## Everything
+production: ## The user's own case: three bare machines, inventories/production, the literal command
+	@scripts/setup
+	@scripts/production-test
+
+test: lint unit playbooks system production ## Everything
 
 docs: setup ## Generate docs/reference from the schema, the roles and the modules
 	@scripts/generate_reference.py

@@ -36,6 +36,7 @@ class ActionModule(StackAction):
             "moves": [asdict(move) for move in plan.moves],
             "closing": [asdict(move) for move in plan.closing],
             "plan": plan.lines,
+            "judge": self.topology.members("prometheus")[0].name,
             "services": {
                 it.service.name: {
                     "strategy": it.service.strategy.name,

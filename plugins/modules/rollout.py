@@ -123,7 +123,9 @@ def take(module: AnsibleModule, root: Path) -> list[str]:
     if params["kind"] == "promote":
         return host.promote(params["services"])
     orders = [
-        PoolOrder(name, told["pool"], int(told["count"]), told.get("release", ""))
+        PoolOrder(
+            name, told["pool"], int(told["count"]), told.get("release", ""), told.get("confirmed", True)
+        )
         for name, told in params["services"].items()
     ]
     return host.start(orders) if params["kind"] == "start" else host.retire(orders)

@@ -46,6 +46,10 @@ closing:
   type: list
   elements: dict
   returned: always
+judge:
+  description: The host that judges, the first with a Prometheus.
+  type: str
+  returned: when O(back=false)
 plan:
   description: The plan in words, one line a stage.
   type: list

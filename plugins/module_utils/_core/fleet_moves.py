@@ -233,7 +233,7 @@ def _way(it: Change) -> list[Stage]:
 def _fill(services: Sequence[tuple[Service, Mapping[str, Seen]]], release: str) -> Iterator[Move]:
     """Replicas that are missing where nothing has changed: a first deployment, a new host, a crash."""
     missing = {
-        service.name: {"pool": host.live, "count": service.replicas, "release": release}
+        service.name: {"pool": host.live, "count": service.replicas, "release": release, "confirmed": False}
         for service, seen in services
         for host in seen.values()
         if host.running[host.live] < service.replicas

@@ -25,12 +25,16 @@ CRASHES = 2
 
 @dataclass(frozen=True)
 class PoolOrder:
-    """`count` replicas of one pool of a service on this host; `release`: what to start missing ones from."""
+    """`count` replicas of one pool of a service on this host; `release`: what to start missing ones from.
+
+    confirmed: whether every router must find what is started; not so before there are routers.
+    """
 
     service: str
     pool: str
     count: int
     release: str = ""
+    confirmed: bool = True
 
     @property
     def names(self) -> list[str]:
@@ -119,8 +123,9 @@ class HostRollout:
         for order in orders:
             for name in set(order.names) & set(missing):
                 self._tree.set_applied(name, folder_digest(files, order.folder))
+        confirmed = {name for order in orders if order.confirmed for name in order.names}
         with ThreadPoolExecutor(len(missing)) as pool:
-            list(pool.map(self._admit, missing))
+            list(pool.map(lambda name: self._admit(name, name in confirmed), missing))
         return [f"start {name} of {release}" for name in missing]
 
     def _missing(self, file: str, names: Sequence[str]) -> list[str]:
@@ -131,11 +136,14 @@ class HostRollout:
         # A host that has no replicas of a service has none to start.
         return [name for name in names if name in hashes and running.get(name) != hashes[name]]
 
-    def _admit(self, name: str) -> None:
+    def _admit(self, name: str, confirmed: bool) -> None:
         replica = self._replicas[name]
         try:
             self._until_ready(replica)
-            self._routers.admit(replica.server, replica.start_timeout)
+            if confirmed:
+                self._routers.admit(replica.server, replica.start_timeout)
+            else:
+                self._routers.offer(replica.server)
         except SlipwayError as error:
             raise SlipwayError(f"{error.problem}{self._engine.evidence([name])}", error.remedy) from error
 

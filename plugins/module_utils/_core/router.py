@@ -195,6 +195,12 @@ class Routers:
                 )
             self._sleep(POLL)
 
+    def offer(self, server: str) -> None:
+        """Let a server have traffic on every router that answers: the others have yet to be started."""
+        for router in self._routers:
+            with suppress(SlipwayError):
+                Routers([router])._set(server, "ready")
+
     def orders(self) -> dict[str, Order]:
         """What servers were told; left out where any router was told so. A silent router says nothing."""
         found: dict[str, Order] = {}
