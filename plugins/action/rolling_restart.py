@@ -27,6 +27,7 @@ class ActionModule(StackAction):
                 ]
             )
         arguments["stack"] = self.declared.stack.name
+        arguments["run"] = self.lock_holder()
         arguments["routers"] = handover.routers(self.topology)
         arguments["replicas"] = handover.replicas(self.topology, self.view)
         return self.module(arguments, task_vars)

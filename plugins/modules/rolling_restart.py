@@ -33,6 +33,10 @@ options:
     type: list
     elements: dict
     default: []
+  run:
+    description: Id of the run, which shows life where it holds the lock. Set by the action plugin.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
 """
@@ -61,6 +65,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.engine import Engine
 from ..module_utils._core.host_release import COMPOSE_FILE
+from ..module_utils._core.lock import LOCK_FILE, alive_if_held
 from ..module_utils._core.pools import Pools, is_live
 from ..module_utils._core.rolling import RollingReplica, roll
 from ..module_utils._core.traffic import traffic
@@ -70,6 +75,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "stack": {"type": "str"},
     "replicas": {"type": "list", "elements": "dict", "default": []},
     "routers": {"type": "list", "elements": "dict", "default": []},
+    "run": {"type": "str", "default": ""},
 }
 
 
@@ -88,7 +94,7 @@ def main() -> None:
     planned = "".join(f"restart {name}\n" for name in names)
     if module.check_mode:
         module.exit_json(changed=bool(names), turns=[], diff={"prepared": planned})
-    with reporting(module):
+    with reporting(module), alive_if_held(root / LOCK_FILE, params["run"]):
         engine = Engine(runner(module), params["stack"])
         road = traffic(root, params["routers"], chosen, runner(module))
 

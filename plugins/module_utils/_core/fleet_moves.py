@@ -170,9 +170,16 @@ def _extents(
     found = {}
     for it in changes:
         hosts = seen[it.service.name].values()
-        few = [min(host.running[pool] for host in hosts) for pool in (it.new, it.old)]
-        many = [max(host.there[pool] for host in hosts) for pool in (it.new, it.old)]
-        found[it.service.name] = (Stage(*few, UNKNOWN), Stage(*many, UNKNOWN))
+        found[it.service.name] = (
+            Stage(
+                min(host.running[it.new] for host in hosts),
+                min(host.running[it.old] for host in hosts),
+                UNKNOWN,
+            ),
+            Stage(
+                max(host.there[it.new] for host in hosts), max(host.there[it.old] for host in hosts), UNKNOWN
+            ),
+        )
     return found
 
 
