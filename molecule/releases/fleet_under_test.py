@@ -43,10 +43,10 @@ class Fleet:
         return stack
 
     def deploy(self, stack: dict[str, Any] | None = None, *more: str) -> Run:
-        return self.site.deploy(self._log(), {"stack": stack} if stack else None, *more)
+        return self.site.deploy(self.log(), {"stack": stack} if stack else None, *more)
 
     def rollback(self) -> Run:
-        return self.site.deploy(self._log(), None, playbook="playbooks/rollback.yml")
+        return self.site.deploy(self.log(), None, playbook="playbooks/rollback.yml")
 
     def running(self, service: str) -> dict[str, dict[str, int]]:
         """Replicas that run, by host and pool."""
@@ -91,5 +91,5 @@ class Fleet:
         assert all(pools == {live: replicas} for pools in running.values()), running
         return live
 
-    def _log(self) -> Path:
+    def log(self) -> Path:
         return self._logs / f"{next(self._numbers)}.log"

@@ -53,6 +53,10 @@ options:
     description: What a Prometheus on this host scrapes of each pool, as JSON. Set by the action plugin.
     type: str
     default: "{}"
+  forgiving:
+    description: Whether routers that do not answer are passed over, as on the way back after a host was lost.
+    type: bool
+    default: false
   title:
     description: What the step is called in the release's record.
     type: str
@@ -107,6 +111,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "routers": {"type": "list", "elements": "dict", "default": []},
     "own_routers": {"type": "dict", "default": {}},
     "weights": {"type": "dict", "default": {}},
+    "forgiving": {"type": "bool", "default": False},
     "targets": {"type": "str", "default": "{}"},
     "run": {"type": "str", "default": ""},
 }
@@ -116,7 +121,7 @@ def take(module: AnsibleModule, root: Path) -> list[str]:
     params, run = module.params, runner(module)
     if params["kind"] == "traffic":
         return set_weights(root, params)
-    road = traffic(root, params["routers"], params["replicas"], run)
+    road = traffic(root, params["routers"], params["replicas"], run, forgiving=params["forgiving"])
     host = HostRollout(
         Engine(run, params["stack"]), ReleaseTree(root), road.replicas, road.routers, road.wait_ready
     )

@@ -182,3 +182,28 @@ def test_a_replica_that_an_interrupted_run_left_out_is_noticed_on_any_router(jou
     routers = fleet(journal)
     routers._routers[1].set_state("web", "web-blue-2.a", "drain")
     assert {name for name, order in routers.orders().items() if order.left_out} == {"web-blue-2.a"}
+
+
+class SilentRouter(MemoryRouter):
+    """A router of a host that is lost."""
+
+    asked = 0
+
+    def servers(self):
+        self.asked += 1
+        raise SlipwayError("router on c does not answer", "Start it")
+
+    orders = servers
+
+
+@pytest.mark.parametrize("order", ["drain", "admit"])
+def test_a_silent_router_is_an_error_unless_it_is_forgiven(journal, order):
+    servers = {"web-blue-1.a": ServerState("web", "UP", 2)}
+    clock = Clock()
+    silent, answering = SilentRouter("c", servers, journal), MemoryRouter("a", servers, journal)
+    with pytest.raises(SlipwayError, match="router on c does not answer"):
+        getattr(Routers([silent, answering], clock, clock.sleep), order)("web-blue-1.a", 5)
+    silent.asked = 0
+    getattr(Routers([silent, answering], clock, clock.sleep, forgiving=True), order)("web-blue-1.a", 5)
+    assert journal[-1] == f"a: web-blue-1.a {'drain' if order == 'drain' else 'ready'}"
+    assert silent.asked == 1, "waiting for it again and again costs the deadline"

@@ -7,11 +7,11 @@ import io
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import SlipwayError
 
@@ -22,6 +22,8 @@ FORCED = 0x01 | 0x08
 # Columns of `show servers state`.
 SERVER, OPERATION, ADMINISTRATION, WEIGHT = 3, 5, 6, 7
 RUNNING = "2"
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -163,17 +165,24 @@ class Router:
 
 
 class Routers:
-    """All routers that may send traffic to a replica. A change counts when every one of them confirms it."""
+    """All routers that may send traffic to a replica. A change counts when every one of them confirms it.
+
+    `forgiving`: one that does not answer is passed over from then on, as on the way back from a release that
+    cost a host: its router can be told nothing, and must not keep the others from going home.
+    """
 
     def __init__(
         self,
         routers: Sequence[Router],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        forgiving: bool = False,
     ) -> None:
-        self._routers = routers
+        self._routers = list(routers)
         self._clock = clock
         self._sleep = sleep
+        self._forgiving = forgiving
 
     def drain(self, server: str, deadline: float) -> int:
         """Send nothing new to a server, wait for what is in flight; return the sessions left then."""
@@ -197,38 +206,51 @@ class Routers:
 
     def offer(self, server: str) -> None:
         """Let a server have traffic on every router that answers: the others have yet to be started."""
-        for router in self._routers:
-            with suppress(SlipwayError):
-                Routers([router])._set(server, "ready")
+        Routers(self._routers, forgiving=True)._set(server, "ready")
 
     def orders(self) -> dict[str, Order]:
         """What servers were told; left out where any router was told so. A silent router says nothing."""
         found: dict[str, Order] = {}
-        for router in self._routers:
-            with suppress(SlipwayError):
-                for name, order in router.orders().items():
-                    known = found.get(name, order)
-                    found[name] = replace(known, left_out=known.left_out or order.left_out)
+        for _router, orders in Routers(self._routers, forgiving=True)._answers(lambda it: it.orders()):
+            for name, order in orders.items():
+                known = found.get(name, order)
+                found[name] = replace(known, left_out=known.left_out or order.left_out)
         return found
 
+    def _answers(self, ask: Callable[[Router], Answer]) -> Iterator[tuple[Router, Answer]]:
+        for router in tuple(self._routers):
+            try:
+                answer = ask(router)
+            except SlipwayError:
+                if not self._forgiving:
+                    raise
+                with suppress(ValueError):  # a replica beside this one has found it silent, too
+                    self._routers.remove(router)
+                continue
+            yield router, answer
+
     def _set(self, server: str, state: str) -> None:
-        for router in self._routers:
+        def told(router: Router) -> None:
             found = router.servers().get(server)
             if found:
                 router.set_state(found.backend, server, state)
 
+        for _router, _nothing in self._answers(told):
+            pass
+
+    def _states(self, server: str) -> list[tuple[str, ServerState]]:
+        """The server on every router that knows it, by the router's name."""
+        answers = self._answers(lambda it: it.servers())
+        found = [(router.address.name, servers.get(server)) for router, servers in answers]
+        return [(name, state) for name, state in found if state]
+
     def _sessions(self, server: str) -> int:
-        found = [router.servers().get(server) for router in self._routers]
-        return sum(state.sessions for state in found if state)
+        return sum(state.sessions for _name, state in self._states(server))
 
     def _not_up(self, server: str) -> list[str]:
-        found = [(router.address.name, router.servers().get(server)) for router in self._routers]
         # A weight of 0 is told as DRAIN; what is down stays DOWN.
-        return [
-            name
-            for name, state in found
-            if state and not state.status.startswith(("UP", "DRAIN", "no check"))
-        ]
+        up = ("UP", "DRAIN", "no check")
+        return [name for name, state in self._states(server) if not state.status.startswith(up)]
 
 
 def _read_all(channel: ssl.SSLSocket) -> str:

@@ -24,8 +24,14 @@ def traffic(
     replicas: Sequence[Mapping[str, Any]],
     run: Run,
     own_routers: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    forgiving: bool = False,
 ) -> Traffic:
-    """`own_routers`: component -> runtime address of this host's routers, for what may make them reload."""
+    """What renewing replicas needs.
+
+    own_routers: component -> runtime address of this host's routers, for what may make them reload.
+    forgiving: see `router.Routers`.
+    """
     context = client_context(root / "config/host/tls")
     members = [Router(Address.from_dict(address), context) for address in addresses]
     own = [RollingReplica.from_dict(replica) for replica in replicas]
@@ -38,7 +44,7 @@ def traffic(
             if component in beside:
                 keep_orders(root, component, beside[component])
 
-    return Traffic(Routers(members), here, lambda it: wait_ready(it, run), before_reload)
+    return Traffic(Routers(members, forgiving=forgiving), here, lambda it: wait_ready(it, run), before_reload)
 
 
 def orders(
