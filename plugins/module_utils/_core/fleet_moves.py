@@ -22,7 +22,7 @@ from .topology import POOLS
 class FleetPlan:
     """`moves` before the edge is brought to the release, `closing` after it; `lines` explain both beforehand.
 
-    `changes`: what `plan_back` takes back when a move fails.
+    `changes`: the services that are rolled out.
     """
 
     moves: list[Move] = field(default_factory=list)
@@ -61,6 +61,7 @@ def plan_forward(
         changes = list(group)
         plan.moves += _roll(changes, seen, release)
         for it in changes:
+            plan.lines.append(f"{it.service.name}: changed ({it.reason})")
             plan.lines += describe(it.service, strategy, _way(it), it.observed)
     plan.closing = _close(plan.changes, release)
     return plan

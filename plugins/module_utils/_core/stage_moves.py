@@ -10,18 +10,17 @@ from .fleet import Change
 from .rollout import Stage
 from .shares import weights
 
-# Kinds of move, and what `services` holds for each service:
-# traffic {pool: weight}; start, retire {pool, count} (start: and release); hold {new, old}; promote: pool.
-KINDS = ("traffic", "start", "retire", "hold", "promote")
-
-
 # A share that nobody knows: whatever the routers were told, they are told again.
 UNKNOWN = -1
 
 
 @dataclass(frozen=True)
 class Move:
-    """One step of the fleet, or of some hosts (empty: all). `batch`: how many take it at once, 0 for all."""
+    """One step of the fleet, or of some hosts (empty: all). `batch`: how many take it at once, 0 for all.
+
+    kind, and what `services` holds for each service: traffic {pool: weight}; start {pool, count, release};
+    retire {pool, count}; hold {new, old, replicas}; promote: the pool.
+    """
 
     kind: str
     title: str
