@@ -23,6 +23,7 @@ class ActionModule(StackAction):
         images = arguments.pop("images", {})
         arguments["stack"] = self.declared.stack.name
         arguments["keep"] = self.declared.stack.keep_releases
+        arguments["protected"] = list(self.declared.stack.protected_releases)
         arguments["units"] = handover.units(self.view, images)
         arguments["routers"] = handover.routers(self.topology)
         arguments["replicas"] = handover.replicas(self.topology, self.view)

@@ -20,9 +20,10 @@ options:
       - V(start) brings pools up to a count; each replica is ready, and every router has found it so.
       - V(traffic) sets the weights of pools in this host's routers, and keeps them over a reload.
       - V(retire) brings pools down to a count, each replica drained first.
-      - V(promote) remembers which pools are live.
+      - V(rest) lets pools without a share of the traffic finish what they have, and leaves them running.
+      - V(promote) remembers which pools are live, and which are kept warm.
     type: str
-    choices: [start, traffic, retire, promote]
+    choices: [start, traffic, retire, rest, promote]
     required: true
   services:
     description: What the step says of each service, as the plan has it.
@@ -104,7 +105,7 @@ from ..module_utils._core.turn import own_turn
 PATIENCE = 600
 
 ARGUMENT_SPEC: dict[str, Any] = {
-    "kind": {"type": "str", "choices": ["start", "traffic", "retire", "promote"], "required": True},
+    "kind": {"type": "str", "choices": ["start", "traffic", "retire", "rest", "promote"], "required": True},
     "services": {"type": "dict", "required": True},
     "stack": {"type": "str"},
     "replicas": {"type": "list", "elements": "dict", "default": []},
@@ -133,7 +134,8 @@ def take(module: AnsibleModule, root: Path) -> list[str]:
         )
         for name, told in params["services"].items()
     ]
-    return host.start(orders) if params["kind"] == "start" else host.retire(orders)
+    kinds = {"start": host.start, "retire": host.retire, "rest": host.rest}
+    return kinds[params["kind"]](orders)
 
 
 def set_weights(root: Path, params: dict[str, Any]) -> list[str]:

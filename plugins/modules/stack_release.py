@@ -42,6 +42,11 @@ options:
     description: Releases kept on the host. Set by the action plugin from the stack.
     type: int
     default: 5
+  protected:
+    description: Ids of releases that are kept beside those. Set by the action plugin from the stack.
+    type: list
+    elements: str
+    default: []
   minimum_free:
     description: Bytes that must be free on the host before a release is stored.
     type: int
@@ -157,6 +162,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "actions": {"type": "list", "elements": "str", "choices": ACTIONS, "default": ACTIONS},
     "timeout": {"type": "int", "default": 300},
     "keep": {"type": "int", "default": 5},
+    "protected": {"type": "list", "elements": "str", "default": []},
     "minimum_free": {"type": "int", "default": 2 * 1024**3},
     "stack": {"type": "str"},
     "release": {"type": "str"},
@@ -254,7 +260,7 @@ def main() -> None:
             road = traffic(tree.root, params["routers"], params["replicas"], run, params["own_routers"])
             done = host.commit(params["phase"], params["actions"], params["timeout"], road)
         else:
-            done = host.finish(params["keep"])
+            done = host.finish(params["keep"], params["protected"])
         write_metrics(tree.root, params["replicas"], json.loads(params["targets"]), pools)
         module.exit_json(changed=bool(done), release=params["release"], steps=done)
 

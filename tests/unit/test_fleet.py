@@ -34,6 +34,7 @@ class World:
         self.running = {host: {"blue": [release] * replicas, "green": []} for host in HOSTS}
         self.releases = {host: {"blue": release} for host in HOSTS}
         self.live = dict.fromkeys(HOSTS, "blue")
+        self.warm = dict.fromkeys(HOSTS, False)
         self.weights = {"blue": 100, "green": 100}
 
     def seen(self, release):
@@ -46,6 +47,7 @@ class World:
                 there={pool: len(self.running[host][pool]) for pool in POOLS},
                 weights=self.weights,
                 defined=self.defined,
+                warm=self.warm[host],
             )
             for host in HOSTS
         }
@@ -63,9 +65,13 @@ class World:
         if told is None:
             return
         if move.kind == "promote":
-            self.live[host] = told
+            self.live[host] = told["pool"]
+            self.warm[host] = told["warm"]
+        elif move.kind == "rest":
+            assert not self.weights[told["pool"]], "what rests has traffic"
         elif move.kind == "start":
             pool, count = told["pool"], told["count"]
+            self.warm[host] = self.warm[host] and pool == self.live[host]
             assert told["release"], "started from no release"
             kept = [release for release in self.running[host][pool] if release == told["release"]]
             assert kept == self.running[host][pool], "what runs would be replaced in place"
@@ -76,6 +82,7 @@ class World:
             self.running[host][pool] = self.running[host][pool][: told["count"]]
             if not self.running[host][pool] and self.live[host] != pool:
                 self.releases[host].pop(pool, None)
+                self.warm[host] = False
 
     def run(self, moves, watch=lambda world: None):
         for move in moves:
@@ -92,10 +99,13 @@ class World:
             len(pools[pool]) for pools in self.running.values() for pool in POOLS if self.weights[pool]
         )
 
-    def alone(self, release, replicas):
+    def alone(self, release, replicas, *warm):
+        """One release has the traffic; nothing else runs but what is kept warm, and that of one of these."""
         (live,) = set(self.live.values())
         free = next(pool for pool in POOLS if pool != live)
-        assert all(pools[live] == [release] * replicas and not pools[free] for pools in self.running.values())
+        assert all(pools[live] == [release] * replicas for pools in self.running.values())
+        left = {told for pools in self.running.values() for told in pools[free]}
+        assert left <= (set(warm) if any(self.warm.values()) else set())
         assert self.weights[live] and not self.weights[free]
 
 
@@ -129,7 +139,7 @@ def test_a_rollout_ends_in_the_new_release_alone_and_never_serves_from_less(stra
 
     plan = forward(world, it)
     world.run([*plan.moves, *plan.closing], watch)
-    world.alone(NEW, replicas)
+    world.alone(NEW, replicas, OLD)
     again = forward(world, it)
     assert not again.moves and not again.closing
 
@@ -140,7 +150,7 @@ def test_a_run_that_died_anywhere_is_finished_by_the_next(strategy, replicas, su
     interrupt(world, it, survived, hosts)
     plan = forward(world, it)
     world.run([*plan.moves, *plan.closing])
-    world.alone(NEW, replicas)
+    world.alone(NEW, replicas, OLD)
 
 
 @given(strategies, counts, st.integers(0, 40), st.integers(0, 2))
@@ -149,7 +159,8 @@ def test_a_run_that_died_anywhere_makes_room_for_another_release(strategy, repli
     interrupt(world, it, survived, hosts)
     plan = forward(world, it, "r3")
     world.run([*plan.moves, *plan.closing])
-    world.alone("r3", replicas)
+    # Which of the two was live when the other run died depends on how far it had come.
+    world.alone("r3", replicas, OLD, NEW)
 
 
 @given(strategies, counts, counts, st.integers(0, 40))
@@ -177,6 +188,39 @@ def test_what_crashes_all_the_time_is_removed_like_what_runs(strategy, replicas,
     world.run([*plan.moves, *plan.closing[:promotion]][:survived])
     world.run(plan_back([it], {"web": world.seen(NEW)}))
     world.alone(OLD, replicas)
+
+
+@given(counts, counts)
+def test_a_pool_that_is_kept_warm_is_gone_back_to_by_moving_the_traffic(before, replicas):
+    world, it = World(before), web("blue_green", replicas)
+    plan = forward(world, it)
+    world.run([*plan.moves, *plan.closing])
+    assert set(world.warm.values()) == {True}
+    world.defined = replicas
+    old = replace(it, replicas=before)
+    back = plan_forward([old], {"web": world.seen(OLD)}, OLD)
+    kinds = [move.kind for move in back.moves]
+    assert kinds[0] == "traffic" and set(kinds) == {"traffic", "retire", "hold"}
+    assert not any(move.seconds for move in [*back.moves, *back.closing])
+    world.run([*back.moves, *back.closing], lambda world: world.serving() >= before)
+    world.alone(OLD, before)
+
+
+def test_a_warm_pool_that_is_not_whole_any_more_is_gone_back_to_step_by_step():
+    world, it = World(2), web("blue_green", 2)
+    plan = forward(world, it)
+    world.run([*plan.moves, *plan.closing])
+    world.running["b"]["blue"].pop()
+    back = plan_forward([it], {"web": world.seen(OLD)}, OLD)
+    assert "start" in [move.kind for move in back.moves]
+    world.run([*back.moves, *back.closing])
+    world.alone(OLD, 2, NEW)
+
+
+def test_an_earlier_release_has_the_replicas_it_had():
+    world, it = World(3, NEW), web("rolling", 3)
+    seen = {host: replace(told, wanted=2) for host, told in world.seen(NEW).items()}
+    assert [move.services["web"]["count"] for move in plan_forward([it], {"web": seen}, NEW).moves] == [2]
 
 
 def interrupt(world, it, survived, hosts):

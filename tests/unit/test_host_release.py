@@ -9,7 +9,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.engine impor
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.host_release import HostRelease, Traffic
 from ansible_collections.slipway.compose.plugins.module_utils._core.plan import Unit
-from ansible_collections.slipway.compose.plugins.module_utils._core.pools import Pools
+from ansible_collections.slipway.compose.plugins.module_utils._core.pools import Pools, ServicePools
 from ansible_collections.slipway.compose.plugins.module_utils._core.router import Routers
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File, ReleaseTree
 
@@ -26,6 +26,7 @@ class Docker:
         self.containers = {}
         self.told = []
         self.refuse_check = False
+        self.replicas = []
 
     def __call__(self, argv, stdin=None):
         words = list(argv)
@@ -33,7 +34,7 @@ class Docker:
             lines = [f"{name}\t{hash}\trunning\tUp\tid-{name}" for name, hash in self.containers.items()]
             return 0, "\n".join(lines), ""
         if "--hash" in words:
-            return 0, f"edge {self.hash}\n", ""
+            return 0, "".join(f"{name} {self.hash}\n" for name in ["edge", *self.replicas]), ""
         if "--images" in words:
             return 0, "nginx@sha256:1\n", ""
         if words[:2] == ["docker", "run"]:
@@ -43,6 +44,8 @@ class Docker:
             self.containers[words[-1]] = self.hash
         if "kill" in words:
             self.told.append(f"signal {words[-2]} {words[-1]}")
+        if words[:3] == ["docker", "image", "rm"]:
+            self.told.append(f"forget {words[3]}")
         if words[:2] == ["docker", "rm"]:
             self.told.append(f"remove {words[-1]}")
             self.containers.pop(words[-1].removeprefix("id-"))
@@ -62,8 +65,9 @@ def docker():
 
 
 def host(docker, root, release="r1"):
+    units = [*UNITS, *(Unit(name, "services", service="web", pool=name[4:-2]) for name in docker.replicas)]
     return HostRelease(
-        Engine(docker, "shop"), ReleaseTree(root), release, UNITS, orders={}, pools=Pools(root)
+        Engine(docker, "shop"), ReleaseTree(root), release, units, orders={}, pools=Pools(root)
     )
 
 
@@ -130,6 +134,47 @@ def test_an_incomplete_release_never_becomes_current(docker, tmp_path):
     with pytest.raises(SlipwayError, match="not complete on this host: create edge"):
         target.finish(5)
     assert ReleaseTree(tmp_path).current is None
+
+
+def images(*names):
+    text = "services:\n" + "".join(f"  {name}:\n    image: {name}@sha256:1\n" for name in names)
+    return [File("docker-compose.prod.yml", text, 0o644, ME), files()[1]]
+
+
+def stored(docker, root, release, *names):
+    target = host(docker, root, release)
+    target.prepare(images(*names))
+    target.commit("edge", ["create", "reload"], 10, NO_TRAFFIC)
+    os.utime(ReleaseTree(root).release(release), (int(release[1:]), int(release[1:])))
+    return target
+
+
+def test_images_go_with_the_last_release_that_names_them(docker, tmp_path):
+    for release, names in (("r1", ("edge", "old")), ("r2", ("edge",)), ("r3", ("edge", "new"))):
+        done = stored(docker, tmp_path, release, *names).finish(2)
+    assert done == ["current -> r3", "forget release r1"]
+    assert docker.told[-1] == "forget old@sha256:1"
+
+
+def test_a_protected_release_stays_with_its_images(docker, tmp_path):
+    for release in ("r1", "r2", "r3"):
+        done = stored(docker, tmp_path, release, "edge", release).finish(2, protected=["r1"])
+    assert done == ["current -> r3"]
+    assert not [told for told in docker.told if told.startswith("forget")]
+
+
+def test_only_the_release_before_is_kept_warm(docker, tmp_path):
+    pools = Pools(tmp_path)
+    stored(docker, tmp_path, "r1", "edge").finish(5)
+    docker.replicas = ["web-blue-1", "web-green-1"]
+    docker.containers |= dict.fromkeys(docker.replicas, docker.hash)
+    pools.record({"web": ServicePools("green", {"blue": "r1", "green": "r2"}, warm=True)})
+    assert stored(docker, tmp_path, "r2", "edge").finish(5) == ["current -> r2"]
+    assert "retire web-blue-1 (not of the release before any more)" in stored(
+        docker, tmp_path, "r3", "edge"
+    ).finish(5)
+    assert "web-blue-1" not in docker.containers and "web-green-1" in docker.containers
+    assert pools.warm() == {}
 
 
 def voters(*names):

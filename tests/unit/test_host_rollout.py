@@ -96,9 +96,26 @@ def test_what_the_live_pool_is_of_is_known_until_another_one_is_live(host):
     host.rollout.start([PoolOrder("web", "blue", 2, "r1"), PoolOrder("web", "green", 2, "r2")])
     host.rollout.retire([PoolOrder("web", "blue", 0)])
     assert host.pools.releases == {"blue": "r1", "green": "r2"}
-    assert host.rollout.promote({"web": "green"}) == ["web: green is live"]
+    assert host.rollout.promote({"web": {"pool": "green", "warm": False}}) == ["web: green is live"]
     assert (host.pools.live, host.pools.releases) == ("green", {"green": "r2"})
-    assert host.rollout.promote({"web": "green"}) == []
+    assert host.rollout.promote({"web": {"pool": "green", "warm": False}}) == []
+
+
+def test_what_is_kept_warm_runs_on_with_the_traffic_gone(host):
+    host.rollout.start([PoolOrder("web", "blue", 2, "r1"), PoolOrder("web", "green", 2, "r2")])
+    host.rollout.promote({"web": {"pool": "green", "warm": True}})
+    host.journal.clear()
+    assert host.rollout.rest([PoolOrder("web", "blue", 0)]) == [
+        "keep web-blue-1 warm",
+        "keep web-blue-2 warm",
+    ]
+    assert sorted(host.journal) == [
+        f"edge: web-blue-{number}.a {state}" for number in (1, 2) for state in ("drain", "ready")
+    ]
+    assert len(host.docker.containers) == 4
+    assert Pools(host.root).warm() == {("web", "blue"): "r1"}
+    host.rollout.retire([PoolOrder("web", "blue", 0)])
+    assert Pools(host.root).warm() == {}
 
 
 def test_more_replicas_than_are_declared_today_are_retired_too(host):
@@ -137,6 +154,6 @@ def test_monitoring_expects_live_replicas_and_scrapes_whatever_runs(host):
     assert told() == (["blue"], 2)
     host.rollout.start([PoolOrder("web", "green", 1, "r2")])
     assert told() == (["blue", "green"], 2)
-    host.rollout.promote({"web": "green"})
+    host.rollout.promote({"web": {"pool": "green", "warm": False}})
     host.rollout.retire([PoolOrder("web", "blue", 0)])
     assert told() == (["green"], 2)

@@ -88,7 +88,10 @@ def test_current_moves_and_pruning_spares_it(tmp_path):
         os.utime(tree.release(f"r{number}"), (number, number))
     assert tree.make_current("r0") is True
     assert tree.make_current("r0") is False
-    assert sorted(tree.prune(2)) == ["r1"]
+    assert tree.oldest(2) == ["r1"]
+    assert tree.oldest(2, protected=["r1"]) == []
+    tree.forget("r1")
+    assert sorted(tree.releases()) == ["r0", "r2", "r3"]
     assert tree.current == "r0"
 
 

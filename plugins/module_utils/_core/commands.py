@@ -35,6 +35,10 @@ def image_names(project: str, file: str) -> list[str]:
     return [*compose(project, file), "config", "--images"]
 
 
+def remove_images(images: Sequence[str]) -> list[str]:
+    return ["docker", "image", "rm", *images]
+
+
 def present_images(images: Sequence[str]) -> list[str]:
     return ["docker", "image", "inspect", "--format", "{{.Id}}", *images]
 

@@ -91,6 +91,11 @@ class Engine:
             self._checked(commands.stop(ids))
             self._checked(commands.remove(ids))
 
+    def remove_images(self, images: Sequence[str]) -> None:
+        """Give their space back; what a container still uses, or somebody else tagged, stays."""
+        if images:
+            self._run(commands.remove_images(images))
+
     def check(self, image: str, user: int, config: str, command: Sequence[str]) -> None:
         """Let a component judge its own new configuration before anything running is touched."""
         code, out, err = self._run(commands.check(image, user, config, command))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from .model import Service
 from .rollout import Pools
 from .shares import share_of
+from .strategies import RETURN
 from .topology import POOLS
 
 
@@ -19,6 +20,8 @@ class Seen:
     changed: why it needs a rollout; empty where the live pool's release defines it as the new one does.
     weights: of the pools' servers in a router; empty where none could be asked.
     defined: replicas that the live pool's release has; 0 where nobody knows.
+    wanted: replicas that the release to come has; 0 where it has none here.
+    warm: whether the free pool is kept to go back to.
     """
 
     live: str
@@ -28,6 +31,8 @@ class Seen:
     there: Mapping[str, int]
     weights: Mapping[str, int] = field(default_factory=dict)
     defined: int = 0
+    wanted: int = 0
+    warm: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,12 @@ def agreed_live(seen: Mapping[str, Seen], release: str = "") -> str:
     return max(POOLS, key=rank)
 
 
+def as_released(service: Service, seen: Mapping[str, Seen]) -> Service:
+    """The service with as many replicas as its release has: an earlier one may have fewer than today's."""
+    wanted = max((host.wanted for host in seen.values()), default=0)
+    return replace(service, replicas=min(wanted, service.replicas)) if wanted else service
+
+
 def change(service: Service, seen: Mapping[str, Seen], release: str) -> Change | None:
     """What has to happen to one service; None where it is as wanted everywhere."""
     live = agreed_live(seen, release)
@@ -86,7 +97,14 @@ def change(service: Service, seen: Mapping[str, Seen], release: str) -> Change |
         foreign,
         reason,
     )
-    return replace(found, observed=observed(found, seen))
+    found = replace(found, observed=observed(found, seen))
+    return replace(found, service=replace(service, strategy=RETURN)) if _is_warm(found, seen) else found
+
+
+def _is_warm(it: Change, seen: Mapping[str, Seen]) -> bool:
+    """Whether what it shall go to still runs, whole, from when it was live."""
+    warm = all(host.warm and host.live == it.old for host in seen.values())
+    return warm and not it.foreign and it.observed.new >= it.service.replicas
 
 
 def observed(it: Change, seen: Mapping[str, Seen]) -> Pools:

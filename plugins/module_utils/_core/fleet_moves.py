@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from .fleet import Change, Seen, agreed_live, change, observed
+from .fleet import Change, Seen, agreed_live, as_released, change, observed
+from .fleet_tidy import clear, fill, tidy
 from .model import Service, Strategy
 from .rollout import Pools, Stage, back, forward, settled
 from .rollout_text import describe
 from .stage_moves import UNKNOWN, Move, held, names, walk
-from .topology import POOLS
 
 
 @dataclass
@@ -36,6 +36,7 @@ def plan_forward(
 ) -> FleetPlan:
     """`seen`: service -> host -> what was found there."""
     plan = FleetPlan()
+    services = [as_released(service, seen[service.name]) for service in services]
     lives = {service.name: agreed_live(seen[service.name], release) for service in services}
     split = {
         name: live for name, live in lives.items() if len({host.live for host in seen[name].values()}) > 1
@@ -45,7 +46,13 @@ def plan_forward(
             Move(
                 "promote",
                 "settle which pools are live, as an interrupted run left them",
-                split,
+                {
+                    name: {
+                        "pool": live,
+                        "warm": any(it.warm for it in seen[name].values() if it.live == live),
+                    }
+                    for name, live in split.items()
+                },
             )
         )
     found = [(service, change(service, seen[service.name], release)) for service in services]
@@ -54,9 +61,10 @@ def plan_forward(
         name: {host: replace(told, live=lives[name]) for host, told in hosts.items()}
         for name, hosts in seen.items()
     }
-    plan.moves += _tidy([(service, here[service.name]) for service, it in found if it and it.foreign])
+    foreign = [(service, here[service.name]) for service, it in found if it and it.foreign]
+    plan.moves += clear(foreign, "make room: retire replicas of another release")
     settled_services = [(service, here[service.name]) for service, it in found if not it]
-    plan.moves += [*_fill(settled_services, release), *_tidy(settled_services)]
+    plan.moves += [*fill(settled_services, release), *tidy(settled_services)]
     for strategy, group in groupby(plan.changes, key=lambda it: it.service.strategy):
         changes = list(group)
         plan.moves += _roll(changes, seen, release)
@@ -86,7 +94,7 @@ def plan_back(services: Sequence[Service], seen: Mapping[str, Mapping[str, Seen]
             ways = {it.service.name: home(it, seen[it.service.name]) for it in here}
             moves += walk(here, ways, _homewards(_extents(here, seen)), "", batch=strategy.batch)
     if moves:
-        live = {it.service.name: it.old for it in changes}
+        live = {it.service.name: {"pool": it.old, "warm": False} for it in changes}
         moves.append(Move("promote", "keep the old replicas live", live))
     return moves
 
@@ -212,12 +220,14 @@ def _roll(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]], rel
 
 
 def _close(changes: Sequence[Change], release: str) -> list[Move]:
-    """The watch window, while the old pools are still warm; then the new ones are live, and alone."""
+    """The watch window, while the old pools run; then the new ones are live, the others warm or gone."""
     if not changes:
         return []
     moves = []
-    watched = [it for it in changes if it.service.strategy.watch]
-    last = {it.service.name: _way(it)[-1] for it in watched}
+    last = {it.service.name: _way(it)[-1] for it in changes}
+    kept = [it for it in changes if last[it.service.name].old]
+    watched = [it for it in kept if it.service.strategy.watch]
+    warm = [it for it in kept if it.service.strategy.warm]
     if watched:
         seconds = max(it.service.strategy.watch for it in watched)
         title = f"watch {names(watched)} for {seconds} s"
@@ -226,44 +236,17 @@ def _close(changes: Sequence[Change], release: str) -> list[Move]:
         Move(
             "promote",
             f"make {names(changes)} live",
-            {it.service.name: it.new for it in changes},
+            {it.service.name: {"pool": it.new, "warm": it in warm} for it in changes},
         )
     )
-    alone = {it.service.name: [settled(it.service.replicas)] for it in watched}
-    moves += walk(watched, alone, {name: (stage, stage) for name, stage in last.items()}, release)
+    if warm:
+        title = f"let the old replicas of {names(warm)} rest, warm"
+        moves.append(Move("rest", title, {it.service.name: {"pool": it.old, "count": 0} for it in warm}))
+    gone = [it for it in kept if it not in warm]
+    alone = {it.service.name: [settled(it.service.replicas)] for it in gone}
+    moves += walk(gone, alone, {name: (stage, stage) for name, stage in last.items()}, release)
     return moves
 
 
 def _way(it: Change) -> list[Stage]:
     return forward(it.observed, it.service.strategy, it.service.replicas, it.old_replicas)
-
-
-def _fill(services: Sequence[tuple[Service, Mapping[str, Seen]]], release: str) -> Iterator[Move]:
-    """Replicas that are missing where nothing has changed: a first deployment, a new host, a crash."""
-    missing = {
-        service.name: {"pool": host.live, "count": service.replicas, "release": release, "confirmed": False}
-        for service, seen in services
-        for host in seen.values()
-        if host.running[host.live] < service.replicas
-    }
-    if missing:
-        yield Move("start", f"start replicas: {', '.join(sorted(missing))}", missing)
-
-
-def _tidy(services: Sequence[tuple[Service, Mapping[str, Seen]]]) -> Iterator[Move]:
-    """What runs and should not: left by an interrupted run, or more replicas than are wanted."""
-    stray, shrunk = {}, {}
-    for service, seen in services:
-        for host in seen.values():
-            free = next(pool for pool in POOLS if pool != host.live)
-            if host.there[free]:
-                stray[service.name] = (host.live, free)
-            if host.there[host.live] > service.replicas:
-                shrunk[service.name] = {"pool": host.live, "count": service.replicas}
-    if stray:
-        shares = {name: {live: 100, free: 0} for name, (live, free) in stray.items()}
-        yield Move("traffic", "send all the traffic to the live replicas", shares)
-        gone = {name: {"pool": free, "count": 0} for name, (_live, free) in stray.items()}
-        yield Move("retire", "retire what an interrupted run left behind", gone)
-    if shrunk:
-        yield Move("retire", f"retire surplus replicas: {', '.join(sorted(shrunk))}", shrunk)

@@ -46,6 +46,7 @@ STRATEGY = Text(
     "a strategy's name: lower-case letters, digits, hyphens and underscores",
     "blue_green",
 )
+RELEASE = Text(r"[0-9a-f]{12}", "a release's id, as playbooks/history.yml shows it", "3f2a9c0d1e5b")
 QUERY = Text(r"(?s:.*\S.*)", "a PromQL query", "'sum(rate(orders_failed_total{pool=\"$pool\"}[2m]))'")
 HOSTS = ListOf(HOST, least=1, distinct=True)
 PORT = Integer(1, 65535)

@@ -21,6 +21,7 @@ from .topology import POOLS
 from .tree import File, ReleaseTree, folder_digest, write_file
 
 COMPOSE_FILE = "docker-compose.prod.yml"
+IMAGE = re.compile(r"^    image: (\S+)$", re.MULTILINE)
 # Decided when etcd was founded: another list in a file changes nobody's mind, and splits the cluster.
 VOTERS = "config/etcd/members"
 
@@ -73,6 +74,15 @@ def unified(changes: Sequence[Change]) -> str:
         )
         lines += difflib.unified_diff(*texts, f"current/{change.path}", f"new/{change.path}", n=1)
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+
+
+def _defined(service: str, files: Sequence[File]) -> int:
+    """Replicas of a service in a release: both pools have as many."""
+    return len(re.findall(rf"^  {re.escape(service)}-{POOLS[0]}-\d+:$", _compose(files), re.MULTILINE))
+
+
+def _compose(files: Sequence[File]) -> str:
+    return next((file.content for file in files if file.path == COMPOSE_FILE), "")
 
 
 class HostRelease:
@@ -167,7 +177,9 @@ class HostRelease:
                 "running": {pool: running.count((service, pool)) for pool in POOLS},
                 "there": {pool: there.count((service, pool)) for pool in POOLS},
                 "weights": self._weights(service),
-                "defined": self._defined(service, pools) if service in reasons else 0,
+                "defined": self._stored(service, pools) if service in reasons else 0,
+                "wanted": _defined(service, files),
+                "warm": pools.warm,
             }
         return told
 
@@ -175,20 +187,10 @@ class HostRelease:
         firsts = {pool: self._orders.get(f"{service}-{pool}-1") for pool in POOLS}
         return {pool: order.weight for pool, order in firsts.items() if order} if all(firsts.values()) else {}
 
-    def _defined(self, service: str, pools: ServicePools) -> int:
+    def _stored(self, service: str, pools: ServicePools) -> int:
         """Replicas of a service in the release of its live pool."""
         release = pools.releases.get(pools.live, "")
-        files = self._tree.staged(release) if release else []
-        compose = next((file.content for file in files if file.path == COMPOSE_FILE), "")
-        return len(
-            set(
-                re.findall(
-                    rf"^  {re.escape(service)}-{pools.live}-\d+:$",
-                    compose,
-                    re.MULTILINE,
-                )
-            )
-        )
+        return _defined(service, self._tree.staged(release)) if release else 0
 
     def _declared_otherwise(self, files: Sequence[File]) -> dict[str, str]:
         """Services that the release of their live pool defines differently, whether they run or not."""
@@ -227,7 +229,7 @@ class HostRelease:
             write_file(copy, next(file for file in files if file.path == COMPOSE_FILE))
             yield str(copy)
 
-    def finish(self, keep: int) -> list[str]:
+    def finish(self, keep: int, protected: Sequence[str] = ()) -> list[str]:
         """Remove what is no longer declared, point `current` at the release and forget the oldest ones."""
         steps = [step for step in self.steps() if step.action == "remove"]
         unfinished = [step for step in self.steps() if step.action != "remove"]
@@ -249,8 +251,33 @@ class HostRelease:
         told = [str(step) for step in steps]
         if self._tree.make_current(self._release):
             told.append(f"current -> {self._release}")
-        told += [f"forget release {release}" for release in self._tree.prune(keep)]
-        return told
+        told += self._cool()
+        return [*told, *self._forget(keep, protected)]
+
+    def _forget(self, keep: int, protected: Sequence[str]) -> list[str]:
+        """Delete the oldest releases, and the images that none of the others names."""
+        old = self._tree.oldest(keep, protected)
+        if not old:
+            return []
+        named = {
+            release: set(IMAGE.findall(_compose(self._tree.staged(release))))
+            for release in self._tree.releases()
+        }
+        for release in old:
+            self._tree.forget(release)
+        needed = {image for release, images in named.items() if release not in old for image in images}
+        self._engine.remove_images(sorted({image for release in old for image in named[release]} - needed))
+        return [f"forget release {release}" for release in old]
+
+    def _cool(self) -> list[str]:
+        """Remove what is kept warm of a release that is no longer the one before; it has no traffic."""
+        stale = [where for where, release in self._pools.warm().items() if release != self._tree.previous]
+        gone = [it for it in self._engine.containers() if replica_of(it.service) in stale]
+        self._engine.remove(gone)
+        for container in gone:
+            self._tree.set_applied(container.service, None)
+        self._pools.record({service: self._pools.of(service).emptied(pool) for service, pool in stale})
+        return [f"retire {container.service} (not of the release before any more)" for container in gone]
 
     def _refuse_other_voters(self, files: Sequence[File]) -> None:
         live = self._tree.root / VOTERS
@@ -310,7 +337,7 @@ class HostRelease:
             if name in hashes
         }
         live = {unit.service: self._pools.of(unit.service).live for unit in self._units.values()}
-        return plan(self._observed(), wanted, live)
+        return plan(self._observed(), wanted, live, self._pools.warm())
 
     def _observed(self) -> Mapping[str, Observed]:
         applied = self._tree.applied()

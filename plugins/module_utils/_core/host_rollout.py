@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Any
 
 from .engine import Container, Engine
 from .errors import SlipwayError
@@ -93,13 +94,20 @@ class HostRollout:
         )
         return told
 
-    def promote(self, live: Mapping[str, str]) -> list[str]:
-        """Remember which pool of each service is live, and that the other one is empty if it is."""
+    def rest(self, orders: Sequence[PoolOrder]) -> list[str]:
+        """Let pools without a share of the traffic finish what they have; they run on, to go back to."""
+        idle = [it for it in self._engine.containers() for order in orders if _beyond(it, order)]
+        with ThreadPoolExecutor(len(idle) or 1) as pool:
+            return list(pool.map(self._rest, idle))
+
+    def promote(self, live: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """Remember which pool of each service is live, and whether the other one is empty, or kept warm."""
         there = {replica_of(container.service) for container in self._engine.containers()}
         told, changed = [], {}
-        for service, pool in live.items():
+        for service, order in live.items():
+            pool = order["pool"]
             before = self._pools.of(service)
-            after = before.promoted(pool)
+            after = before.promoted(pool, warm=bool(order["warm"]))
             changed[service] = after if (service, after.free) in there else after.emptied(after.free)
             told += [f"{service}: {pool} is live"] if before.live != pool else []
         self._pools.record(changed)
@@ -170,7 +178,12 @@ class HostRollout:
         self._engine.remove([container])
         with self._memory:  # replicas are retired side by side
             self._tree.set_applied(container.service, None)
-        return f"retire {container.service}" + (f" ({cut} sessions cut at the drain deadline)" if cut else "")
+        return f"retire {container.service}{_cut(cut)}"
+
+    def _rest(self, container: Container) -> str:
+        replica = self._known(container.service)
+        cut = self._routers.rest(replica.server, replica.drain)
+        return f"keep {container.service} warm{_cut(cut)}"
 
     def _known(self, name: str) -> RollingReplica:
         """A replica, also one beyond today's count: as its siblings, under its own name."""
@@ -179,6 +192,10 @@ class HostRollout:
         stem = name.rsplit("-", 1)[0]
         sibling = next(it for it in self._replicas.values() if it.name.rsplit("-", 1)[0] == stem)
         return replace(sibling, name=name, server=sibling.server.replace(sibling.name, name, 1))
+
+
+def _cut(sessions: int) -> str:
+    return f" ({sessions} sessions cut at the drain deadline)" if sessions else ""
 
 
 def _beyond(container: Container, order: PoolOrder) -> bool:

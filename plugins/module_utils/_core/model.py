@@ -80,6 +80,7 @@ class Strategy:
     """How a release replaces the one before.
 
     watch: seconds after the last step in which the old pool is kept and the new one judged.
+    warm: whether the old pool stays after that, too, without traffic, for a rollback in seconds.
     inconclusive: whether a gate without enough requests lets the release `proceed` or means `rollback`.
     batch: hosts that start and stop replicas at once; 0: all.
     """
@@ -87,6 +88,7 @@ class Strategy:
     name: str
     steps: tuple[StrategyStep, ...]
     watch: int = 0
+    warm: bool = False
     inconclusive: str = "proceed"
     batch: int = 0
 
@@ -252,7 +254,8 @@ class Components:
 class Stack:
     """What an environment runs.
 
-    `images` overrides a component's image reference by name; `strategies` are the user's own.
+    `images` overrides a component's image reference by name; `strategies` are the user's own;
+    `protected_releases` are ids that retention spares.
     """
 
     name: str
@@ -265,3 +268,4 @@ class Stack:
     keep_releases: int
     strategies: Mapping[str, Strategy]
     hooks: tuple[Hook, ...] = ()
+    protected_releases: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from .topology import POOLS
@@ -69,12 +69,16 @@ class Step:
 
 
 def plan(
-    observed: Mapping[str, Observed], wanted: Mapping[str, Wanted], live: Mapping[str, str]
+    observed: Mapping[str, Observed],
+    wanted: Mapping[str, Wanted],
+    live: Mapping[str, str],
+    warm: Collection[tuple[str, str]] = (),
 ) -> list[Step]:
     """Compare what runs with what a release wants, in the order it must happen.
 
-    `live`: service -> its live pool. A service whose live replicas are not as wanted gets one step `rollout`:
-    how is decided over the whole fleet. Removals come last: a failed start leaves the old ones serving.
+    live: service -> its live pool. warm: service and pool of those kept to go back to.
+    A service whose live replicas are not as wanted gets one step `rollout`: how is decided over the whole
+    fleet. Removals come last: a failed start leaves the old ones serving.
     """
     services = {want.unit.service for want in wanted.values() if want.unit.service}
     steps = []
@@ -84,7 +88,7 @@ def plan(
                 steps += _step(want, observed.get(name))
         if phase == "services":
             for service in sorted(services):
-                steps += _service(service, observed, wanted, live[service])
+                steps += _service(service, observed, wanted, live[service], warm)
     for name in sorted(observed.keys() - wanted.keys()):
         if replica_of(name)[0] not in services:
             steps.append(Step("remove", name, "finish", "no longer declared"))
@@ -98,7 +102,11 @@ def replica_of(name: str) -> tuple[str, str]:
 
 
 def _service(
-    service: str, observed: Mapping[str, Observed], wanted: Mapping[str, Wanted], live: str
+    service: str,
+    observed: Mapping[str, Observed],
+    wanted: Mapping[str, Wanted],
+    live: str,
+    warm: Collection[tuple[str, str]],
 ) -> list[Step]:
     alive = {
         name: want for name, want in wanted.items() if (want.unit.service, want.unit.pool) == (service, live)
@@ -107,7 +115,10 @@ def _service(
     changed = [step for step in steps if step.action in INTERRUPTING]
     if changed:
         return [Step("rollout", service, "services", f"{changed[0].service}: {changed[0].reason}")]
-    surplus = sorted(name for name in observed.keys() - alive.keys() if replica_of(name)[0] == service)
+    others = {name: replica_of(name) for name in observed.keys() - alive.keys()}
+    surplus = sorted(
+        name for name, (owner, pool) in others.items() if owner == service and (owner, pool) not in warm
+    )
     return steps + [Step("retire", name, "services", "one too many") for name in surplus]
 
 

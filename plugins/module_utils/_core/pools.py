@@ -19,23 +19,29 @@ STATE = "state/pools.json"
 
 @dataclass(frozen=True)
 class ServicePools:
-    """One service. `releases`: pool -> id of the release its replicas were last started from."""
+    """One service. `releases`: pool -> id of the release its replicas were last started from.
+
+    warm: whether the free pool is kept running, without traffic, to go back to.
+    """
 
     live: str = POOLS[0]
     releases: Mapping[str, str] = field(default_factory=dict)
+    warm: bool = False
 
     @property
     def free(self) -> str:
         return POOLS[1 - POOLS.index(self.live)]
 
     def started(self, pool: str, release: str) -> ServicePools:
-        return replace(self, releases={**self.releases, pool: release})
+        warm = self.warm and pool == self.live
+        return replace(self, releases={**self.releases, pool: release}, warm=warm)
 
-    def promoted(self, pool: str) -> ServicePools:
-        return replace(self, live=pool)
+    def promoted(self, pool: str, *, warm: bool) -> ServicePools:
+        return replace(self, live=pool, warm=warm)
 
     def emptied(self, pool: str) -> ServicePools:
-        return replace(self, releases={name: told for name, told in self.releases.items() if name != pool})
+        left = {name: told for name, told in self.releases.items() if name != pool}
+        return replace(self, releases=left, warm=self.warm and pool == self.live)
 
 
 class Pools:
@@ -52,6 +58,11 @@ class Pools:
             return {}
         stored = json.loads((self._root / STATE).read_text(encoding="utf-8"))
         return {name: ServicePools(**values) for name, values in stored.items()}
+
+    def warm(self) -> dict[tuple[str, str], str]:
+        """Service and pool of every one that is kept warm, and the release it is of."""
+        found = {(name, pools.free): pools for name, pools in self.all().items() if pools.warm}
+        return {where: pools.releases.get(pools.free, "") for where, pools in found.items()}
 
     def scraped(self, service: str) -> set[str]:
         """The pools that hold replicas, or are about to."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from .model import Portion, Strategy, StrategyStep
-from .strategies import stops_first
+from .strategies import keeps_old, stops_first
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Pools:
 
 
 def stages(strategy: Strategy, replicas: int, old_replicas: int | None = None) -> list[Stage]:
-    """From the old release alone to the new one, whose old pool is kept whole where the strategy watches.
+    """From the old release alone to the new one, whose old pool is kept whole where the strategy keeps it.
 
     replicas: on each host in the new release. old_replicas: in the old one, if it differs; 0: there is none.
     After the watch window comes `settled`.
@@ -47,7 +47,7 @@ def stages(strategy: Strategy, replicas: int, old_replicas: int | None = None) -
     if 0 in (replicas, before):
         return [settled(replicas)]
     found = [stage for step in by_step(strategy, replicas, before) for stage in step]
-    if not strategy.watch and found[-1].old:
+    if not keeps_old(strategy) and found[-1].old:
         found.append(settled(replicas))
     return _merged(found)
 

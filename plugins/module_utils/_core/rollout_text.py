@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from .model import Service, Strategy
 from .rollout import Pools, Stage
+from .strategies import keeps_old
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -25,9 +26,11 @@ def describe(
         parts = _parts(before, stage, service.replicas, where) or ["nothing to do"]
         lines.append(f"{service.name}: {', '.join(parts)}")
         before = stage
-    if strategy.watch and before.new and before.old:
+    if keeps_old(strategy) and before.new and before.old:
         old = _counted(before.old, before.old, "old")
-        lines.append(f"{service.name}: watch for {_time(strategy.watch)}, then stop {old} {where}")
+        watched = [f"watch for {_time(strategy.watch)}"] if strategy.watch else []
+        end = f"keep {old} warm" if strategy.warm else f"stop {old}"
+        lines.append(f"{service.name}: {', then '.join([*watched, end])} {where}")
     return lines
 
 

@@ -120,6 +120,9 @@ class Router:
     def set_state(self, backend: str, server: str, state: str) -> None:
         self._told(f"set server {backend}/{server} state {state}")
 
+    def shut_sessions(self, backend: str, server: str) -> None:
+        self._told(f"shutdown sessions server {backend}/{server}")
+
     def set_weights(self, wanted: Mapping[str, int]) -> bool:
         """Give the servers it knows their weights, one by one; True when any had another."""
         before = self.orders()
@@ -192,6 +195,17 @@ class Routers:
             self._sleep(POLL)
         return open_sessions
 
+    def rest(self, server: str, deadline: float) -> int:
+        """Drain a server and end the sessions that outlast the deadline; return how many.
+
+        It is ready again then: its weight alone says that it gets nothing.
+        """
+        cut = self.drain(server, deadline)
+        if cut:
+            self._each(server, lambda router, backend: router.shut_sessions(backend, server))
+        self._set(server, "ready")
+        return cut
+
     def admit(self, server: str, deadline: float) -> None:
         """Let a server have traffic again and wait until every router that knows it finds it healthy."""
         self._set(server, "ready")
@@ -230,10 +244,15 @@ class Routers:
             yield router, answer
 
     def _set(self, server: str, state: str) -> None:
+        self._each(server, lambda router, backend: router.set_state(backend, server, state))
+
+    def _each(self, server: str, tell: Callable[[Router, str], None]) -> None:
+        """Tell every router that knows the server, in which backend it stands there."""
+
         def told(router: Router) -> None:
             found = router.servers().get(server)
             if found:
-                router.set_state(found.backend, server, state)
+                tell(router, found.backend)
 
         for _router, _nothing in self._answers(told):
             pass

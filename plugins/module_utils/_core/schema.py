@@ -16,6 +16,7 @@ from .forms import (
     IMAGE,
     NAME,
     PORT,
+    RELEASE,
     ROUTE_PATH,
     SECRET,
     STRATEGY,
@@ -163,6 +164,9 @@ STACK = Table(
             {},
         ),
         "keep_releases": Key(Integer(2, 100), "Releases kept on each host to return to.", 5),
+        "protected_releases": Key(
+            ListOf(RELEASE, distinct=True), "Ids of releases that are kept however old they get.", []
+        ),
         "hooks": Key(ListOf(HOOK), "Whom to tell of a release.", []),
     },
 )

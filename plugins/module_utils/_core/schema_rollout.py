@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .forms import NAME, QUERY
-from .kinds import Choice, Integer, Key, ListOf, Number, ReplicaCount, Table, duration, latency
+from .kinds import Boolean, Choice, Integer, Key, ListOf, Number, ReplicaCount, Table, duration, latency
 from .model import INCONCLUSIVE
 
 MOST_REPLICAS = 50
@@ -58,6 +58,12 @@ STRATEGY_TABLE = Table(
             "Time after the last step in which the old pool is kept running to go back to, and the new one "
             "judged. Needs an old pool that is still whole after the last step.",
             "0s",
+        ),
+        "warm": Key(
+            Boolean(),
+            "Whether the old pool keeps running without traffic until the next release, so that a rollback "
+            "takes seconds. Needs memory for both, and an old pool that is whole after the last step.",
+            False,
         ),
         "inconclusive": Key(
             Choice(INCONCLUSIVE), "What a gate means that has not seen enough requests.", "proceed"

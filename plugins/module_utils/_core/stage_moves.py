@@ -19,7 +19,7 @@ class Move:
     """One step of the fleet, or of some hosts (empty: all). `batch`: how many take it at once, 0 for all.
 
     kind, and what `services` holds for each service: traffic {pool: weight}; start {pool, count, release};
-    retire {pool, count}; hold {new, old, replicas}; promote: the pool.
+    retire and rest {pool, count}; hold {new, old, replicas}; promote {pool, warm}.
     """
 
     kind: str

@@ -25,6 +25,7 @@ BUILT_IN: Mapping[str, Strategy] = {
                 StrategyStep(new=ALL, share=100),
             ),
             watch=300,
+            warm=True,
         ),
         Strategy(
             "canary",
@@ -41,6 +42,15 @@ BUILT_IN: Mapping[str, Strategy] = {
         Strategy("stop_first", (StrategyStep(stop_first=1),), batch=1),
     )
 }
+
+
+# Back to a pool that still runs: it has been judged when it was live.
+RETURN = Strategy("return", (StrategyStep(new=ALL, share=100),))
+
+
+def keeps_old(strategy: Strategy) -> bool:
+    """Whether the old pool stays whole when the new one has all the traffic."""
+    return bool(strategy.watch) or strategy.warm
 
 
 def stops_first(strategy: Strategy) -> bool:

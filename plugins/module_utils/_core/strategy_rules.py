@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 from .errors import Problem
 from .model import Stack, Strategy, StrategyStep
 from .rollout import Stage, by_step, percent
-from .strategies import ALL, BUILT_IN, stops_first
+from .strategies import ALL, BUILT_IN, keeps_old, stops_first
 
 # What a strategy is judged with that no service uses: the default of `replicas`.
 USUAL_REPLICAS = 2
@@ -121,9 +121,10 @@ def _end(strategy: Strategy, last: Stage, path: str, replicas: int) -> Iterator[
     elif step.share not in (None, 100):
         problem = f"is {step.share}, but after the last step the new release serves alone"
         yield Problem(f"{here}/share", problem, "Write 100, or add a step {share: 100}")
-    elif strategy.watch and last.old < replicas:
+    elif keeps_old(strategy) and last.old < replicas:
+        key = "watch" if strategy.watch else "warm"
         problem = (
             f"needs the old pool whole to go back to, but {last.old} of {replicas} replicas are left of it"
         )
-        remedy = "Remove watch, or leave out old and surge, so that the old pool is kept"
-        yield Problem(f"{path}/watch", problem, remedy)
+        remedy = f"Remove {key}, or leave out old and surge, so that the old pool is kept"
+        yield Problem(f"{path}/{key}", problem, remedy)

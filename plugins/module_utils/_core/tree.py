@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -146,14 +146,20 @@ class ReleaseTree:
         fresh.symlink_to(f"releases/{release}")
         fresh.rename(self.root / name)
 
-    def prune(self, keep: int) -> list[str]:
-        """Delete all but the newest releases, the current and the previous one; return the ids deleted."""
-        folders = [path for path in (self.root / "releases").iterdir() if path.is_dir()]
-        folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        old = [path for path in folders[keep:] if path.name not in (self.current, self.previous)]
-        for path in old:
-            shutil.rmtree(path)
-        return [path.name for path in old]
+    def releases(self) -> list[str]:
+        """Ids of the stored releases, the newest first."""
+        folders = [
+            path for path in (self.root / "releases").iterdir() if path.is_dir() and path.name[0] != "."
+        ]
+        return [path.name for path in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)]
+
+    def oldest(self, keep: int, protected: Collection[str] = ()) -> list[str]:
+        """All but the newest releases, the current and the previous one and those that are protected."""
+        kept = {self.current, self.previous, *protected}
+        return [release for release in self.releases()[keep:] if release not in kept]
+
+    def forget(self, release: str) -> None:
+        shutil.rmtree(self.release(release))
 
 
 def read_file(folder: Path, path: Path) -> File:

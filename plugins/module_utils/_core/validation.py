@@ -74,6 +74,7 @@ def _stack(given: Mapping[str, Any], hosts: tuple[Host, ...], faults: Faults) ->
         components=_components(given["components"], names),
         images=given["images"],
         keep_releases=given["keep_releases"],
+        protected_releases=tuple(given["protected_releases"]),
         hooks=tuple(map(_hook, given["hooks"])),
         strategies=own,
     )
