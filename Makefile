@@ -7,7 +7,7 @@ ENV ?= lab
 PLAY := ansible-playbook -l $(ENV)
 CORE := plugins/module_utils/_core plugins/plugin_utils
 
-.PHONY: help setup up down deploy rollback check status health logs history test lint unit playbooks system production docs
+.PHONY: help setup up down deploy rollback scale check status health logs history test lint unit playbooks system production docs
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,6 +28,9 @@ deploy: setup ## Deploy ENV (default: lab)
 
 rollback: setup ## Return to the release before: make rollback [TO=<id>]
 	@$(PLAY) playbooks/rollback.yml $(if $(TO),-e to=$(TO))
+
+scale: setup ## Other numbers of replicas on each host, until the next deployment: make scale S=api N=4
+	@$(PLAY) playbooks/scale.yml -e '{"replicas": {"$(S)": $(N)}}'
 
 check: setup ## Say what a deployment of ENV would change, and change nothing
 	@$(PLAY) deploy.yml --check --diff

@@ -21,8 +21,9 @@ options:
       - V(prepared) stores the release, pulls its images and lets each component check its new configuration.
       - V(committed) carries out the steps of one O(phase).
       - V(finished) removes what is no longer declared and points C(current) at the release.
+      - V(served) changes nothing and tells which release serves, and of which images it is.
     type: str
-    choices: [prepared, committed, finished]
+    choices: [prepared, committed, finished, served]
     default: prepared
   phase:
     description: Which part of the stack to commit.
@@ -133,6 +134,10 @@ services:
   description: What M(slipway.compose.rollout_plan) must know of each service with replicas on this host.
   type: dict
   returned: when O(state=prepared)
+images:
+  description: Component and service names to the references that serve, as the release has them.
+  type: dict
+  returned: when O(state=served)
 """
 
 import json
@@ -150,14 +155,20 @@ from ..module_utils._core.host_release import HostRelease, file_changes, unified
 from ..module_utils._core.lock import LOCK_FILE, alive, alive_if_held
 from ..module_utils._core.plan import PHASES, Step, Unit
 from ..module_utils._core.pools import Pools, write_metrics
+from ..module_utils._core.record import RUNNING
+from ..module_utils._core.record_store import FOLDER, History
 from ..module_utils._core.traffic import orders, traffic
-from ..module_utils._core.tree import File, ReleaseTree
+from ..module_utils._core.tree import IMAGES, File, ReleaseTree
 from ..module_utils._core.turn import own_turn
 
 ACTIONS = ["create", "start", "readmit", "reload", "restart", "replace"]
 
 ARGUMENT_SPEC: dict[str, Any] = {
-    "state": {"type": "str", "choices": ["prepared", "committed", "finished"], "default": "prepared"},
+    "state": {
+        "type": "str",
+        "choices": ["prepared", "committed", "finished", "served"],
+        "default": "prepared",
+    },
     "phase": {"type": "str", "choices": ["data", "services", "edge"]},
     "actions": {"type": "list", "elements": "str", "choices": ACTIONS, "default": ACTIONS},
     "timeout": {"type": "int", "default": 300},
@@ -197,14 +208,24 @@ def check_space(root: Path, minimum: int) -> None:
         )
 
 
+def served(tree: ReleaseTree) -> dict[str, Any]:
+    folder = tree.release(tree.current) if tree.current else None
+    if folder is None or not (folder / IMAGES).exists():
+        raise SlipwayError(f"no release serves on this host ({tree.root}/current)", "Deploy first")
+    return {"release": tree.current, "images": json.loads((folder / IMAGES).read_text(encoding="utf-8"))}
+
+
 def previous(tree: ReleaseTree) -> str:
-    """The release before the current one; where a run died half-way, the current one is the way back."""
-    if not tree.previous:
+    """The release before the current one; where a run died on its way to another, the current one."""
+    newest = next(iter(History(tree.root / FOLDER).newest(1)), None)
+    died = newest and newest.outcome == RUNNING and newest.release != tree.current
+    target = tree.current if died else tree.previous
+    if not target:
         raise SlipwayError(
             "no release was there before the current one on this host",
             "Name one: -e to=<id> (playbooks/history.yml)",
         )
-    return tree.previous
+    return target
 
 
 def prepare(module: AnsibleModule, host: HostRelease, tree: ReleaseTree) -> dict[str, Any]:
@@ -241,6 +262,9 @@ def main() -> None:
     params = module.params
     tree = ReleaseTree(Path("/opt") / params["stack"])
     # Preparing touches nothing that runs: it is done with the lock and without.
+    if params["state"] == "served":
+        with reporting(module):
+            module.exit_json(changed=False, **served(tree))
     life = alive_if_held if params["state"] == "prepared" else alive
     turn = own_turn(Path(f"/run/slipway-{params['stack']}.lock"), params["timeout"])
     with reporting(module), life(tree.root / LOCK_FILE, params["run"]), turn:

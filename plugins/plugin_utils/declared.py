@@ -12,6 +12,7 @@ from ansible.errors import AnsibleError
 
 from ..module_utils._core.errors import InvalidInputError, Problem, SlipwayError
 from ..module_utils._core.model import Stack
+from ..module_utils._core.scaling import scaled
 from ..module_utils._core.validation import inspect_stack
 from ..module_utils._core.wording import plain
 from . import environment, input_files, pki, secrets
@@ -53,13 +54,13 @@ def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, n
     fleet = environment.fleet(name, members, task_vars["hostvars"])
     twins = environment.shared_machines(members[name], _endpoints(members, task_vars["hostvars"]))
     settings = _Settings(task_vars, templar)
-    definition = _definition(settings, name)
+    definition, wishes = scaled(_definition(settings, name), settings.value("slipway_replicas"))
     checkout = Path(str(settings.value("slipway_checkout") or _REPOSITORY))
     secrets_file = _secrets_file(settings, checkout)
     inspection = inspect_stack(definition, fleet.hosts)
     document, unreadable = _document(secrets_file, checkout, loader)
     # What does not resolve was reported as such, and reads as nothing.
-    found = settings.problems or inspection.problems
+    found = settings.problems or (*wishes, *inspection.problems)
     files = input_files.problems(inspection.stack, checkout, now)
     problems = (*fleet.problems, *twins, *found, *files, *unreadable)
     return Declared(name, inspection.stack, checkout, secrets_file, document, not unreadable, problems)

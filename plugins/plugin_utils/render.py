@@ -18,7 +18,7 @@ import jinja2
 from ..module_utils._core.components import COMPONENTS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.topology import PORTS, HostView, Topology
-from ..module_utils._core.tree import File
+from ..module_utils._core.tree import IMAGES, File
 
 COMPOSE_FOLDER = Path(__file__).resolve().parents[2] / "compose"
 
@@ -71,6 +71,8 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
                 File(f"migrations/{service}/{path.name}", path.read_text(encoding="utf-8"), 0o644, 0)
                 for path in sorted(folder.glob("*.sql"))
             ]
+    # What of the images is this release: for runs that change something else.
+    files.append(File(IMAGES, json.dumps(dict(material.images), indent=1, sort_keys=True) + "\n", 0o644, 0))
     files.append(
         File("docker-compose.prod.yml", _render(environment, "docker-compose.prod.yml.j2", context), 0o644, 0)
     )

@@ -19,6 +19,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model import
     Registry,
     Resources,
     Route,
+    Scale,
     Service,
     Stack,
     Tls,
@@ -85,6 +86,7 @@ def service(name: str, path: str | None, protocol: str, base: int, hosts: tuple[
         publish_base=base,
         strategy=BUILT_IN["rolling"],
         gates=Gates(2.0, 1.0, 2000, 5000, 2.0, 50, ()),
+        scale=Scale(0, 50),
     )
 
 

@@ -121,6 +121,14 @@ class Gates:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Bounds of a service's replicas on each host."""
+
+    min: int
+    max: int
+
+
+@dataclass(frozen=True)
 class Service:
     """A part the user supplies. Either `image` or `build` is set; `build` is relative to the checkout."""
 
@@ -149,6 +157,7 @@ class Service:
     publish_base: int
     strategy: Strategy
     gates: Gates
+    scale: Scale
 
 
 @dataclass(frozen=True)

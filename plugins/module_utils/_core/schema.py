@@ -58,6 +58,14 @@ RESOURCES = Table(
     },
 )
 
+SCALE = Table(
+    "scale",
+    {
+        "min": Key(Integer(0, MOST_REPLICAS), "Fewest replicas on each host.", 0),
+        "max": Key(Integer(1, MOST_REPLICAS), "Most replicas on each host.", MOST_REPLICAS),
+    },
+)
+
 SERVICE = Table(
     "service",
     {
@@ -75,6 +83,7 @@ SERVICE = Table(
             "**required**",
         ),
         "replicas": Key(Integer(0, MOST_REPLICAS), "Replicas on each of the service's hosts.", 2),
+        "scale": Key(SCALE, "Bounds of `replicas`, which `playbooks/scale.yml` keeps to.", {}),
         "hosts": Key(HOSTS, "Hosts that run the service.", None, "every host"),
         "route": Key(
             ROUTE,

@@ -84,6 +84,15 @@ def _routed_replicas(service: Service, path: str, _: Stack) -> Iterator[Problem]
         yield Problem(f"{path}/replicas", "is 0, but the service has a route", remedy)
 
 
+def _scale(service: Service, path: str, _: Stack) -> Iterator[Problem]:
+    least, most = service.scale.min, service.scale.max
+    if least > most:
+        yield Problem(f"{path}/scale", f"has min {least} above max {most}", "Exchange them")
+    elif not least <= service.replicas <= most:
+        remedy = f"Write {least} to {most}, or other bounds under {path}/scale"
+        yield Problem(f"{path}/replicas", f"is {service.replicas}, outside its bounds", remedy)
+
+
 def _what_it_uses(service: Service, path: str, stack: Stack) -> Iterator[Problem]:
     parts = stack.components
     if service.database and parts.postgres is None:
@@ -158,6 +167,7 @@ SERVICE_RULES: tuple[Callable[[Service, str, Stack], Iterator[Problem]], ...] = 
     _name_is_free,
     _health,
     _routed_replicas,
+    _scale,
     _what_it_uses,
     _secrets,
     _secrets_in_environment,

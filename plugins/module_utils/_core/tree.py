@@ -20,6 +20,9 @@ from typing import Any
 
 from .errors import SlipwayError
 
+# In a release: component and service names to image references.
+IMAGES = "images.json"
+
 
 @dataclass(frozen=True)
 class File:

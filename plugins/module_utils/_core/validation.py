@@ -22,6 +22,7 @@ from .model import (
     Registry,
     Resources,
     Route,
+    Scale,
     SecretRule,
     Service,
     Stack,
@@ -105,6 +106,7 @@ def _service(
         "resources": Resources(**given["resources"]),
         "publish_base": publish_base(name) if base is None else base,
         "strategy": strategy,
+        "scale": Scale(**given["scale"]),
         "gates": gates_from(given["gates"], given["protocol"]),
     }
     return Service(name=name, **{**given, **computed})
