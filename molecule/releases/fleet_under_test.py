@@ -32,6 +32,7 @@ class Fleet:
                 ],
                 "watch": "8s",
             },
+            "at_once_and_warm": {"steps": [{"new": "100%", "share": 100}], "warm": True},
             "quick_canary": {
                 "steps": [{"new": 1, "share": 20, "pause": "12s"}, {"new": "100%", "share": 100}],
                 "watch": "8s",
@@ -45,8 +46,12 @@ class Fleet:
     def deploy(self, stack: dict[str, Any] | None = None, *more: str) -> Run:
         return self.site.deploy(self.log(), {"stack": stack} if stack else None, *more)
 
-    def rollback(self) -> Run:
-        return self.site.deploy(self.log(), None, playbook="playbooks/rollback.yml")
+    def rollback(self, stack: dict[str, Any] | None = None) -> Run:
+        variables = {"stack": stack} if stack else None
+        return self.site.deploy(self.log(), variables, playbook="playbooks/rollback.yml")
+
+    def scale(self, **replicas: int) -> Run:
+        return self.site.deploy(self.log(), {"replicas": replicas}, playbook="playbooks/scale.yml")
 
     def running(self, service: str) -> dict[str, dict[str, int]]:
         """Replicas that run, by host and pool."""

@@ -49,10 +49,13 @@ def test_a_rollback_returns_to_the_release_before(fleet: Fleet, load: Load) -> N
 
 
 def test_scaling_up_and_down(fleet: Fleet, load: Load) -> None:
-    assert fleet.deploy(fleet.stack("web", {})).status == 0
+    assert fleet.deploy().status == 0
     live = fleet.assert_one_pool("web")
-    assert fleet.deploy(fleet.stack("web", {}, replicas=3)).status == 0
+    up = fleet.scale(web=3)
+    assert up.status == 0, up.problem
     assert fleet.assert_one_pool("web", 3) == live, "an unchanged replica was replaced"
-    assert fleet.deploy(fleet.stack("web", {}, replicas=1)).status == 0
+    assert fleet.scale(web=1).status == 0
     assert fleet.assert_one_pool("web", 1) == live
+    assert fleet.deploy().status == 0
+    assert fleet.assert_one_pool("web") == live, "the next deployment brings what is declared"
     assert load.failed == 0, load.failures

@@ -105,6 +105,8 @@ class HostRelease:
         self._orders = orders
         self._pools = pools
         self._units = {unit.name: unit for unit in units}
+        # Of stored releases, which nobody edits: each question costs a start of Compose.
+        self._hashes: dict[str, dict[str, str]] = {}
 
     @property
     def compose_file(self) -> str:
@@ -214,7 +216,7 @@ class HostRelease:
         if not files:
             return {}
         with self._compose_file(files, release) as path:
-            hashes = self._engine.service_hashes(path)
+            hashes = self._service_hashes(path)
         return {name: (hashes[name], self._config(name, files)) for name in self._units if name in hashes}
 
     @contextmanager
@@ -320,7 +322,7 @@ class HostRelease:
         return folder_digest(files, folder) if folder else ""
 
     def _steps(self, files: Sequence[File], compose_file: str) -> list[Step]:
-        hashes = self._engine.service_hashes(compose_file)
+        hashes = self._service_hashes(compose_file)
         services = {unit.service for unit in self._units.values()}
         forgotten = sorted(
             name for name in hashes.keys() - self._units.keys() if replica_of(name)[0] not in services - {""}
@@ -338,6 +340,11 @@ class HostRelease:
         }
         live = {unit.service: self._pools.of(unit.service).live for unit in self._units.values()}
         return plan(self._observed(), wanted, live, self._pools.warm())
+
+    def _service_hashes(self, compose_file: str) -> dict[str, str]:
+        if compose_file not in self._hashes:
+            self._hashes[compose_file] = self._engine.service_hashes(compose_file)
+        return self._hashes[compose_file]
 
     def _observed(self) -> Mapping[str, Observed]:
         applied = self._tree.applied()
