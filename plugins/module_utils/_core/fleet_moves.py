@@ -14,7 +14,7 @@ from .fleet import Change, Seen, agreed_live, change, observed
 from .model import Service, Strategy
 from .rollout import Pools, Stage, back, forward, settled
 from .rollout_text import describe
-from .stage_moves import UNKNOWN, Move, held, names, walk
+from .stage_moves import UNKNOWN, Move, holds, names, served, walk
 from .topology import POOLS
 
 
@@ -81,7 +81,7 @@ def plan_back(services: Sequence[Service], seen: Mapping[str, Mapping[str, Seen]
 
         if _by_hosts(strategy):
             moves += _host_by_host(here, seen, "", home)
-            moves.append(Move("traffic", "send all the traffic to the old replicas", _all_to(here, "old")))
+            moves += _traffic("send all the traffic to the old replicas", _all_to(here, "old"))
         else:
             ways = {it.service.name: home(it, seen[it.service.name]) for it in here}
             moves += walk(here, ways, _homewards(_extents(here, seen)), "", batch=strategy.batch)
@@ -112,8 +112,8 @@ def _host_by_host(
     judged: bool = False,
 ) -> Iterator[Move]:
     """Batches of hosts, each through all stages; meanwhile every replica gets the same traffic."""
-    equal = {it.service.name: {it.old: 100, it.new: 100} for it in changes}
-    yield Move("traffic", f"the same traffic for every replica of {names(changes)}", equal)
+    equal = {it.service.name: {it.old: 100, it.new: 100} for it in served(changes)}
+    yield from _traffic(f"the same traffic for every replica of {names(served(changes))}", equal)
     for hosts in _batches(changes, seen):
         some = _of(hosts, seen)
         before = {
@@ -127,7 +127,7 @@ def _host_by_host(
             for it in changes
         }
         for move in walk(changes, ways, before, release, judged=judged):
-            yield replace(move, hosts=hosts) if move.kind in ("start", "retire") else move
+            yield replace(move, hosts=hosts) if move.kind in ("start", "retire", "stay") else move
 
 
 def _batches(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]]) -> list[tuple[str, ...]]:
@@ -141,10 +141,16 @@ def _batches(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]]) 
     return [tuple(hosts[at : at + size]) for at in range(0, len(hosts), size)]
 
 
+def _traffic(title: str, shares: Mapping[str, Mapping[str, int]]) -> Iterator[Move]:
+    """Nothing where all are workers."""
+    if shares:
+        yield Move("traffic", title, shares)
+
+
 def _all_to(changes: Sequence[Change], side: str) -> dict[str, dict[str, int]]:
     return {
         it.service.name: {it.old: 100 if side == "old" else 0, it.new: 0 if side == "old" else 100}
-        for it in changes
+        for it in served(changes)
     }
 
 
@@ -193,15 +199,12 @@ def _roll(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]], rel
             return _way(replace(it, observed=observed(it, there)))
 
         yield from _host_by_host(changes, seen, release, way, judged=True)
-        yield Move(
-            "traffic",
-            f"send all the traffic of {names(changes)} to the new replicas",
-            _all_to(changes, "new"),
+        yield from _traffic(
+            f"send all the traffic of {names(served(changes))} to the new replicas", _all_to(changes, "new")
         )
         return
     fresh = [it for it in changes if not it.observed.new]
-    if fresh:
-        yield Move("traffic", f"keep the traffic of {names(fresh)} where it is", _all_to(fresh, "old"))
+    yield from _traffic(f"keep the traffic of {names(served(fresh))} where it is", _all_to(fresh, "old"))
     before = _extents(changes, seen)
     for it in fresh:
         low, high = before[it.service.name]
@@ -215,13 +218,13 @@ def _close(changes: Sequence[Change], release: str) -> list[Move]:
     """The watch window, while the old pools are still warm; then the new ones are live, and alone."""
     if not changes:
         return []
-    moves = []
+    moves: list[Move] = []
     watched = [it for it in changes if it.service.strategy.watch]
     last = {it.service.name: _way(it)[-1] for it in watched}
     if watched:
         seconds = max(it.service.strategy.watch for it in watched)
         title = f"watch {names(watched)} for {seconds} s"
-        moves.append(Move("hold", title, held(watched, last), seconds=seconds))
+        moves += holds(watched, last, seconds, title)
     moves.append(
         Move(
             "promote",
@@ -257,13 +260,13 @@ def _tidy(services: Sequence[tuple[Service, Mapping[str, Seen]]]) -> Iterator[Mo
         for host in seen.values():
             free = next(pool for pool in POOLS if pool != host.live)
             if host.there[free]:
-                stray[service.name] = (host.live, free)
+                stray[service.name] = (host.live, free, service.is_worker)
             if host.there[host.live] > service.replicas:
                 shrunk[service.name] = {"pool": host.live, "count": service.replicas}
     if stray:
-        shares = {name: {live: 100, free: 0} for name, (live, free) in stray.items()}
-        yield Move("traffic", "send all the traffic to the live replicas", shares)
-        gone = {name: {"pool": free, "count": 0} for name, (_live, free) in stray.items()}
+        shares = {name: {live: 100, free: 0} for name, (live, free, worker) in stray.items() if not worker}
+        yield from _traffic("send all the traffic to the live replicas", shares)
+        gone = {name: {"pool": free, "count": 0} for name, (_live, free, _worker) in stray.items()}
         yield Move("retire", "retire what an interrupted run left behind", gone)
     if shrunk:
         yield Move("retire", f"retire surplus replicas: {', '.join(sorted(shrunk))}", shrunk)
