@@ -87,7 +87,9 @@ class HostJobs:
             if (self._now() - seen.started).total_seconds() >= job.deadline:
                 self._checked(commands.stop([container]))
                 output = self._end(container)
-                problem = f"job {job.name} was not done within {job.deadline} s and was ended{output}"
+                problem = (
+                    f"job {job.name} was not done within {job.deadline} s and was ended{_quoted(output)}"
+                )
                 raise SlipwayError(problem, _remedy(job, release))
             self._sleep(POLL)
         seconds = (self._now() - seen.started).total_seconds()
@@ -95,10 +97,10 @@ class HostJobs:
             record_done(self._tree, release, job.name)
         output = self._end(container)
         if seen.status:
-            memory = ", out of memory" if seen.out_of_memory else ""
-            problem = f"job {job.name} ended with status {seen.status}{memory} after {seconds:.0f} s{output}"
+            how = f"status {seen.status}{', out of memory' if seen.out_of_memory else ''}"
+            problem = f"job {job.name} ended with {how} after {seconds:.0f} s{_quoted(output)}"
             raise SlipwayError(problem, _remedy(job, release))
-        return Outcome(True, seconds, output.strip())
+        return Outcome(True, seconds, output)
 
     def _start(self, job: Job, release: str, file: str) -> str:
         self._tree.bring_live(release, f"config/jobs/{job.name}")
@@ -124,11 +126,10 @@ class HostJobs:
         )
 
     def _end(self, container: str) -> str:
-        """Its last words, on lines of their own; it is gone afterwards."""
+        """Its last words; it is gone afterwards."""
         _code, out, err = self._run(commands.logs(container, LINES))
         self._checked(commands.remove([container]))
-        words = (out + err).strip()
-        return f":\n{words}\n" if words else ""
+        return (out + err).strip()
 
     def _remove(self, container: str) -> None:
         self._checked(commands.stop([container]))
@@ -142,6 +143,10 @@ class HostJobs:
                 "Check that Docker is running on this host: `systemctl status docker`",
             )
         return out
+
+
+def _quoted(output: str) -> str:
+    return f":\n{output}\n" if output else ""
 
 
 def _remedy(job: Job, release: str) -> str:
