@@ -201,7 +201,7 @@ STACK = Table(
             Entries(NAME, SERVICE, least=1),
             "What you run, by name. Other services reach one at its name and port.",
         ),
-        "jobs": Key(Entries(JOB, JOB_TABLE), "What runs once in each release, in the order given.", {}),
+        "jobs": Key(Entries(JOB, JOB_TABLE), "What runs once in each release, one after another.", {}),
         "secrets": Key(Entries(SECRET, SECRET_RULE), "Secrets of your services, by name.", {}),
         "components": Key(COMPONENT_SETTINGS, "Settings of what the platform supplies.", {}),
         "images": Key(
