@@ -87,6 +87,11 @@ def test_a_service_without_a_port_is_a_worker(definition, hosts):
             "strategy",
             "rolling would run old and new replicas on the same volumes",
         ),
+        (
+            {"volumes": {"data": "/data"}, "replicas": 1},
+            "strategy",
+            "same volumes. Use stop_first, or recreate",
+        ),
         ({"volumes": {"data": "/data"}, "strategy": "stop_first"}, "strategy", "same volumes. Use recreate"),
         ({"volumes": {"data": "/tmp/x"}, "strategy": "recreate"}, "volumes/data", "is /tmp/x, where /tmp is"),
         ({"volumes": {"a": "/d", "b": "/d/e"}, "strategy": "recreate"}, "volumes/b", "is /d/e, where /d is"),
@@ -232,11 +237,18 @@ def test_it_comes_and_goes_like_a_service_without_any_traffic_moved(strategy, re
 # On its host.
 
 
+class Deaf:
+    """A router that nobody may ask."""
+
+    def servers(self):
+        raise AssertionError("a router was asked")
+
+
 def test_it_starts_and_stops_without_a_word_to_the_routers(tmp_path):
     asked = []
     host = Host(tmp_path)
     alone = {name: replace(it, server="") for name, it in REPLICAS.items()}
-    rollout = HostRollout(Engine(host.docker, "shop"), host.tree, alone, Routers([]), asked.append)
+    rollout = HostRollout(Engine(host.docker, "shop"), host.tree, alone, Routers([Deaf()]), asked.append)
     rollout.start([PoolOrder("web", "green", 1, "r2")])
     assert [replica.name for replica in asked] == ["web-green-1"]
     assert rollout.retire([PoolOrder("web", "green", 0)]) == ["retire web-green-1"]
