@@ -30,8 +30,8 @@ def test_all_services_at_once(fleet: Fleet, load: Load) -> None:
         service["environment"] = service.get("environment", {}) | mark()
     run = fleet.deploy(stack)
     assert run.status == 0, run.problem
-    for name in stack["services"]:
-        fleet.assert_one_pool(name)
+    for name, service in stack["services"].items():
+        fleet.assert_one_pool(name, service["replicas"])
     assert load.failed == 0, load.failures
 
 

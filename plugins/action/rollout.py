@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
+
 from ..module_utils._core import handover
 from ..plugin_utils.stack_action import Result, StackAction
-from ..plugin_utils.this_run import moment, note_step
+from ..plugin_utils.this_run import done_by_another, first_to, moment, note_step
+
+# Seconds a host looks at its workers before it asks whether another one has seen one of them fall.
+SLICE = 5.0
+FALL = "fall"
 
 
 class ActionModule(StackAction):
@@ -26,7 +33,8 @@ class ActionModule(StackAction):
                 for replica in self.topology.replicas_of(name)
                 if replica.pool in weights
             }
-        result = self.module(arguments, task_vars)
+        stay = arguments["kind"] == "stay"
+        result = self._stay(arguments, task_vars) if stay else self.module(arguments, task_vars)
         if result.get("steps") or result.get("failed"):
             note_step(
                 {
@@ -39,3 +47,18 @@ class ActionModule(StackAction):
                 }
             )
         return result
+
+    def _stay(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+        """In slices: where one host has seen a worker fall, the others need not look on."""
+        until = time.monotonic() + float(arguments.get("seconds", 0))
+        while True:
+            left = max(until - time.monotonic(), 0.0)
+            try:
+                result = self.module({**arguments, "seconds": min(left, SLICE)}, task_vars)
+            except AnsibleConnectionFailure:
+                first_to(FALL)
+                raise
+            if result.get("failed"):
+                first_to(FALL)
+            if result.get("failed") or time.monotonic() >= until or done_by_another(FALL):
+                return result

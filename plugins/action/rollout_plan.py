@@ -8,6 +8,8 @@ from typing import Any
 
 from ..module_utils._core.fleet import Seen
 from ..module_utils._core.fleet_moves import plan_back, plan_forward
+from ..module_utils._core.jobs import job_lines, job_moves
+from ..module_utils._core.model import AFTER_RELEASE, BEFORE_TRAFFIC
 from ..plugin_utils.stack_action import Result, StackAction
 
 
@@ -18,10 +20,12 @@ class ActionModule(StackAction):
 
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         found: dict[str, dict[str, Seen]] = {}
+        jobs: dict[str, Any] = {}
         release = ""
         for host in self.topology.views:
             prepared = task_vars["hostvars"][host].get(arguments["prepared"]) or {}
             release = prepared.get("release", release)
+            jobs[host] = prepared.get("jobs", [])
             for service, seen in prepared.get("services", {}).items():
                 found.setdefault(service, {})[host] = Seen(**seen)
         services = [service for name, service in self.declared.stack.services.items() if name in found]
@@ -29,13 +33,16 @@ class ActionModule(StackAction):
             moves = plan_back(services, found)
             return {"changed": False, "moves": [asdict(move) for move in moves], "closing": [], "plan": []}
         plan = plan_forward(services, found, release)
-        for line in plan.lines:
+        first, last = job_moves(jobs, BEFORE_TRAFFIC), job_moves(jobs, AFTER_RELEASE)
+        lines = [*job_lines(first), *plan.lines, *job_lines(last)]
+        for line in lines:
             self._display.display(line)
         return {
             "changed": False,
-            "moves": [asdict(move) for move in plan.moves],
+            "moves": [asdict(move) for move in [*first, *plan.moves]],
             "closing": [asdict(move) for move in plan.closing],
-            "plan": plan.lines,
+            "after": [asdict(move) for move in last],
+            "plan": lines,
             "judge": self.topology.members("prometheus")[0].name,
             "services": {
                 it.service.name: {

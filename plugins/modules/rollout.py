@@ -21,14 +21,19 @@ options:
       - V(traffic) sets the weights of pools in this host's routers, and keeps them over a reload.
       - V(retire) brings pools down to a count, each replica drained first.
       - V(rest) lets pools without a share of the traffic finish what they have, and leaves them running.
+      - V(stay) looks whether replicas of workers stay up for some O(seconds).
       - V(promote) remembers which pools are live, and which are kept warm.
     type: str
-    choices: [start, traffic, retire, rest, promote]
+    choices: [start, traffic, retire, rest, stay, promote]
     required: true
   services:
     description: What the step says of each service, as the plan has it.
     type: dict
     required: true
+  seconds:
+    description: With O(kind=stay), for how long; V(0) looks once. Ends early where another host saw one fall.
+    type: float
+    default: 0
   stack:
     description: Name of the stack. Set by the action plugin.
     type: str
@@ -100,13 +105,19 @@ from ..module_utils._core.router import Address, Router, client_context
 from ..module_utils._core.traffic import keep_orders, traffic
 from ..module_utils._core.tree import ReleaseTree
 from ..module_utils._core.turn import own_turn
+from ..module_utils._core.worker_watch import stay_up
 
 # Longer than any single step may take; a step of a run that was killed is waited for.
 PATIENCE = 600
 
 ARGUMENT_SPEC: dict[str, Any] = {
-    "kind": {"type": "str", "choices": ["start", "traffic", "retire", "rest", "promote"], "required": True},
+    "kind": {
+        "type": "str",
+        "choices": ["start", "traffic", "retire", "rest", "stay", "promote"],
+        "required": True,
+    },
     "services": {"type": "dict", "required": True},
+    "seconds": {"type": "float", "default": 0},
     "stack": {"type": "str"},
     "replicas": {"type": "list", "elements": "dict", "default": []},
     "routers": {"type": "list", "elements": "dict", "default": []},
@@ -134,6 +145,9 @@ def take(module: AnsibleModule, root: Path) -> list[str]:
         )
         for name, told in params["services"].items()
     ]
+    if params["kind"] == "stay":
+        here = [name for order in orders for name in order.names if name in road.replicas]
+        return stay_up(Engine(run, params["stack"]), here, params["seconds"])
     kinds = {"start": host.start, "retire": host.retire, "rest": host.rest}
     return kinds[params["kind"]](orders)
 
@@ -161,7 +175,7 @@ def main() -> None:
         done = take(module, root)
         targets = json.loads(module.params["targets"])
         write_metrics(root, module.params["replicas"], targets, Pools(root))
-        module.exit_json(changed=bool(done), steps=done)
+        module.exit_json(changed=bool(done) and module.params["kind"] != "stay", steps=done)
 
 
 if __name__ == "__main__":

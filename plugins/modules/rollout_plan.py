@@ -46,6 +46,11 @@ closing:
   type: list
   elements: dict
   returned: always
+after:
+  description: Jobs to run when the release serves.
+  type: list
+  elements: dict
+  returned: when O(back=false)
 judge:
   description: The host that judges, the first with a Prometheus.
   type: str

@@ -138,11 +138,18 @@ images:
   description: Component and service names to the references that serve, as the release has them.
   type: dict
   returned: when O(state=served)
+jobs:
+  description: Jobs of the release that this host is yet to run.
+  type: list
+  elements: dict
+  returned: when O(state=prepared)
+  sample: [{name: warm_cache, service: api, command: [warm], when: before_traffic, deadline: 600}]
 """
 
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +159,9 @@ from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.engine import Engine
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.host_release import HostRelease, file_changes, unified
+from ..module_utils._core.job_run import HostJobs
+from ..module_utils._core.jobs import done as done_jobs
+from ..module_utils._core.jobs import pending as pending_jobs
 from ..module_utils._core.lock import LOCK_FILE, alive, alive_if_held
 from ..module_utils._core.plan import PHASES, Step, Unit
 from ..module_utils._core.pools import Pools, write_metrics
@@ -239,9 +249,12 @@ def prepare(module: AnsibleModule, host: HostRelease, tree: ReleaseTree) -> dict
     check_space(tree.root, module.params["minimum_free"])
     before = tree.staged(tree.current) if tree.current else []
     steps = host.preview(files) if module.check_mode else host.prepare(files)
-    planned = "".join(f"{step}\n" for step in steps)
+    release = module.params["release"]
+    jobs = pending_jobs(files, done_jobs(tree, release))
+    lines = [*map(str, steps), *(f"run job {job.name} ({job.when})" for job in jobs)]
+    planned = "".join(f"{line}\n" for line in lines)
     changes = unified(file_changes(before, files))
-    behind = bool(steps) or tree.current != module.params["release"]
+    behind = bool(lines) or tree.current != release
     return {
         "changed": behind,
         "behind": behind,
@@ -249,6 +262,7 @@ def prepare(module: AnsibleModule, host: HostRelease, tree: ReleaseTree) -> dict
         "steps": [str(step) for step in steps],
         "pending": pending(steps),
         "services": host.services(steps, files),
+        "jobs": [asdict(job) for job in jobs],
         "diff": {"prepared": changes + planned},
     }
 
@@ -285,6 +299,7 @@ def main() -> None:
             done = host.commit(params["phase"], params["actions"], params["timeout"], road)
         else:
             done = host.finish(params["keep"], params["protected"])
+            done += HostJobs(run, params["stack"], tree).sweep(params["release"])
         write_metrics(tree.root, params["replicas"], json.loads(params["targets"]), pools)
         module.exit_json(changed=bool(done), release=params["release"], steps=done)
 

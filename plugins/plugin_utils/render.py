@@ -17,6 +17,7 @@ import jinja2
 
 from ..module_utils._core.components import COMPONENTS
 from ..module_utils._core.errors import SlipwayError
+from ..module_utils._core.jobs import JOBS_FILE, told
 from ..module_utils._core.topology import PORTS, HostView, Topology
 from ..module_utils._core.tree import IMAGES, File
 
@@ -64,7 +65,11 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
     if view.runs("redis"):
         files.append(File("config/host/redis_password", material.secrets["redis"], 0o400, 0))
     for service, pool in sorted({(replica.service, replica.pool) for replica in view.replicas}):
-        files += _service_secrets(topology, service, pool, material)
+        files += _service_secrets(topology, service, f"services/{service}-{pool}", material)
+    for job in view.jobs:
+        files += _service_secrets(topology, job.service, f"jobs/{job.name}", material)
+    if view.jobs:
+        files.append(File(JOBS_FILE, told(view.jobs), 0o644, 0))
     if view.runs("postgres"):
         for service, folder in sorted(material.migrations.items()):
             files += [
@@ -109,7 +114,7 @@ def _tls(folder: str, uid: int, material: Material, certificate: str) -> list[Fi
     ]
 
 
-def _service_secrets(topology: Topology, name: str, pool: str, material: Material) -> list[File]:
+def _service_secrets(topology: Topology, name: str, folder: str, material: Material) -> list[File]:
     """What a service finds under /run/secrets: its secrets, its database's and Redis's passwords, the CA."""
     service = topology.stack.services[name]
     wanted = {secret: material.secrets[secret] for secret in service.secrets}
@@ -121,7 +126,7 @@ def _service_secrets(topology: Topology, name: str, pool: str, material: Materia
     if service.secrets_in_environment:
         wanted["with-environment.sh"] = with_environment(service.secrets_in_environment)
     return [
-        File(f"config/services/{name}-{pool}/{secret}", value, 0o400, service.user)
+        File(f"config/{folder}/{secret}", value, 0o400, service.user)
         for secret, value in sorted(wanted.items())
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import verdicts
 from ansible_collections.slipway.compose.plugins.module_utils._core.health import (
@@ -15,6 +17,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.health impor
 )
 
 DAY = 86400
+NOW = datetime(2026, 6, 1, 12, 0, 10, tzinfo=UTC)
 
 
 def told(finding: Finding) -> tuple[str, str]:
@@ -55,7 +58,8 @@ def test_a_certificate_is_judged_by_its_end_and_names(left, expect, expected):
 
 
 def inspected(state="running", health=None, restarts=0, **more):
-    facts = {"Status": state, "ExitCode": 137, **more}
+    started = "2026-06-01T12:00:00.123456789Z"
+    facts = {"Status": state, "ExitCode": 137, "StartedAt": started, **more}
     if health:
         facts["Health"] = {"Status": health}
     return {"State": facts, "RestartCount": restarts, "Config": {"Labels": {"io.slipway.digest": "abc"}}}
@@ -72,10 +76,12 @@ def inspected(state="running", health=None, restarts=0, **more):
         (inspected(health="unhealthy", restarts=2), {}, ("fail", "running, unhealthy, 2 restarts")),
         (inspected("exited", OOMKilled=True), {}, ("fail", "exited with exit status 137, out of memory")),
         (inspected(health="healthy", restarts=4), {}, ("warn", "running, 4 restarts")),
+        (inspected(), {"settled": 5}, ("ok", "healthy")),
+        (inspected(), {"settled": 20, "restarts": 3}, ("fail", "running, for 10 of 20 s")),
     ],
 )
 def test_a_container_is_judged_by_state_health_digest_and_restarts(facts, expect, expected):
-    assert told(verdicts.container(facts, expect)) == expected
+    assert told(verdicts.container(facts, expect, NOW)) == expected
 
 
 # As Patroni 4.0 answers.

@@ -233,7 +233,7 @@ def test_a_fault_is_named_once_with_its_path(definition, hosts, path, value, exp
         definition["components"] = {"postgres": False, "redis": False}
     found = complaints(changed(definition, path, value), hosts)
     assert any(expected in complaint for complaint in found), found
-    assert len(found) == (1 if path != "services/Web_1" else 4), found
+    assert len(found) == (1 if path != "services/Web_1" else 2), found
 
 
 def test_two_services_on_one_route(definition, hosts):

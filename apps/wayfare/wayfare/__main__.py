@@ -1,4 +1,4 @@
-"""`wayfare web | api | updates | journeys`: one image, four commands."""
+"""`wayfare web | api | updates | journeys | confirmations | timetable`: one image, six commands."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ NEEDS = {
     "api": ("database", "redis", "session_key"),
     "updates": ("redis",),
     "journeys": ("database", "redis"),
+    "confirmations": ("database", "redis"),
+    "timetable": ("database",),
 }
 EXIT_USAGE = 64
 EXIT_CONFIGURATION = 78

@@ -24,13 +24,18 @@ async def keep_extended(database: Database) -> None:
     while True:
         await asyncio.sleep(pause)
         try:
-            added = await database.writes.run(_extend)
+            added = await extend(database)
             pause = EVERY * random.uniform(0.9, 1.1)
             if added:
                 log.info("timetable extended", extra={"journeys": added})
         except (Error, UnavailableError) as error:
             pause = AFTER_A_FAILURE
             log.warning("timetable not extended", extra={"problem": str(error).strip()})
+
+
+async def extend(database: Database) -> int:
+    """Add what is missing of the coming weeks; return how many journeys that were."""
+    return await database.writes.run(_extend)
 
 
 async def _extend(connection: Connection) -> int:

@@ -47,8 +47,8 @@ def pull(image: str) -> list[str]:
     return ["docker", "pull", "--quiet", image]
 
 
-def up(project: str, file: str, services: Sequence[str], timeout: int) -> list[str]:
-    wait = ["--wait", "--wait-timeout", str(timeout)]
+def up(project: str, file: str, services: Sequence[str], timeout: int | None) -> list[str]:
+    wait = [] if timeout is None else ["--wait", "--wait-timeout", str(timeout)]
     only_these = ["--no-deps", "--no-build", "--pull", "never"]
     return [*compose(project, file), "up", "--detach", *only_these, *wait, *services]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -63,12 +63,16 @@ class Engine:
             return []
         return [image for image in needed if self._run(commands.present_images([image]))[0]]
 
-    def up(self, file: str, services: Sequence[str], timeout: int) -> None:
-        """Create, start or replace services and wait until each is healthy (running, without a check)."""
+    def up(self, file: str, services: Sequence[str], timeout: int | None) -> None:
+        """Create, start or replace services and wait until each is healthy (running, without a check).
+
+        timeout: None for no waiting, where somebody else looks whether they get ready, or crash instead.
+        """
         code, _out, err = self._run(commands.up(self._project, file, services, timeout))
         if code:
+            wanted = "start" if timeout is None else "become healthy"
             raise SlipwayError(
-                f"{', '.join(services)} did not become healthy: {_last_line(err)}{self.evidence(services)}",
+                f"{', '.join(services)} did not {wanted}: {_last_line(err)}{self.evidence(services)}",
                 f"Read `docker compose -p {self._project} logs` here, correct the cause, deploy again",
             )
 
@@ -116,14 +120,13 @@ class Engine:
 
     def evidence(self, services: Sequence[str]) -> str:
         """The last words of the containers that are not well, for whoever reads the failure."""
+        return self.last_words(it for it in self.containers() if it.service in services and _unwell(it))
+
+    def last_words(self, containers: Iterable[Container]) -> str:
         words = ""
-        for container in self.containers():
-            unwell = (
-                not container.running or "unhealthy" in container.status or "starting" in container.status
-            )
-            if container.service in services and unwell:
-                _code, out, err = self._run(commands.logs(container.id, 8))
-                words += f"\n--- {container.service} ({container.status}):\n{(out + err).strip()}"
+        for container in containers:
+            _code, out, err = self._run(commands.logs(container.id, 8))
+            words += f"\n--- {container.service} ({container.status}):\n{(out + err).strip()}"
         return words
 
     def _checked(self, argv: Sequence[str]) -> str:
@@ -138,6 +141,10 @@ class Engine:
                 "Check that Docker is running on this host: `systemctl status docker`",
             )
         return out
+
+
+def _unwell(container: Container) -> bool:
+    return not container.running or "unhealthy" in container.status or "starting" in container.status
 
 
 def _last_line(text: str) -> str:

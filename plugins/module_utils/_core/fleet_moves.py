@@ -15,7 +15,7 @@ from .fleet_tidy import clear, fill, tidy
 from .model import Service, Strategy
 from .rollout import Pools, Stage, back, forward, settled
 from .rollout_text import describe
-from .stage_moves import UNKNOWN, Move, held, names, walk
+from .stage_moves import UNKNOWN, Move, holds, names, served, walk
 
 
 @dataclass
@@ -89,7 +89,7 @@ def plan_back(services: Sequence[Service], seen: Mapping[str, Mapping[str, Seen]
 
         if _by_hosts(strategy):
             moves += _host_by_host(here, seen, "", home)
-            moves.append(Move("traffic", "send all the traffic to the old replicas", _all_to(here, "old")))
+            moves += _traffic("send all the traffic to the old replicas", _all_to(here, "old"))
         else:
             ways = {it.service.name: home(it, seen[it.service.name]) for it in here}
             moves += walk(here, ways, _homewards(_extents(here, seen)), "", batch=strategy.batch)
@@ -120,8 +120,8 @@ def _host_by_host(
     judged: bool = False,
 ) -> Iterator[Move]:
     """Batches of hosts, each through all stages; meanwhile every replica gets the same traffic."""
-    equal = {it.service.name: {it.old: 100, it.new: 100} for it in changes}
-    yield Move("traffic", f"the same traffic for every replica of {names(changes)}", equal)
+    equal = {it.service.name: {it.old: 100, it.new: 100} for it in served(changes)}
+    yield from _traffic(f"the same traffic for every replica of {names(served(changes))}", equal)
     for hosts in _batches(changes, seen):
         some = _of(hosts, seen)
         before = {
@@ -135,7 +135,7 @@ def _host_by_host(
             for it in changes
         }
         for move in walk(changes, ways, before, release, judged=judged):
-            yield replace(move, hosts=hosts) if move.kind in ("start", "retire") else move
+            yield replace(move, hosts=hosts) if move.kind in ("start", "retire", "stay") else move
 
 
 def _batches(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]]) -> list[tuple[str, ...]]:
@@ -149,10 +149,16 @@ def _batches(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]]) 
     return [tuple(hosts[at : at + size]) for at in range(0, len(hosts), size)]
 
 
+def _traffic(title: str, shares: Mapping[str, Mapping[str, int]]) -> Iterator[Move]:
+    """Nothing where all are workers."""
+    if shares:
+        yield Move("traffic", title, shares)
+
+
 def _all_to(changes: Sequence[Change], side: str) -> dict[str, dict[str, int]]:
     return {
         it.service.name: {it.old: 100 if side == "old" else 0, it.new: 0 if side == "old" else 100}
-        for it in changes
+        for it in served(changes)
     }
 
 
@@ -201,15 +207,12 @@ def _roll(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]], rel
             return _way(replace(it, observed=observed(it, there)))
 
         yield from _host_by_host(changes, seen, release, way, judged=True)
-        yield Move(
-            "traffic",
-            f"send all the traffic of {names(changes)} to the new replicas",
-            _all_to(changes, "new"),
+        yield from _traffic(
+            f"send all the traffic of {names(served(changes))} to the new replicas", _all_to(changes, "new")
         )
         return
     fresh = [it for it in changes if not it.observed.new]
-    if fresh:
-        yield Move("traffic", f"keep the traffic of {names(fresh)} where it is", _all_to(fresh, "old"))
+    yield from _traffic(f"keep the traffic of {names(served(fresh))} where it is", _all_to(fresh, "old"))
     before = _extents(changes, seen)
     for it in fresh:
         low, high = before[it.service.name]
@@ -223,15 +226,16 @@ def _close(changes: Sequence[Change], release: str) -> list[Move]:
     """The watch window, while the old pools run; then the new ones are live, the others warm or gone."""
     if not changes:
         return []
-    moves = []
+    moves: list[Move] = []
     last = {it.service.name: _way(it)[-1] for it in changes}
     kept = [it for it in changes if last[it.service.name].old]
     watched = [it for it in kept if it.service.strategy.watch]
-    warm = [it for it in kept if it.service.strategy.warm]
+    # An idle worker would go on working.
+    warm = [it for it in served(kept) if it.service.strategy.warm]
     if watched:
         seconds = max(it.service.strategy.watch for it in watched)
         title = f"watch {names(watched)} for {seconds} s"
-        moves.append(Move("hold", title, held(watched, last), seconds=seconds))
+        moves += holds(watched, last, seconds, title)
     moves.append(
         Move(
             "promote",

@@ -43,9 +43,10 @@ def clear(services: Sequence[tuple[Service, Mapping[str, Seen]]], title: str) ->
         for host in seen.values():
             free = next(pool for pool in POOLS if pool != host.live)
             if host.there[free]:
-                stray[service.name] = (host.live, free)
+                stray[service.name] = (host.live, free, service.is_worker)
     if stray:
-        shares = {name: {live: 100, free: 0} for name, (live, free) in stray.items()}
-        yield Move("traffic", "send all the traffic to the live replicas", shares)
-        gone = {name: {"pool": free, "count": 0} for name, (_live, free) in stray.items()}
+        shares = {name: {live: 100, free: 0} for name, (live, free, worker) in stray.items() if not worker}
+        if shares:
+            yield Move("traffic", "send all the traffic to the live replicas", shares)
+        gone = {name: {"pool": free, "count": 0} for name, (_live, free, _worker) in stray.items()}
         yield Move("retire", title, gone)

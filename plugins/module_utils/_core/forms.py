@@ -47,6 +47,14 @@ STRATEGY = Text(
     "blue_green",
 )
 RELEASE = Text(r"[0-9a-f]{12}", "a release's id, as playbooks/history.yml shows it", "3f2a9c0d1e5b")
+JOB = Text(
+    r"[a-z][a-z0-9_-]{0,31}",
+    "a job's name: lower-case letters, digits, hyphens and underscores",
+    "warm_cache",
+)
+VOLUME_PATH = Text(
+    r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", "an absolute path of letters, digits and . _ -", "/var/lib/shop"
+)
 QUERY = Text(r"(?s:.*\S.*)", "a PromQL query", "'sum(rate(orders_failed_total{pool=\"$pool\"}[2m]))'")
 HOSTS = ListOf(HOST, least=1, distinct=True)
 PORT = Integer(1, 65535)

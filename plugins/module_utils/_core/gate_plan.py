@@ -33,7 +33,9 @@ def prometheus(topology: Topology) -> dict[str, Any] | None:
 
 
 def _watched(topology: Topology, service: Service, pools: Mapping[str, Any]) -> dict[str, Any]:
-    own = [replica for replica in topology.replicas_of(service.name) if replica.pool == pools["new"]]
+    # Routers see nothing of a worker: its hosts look after it.
+    there = [] if service.is_worker else topology.replicas_of(service.name)
+    own = [replica for replica in there if replica.pool == pools["new"]]
     count = pools.get("replicas")
     return {
         "service": service.name,

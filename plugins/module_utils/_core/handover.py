@@ -61,10 +61,11 @@ def _replica(topology: Topology, replica: Replica) -> dict[str, Any]:
     return {
         "name": replica.name,
         "service": replica.service,
-        "server": replica.server,
+        # No router knows a worker.
+        "server": "" if service.is_worker else replica.server,
         "drain": service.drain,
         "start_timeout": service.start_timeout,
-        "probe": readiness(service, replica).to_dict(),
+        "probe": readiness(topology.stack, replica).to_dict(),
     }
 
 

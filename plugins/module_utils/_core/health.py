@@ -30,7 +30,7 @@ _EXPECTATIONS: Mapping[str, tuple[str, ...]] = {
     "http": ("status", "contains"),
     "https": ("status", "contains"),
     "tls": ("days", "names"),
-    "container": ("digest", "restarts"),
+    "container": ("digest", "restarts", "settled"),
     "postgres": ("role", "lag"),
     "redis": ("role",),
     "disk": ("free", "warn"),
@@ -38,7 +38,7 @@ _EXPECTATIONS: Mapping[str, tuple[str, ...]] = {
 }
 KINDS = tuple(_TARGETS)
 _OPTIONAL = frozenset({"address", "server_name", "service", "password_file", *_CLIENT})
-_NUMBERS = frozenset({"port", "days", "restarts", "lag", "free", "warn"})
+_NUMBERS = frozenset({"port", "days", "restarts", "settled", "lag", "free", "warn"})
 _LISTS = frozenset({"status", "names"})
 
 

@@ -43,8 +43,9 @@ def probes_for(topology: Topology, view: HostView) -> list[Probe]:
         probes += special[component](topology, view) if component in special else _page(component, view)
         probes.append(_container(topology, component, component))
     for replica in view.replicas:
-        probes.append(readiness(topology.stack.services[replica.service], replica))
-        probes.append(_container(topology, replica.service, replica.name))
+        probes.append(readiness(topology.stack, replica))
+        if replica.port is not None:  # a worker's readiness is its container's
+            probes.append(_container(topology, replica.service, replica.name))
     return [*probes, *_registry(topology, view), *_host(topology)]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from .engine import Engine
 from .errors import SlipwayError
+from .jobs import PREFIX
 from .plan import Observed, Step, Unit, Wanted, plan, replica_of
 from .pools import Pools, ServicePools
 from .rolling import RollingReplica
@@ -322,7 +323,11 @@ class HostRelease:
         return folder_digest(files, folder) if folder else ""
 
     def _steps(self, files: Sequence[File], compose_file: str) -> list[Step]:
-        hashes = self._service_hashes(compose_file)
+        hashes = {
+            name: told
+            for name, told in self._service_hashes(compose_file).items()
+            if not name.startswith(PREFIX)
+        }
         services = {unit.service for unit in self._units.values()}
         forgotten = sorted(
             name for name in hashes.keys() - self._units.keys() if replica_of(name)[0] not in services - {""}

@@ -127,7 +127,8 @@ class HostRollout:
         self._pools.record(
             {order.service: self._pools.of(order.service).started(order.pool, release) for order in orders}
         )
-        self._engine.up(file, missing, max(self._replicas[name].start_timeout for name in missing))
+        # Each says itself when it is ready; one that crashes is not waited for.
+        self._engine.up(file, missing, None)
         for order in orders:
             for name in set(order.names) & set(missing):
                 self._tree.set_applied(name, folder_digest(files, order.folder))
@@ -148,6 +149,8 @@ class HostRollout:
         replica = self._replicas[name]
         try:
             self._until_ready(replica)
+            if not replica.server:
+                return
             if confirmed:
                 self._routers.admit(replica.server, replica.start_timeout)
             else:
@@ -174,7 +177,7 @@ class HostRollout:
 
     def _retire(self, container: Container) -> str:
         replica = self._known(container.service)
-        cut = self._routers.drain(replica.server, replica.drain)
+        cut = self._routers.drain(replica.server, replica.drain) if replica.server else 0
         self._engine.remove([container])
         with self._memory:  # replicas are retired side by side
             self._tree.set_applied(container.service, None)

@@ -7,10 +7,12 @@ Values only. `validation.parse_stack` makes them from the user's input and names
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 PROTOCOLS = ("http", "grpc", "websocket")
 INCONCLUSIVE = ("proceed", "rollback")
+BEFORE_TRAFFIC, AFTER_RELEASE = "before_traffic", "after_release"
+JOB_TIMES = (BEFORE_TRAFFIC, AFTER_RELEASE)
 
 
 @dataclass(frozen=True)
@@ -130,14 +132,17 @@ class Scale:
 
 @dataclass(frozen=True)
 class Service:
-    """A part the user supplies. Either `image` or `build` is set; `build` is relative to the checkout."""
+    """A part the user supplies. Either `image` or `build` is set; `build` is relative to the checkout.
+
+    Without a `port` it is a worker: nobody sends it anything, so no router knows it.
+    """
 
     name: str
     image: str | None
     build: str | None
     command: tuple[str, ...]
-    port: int
-    protocol: str
+    port: int | None
+    protocol: str | None
     health_path: str | None
     replicas: int
     hosts: tuple[str, ...]
@@ -158,6 +163,24 @@ class Service:
     strategy: Strategy
     gates: Gates
     scale: Scale
+    health_command: tuple[str, ...] = ()
+    settle: int = 5
+    volumes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_worker(self) -> bool:
+        return self.port is None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command that ends, run once a release in a container of its own, made as a service's are."""
+
+    name: str
+    service: str
+    command: tuple[str, ...]
+    when: str
+    deadline: int
 
 
 @dataclass(frozen=True)
@@ -278,3 +301,4 @@ class Stack:
     strategies: Mapping[str, Strategy]
     hooks: tuple[Hook, ...] = ()
     protected_releases: tuple[str, ...] = ()
+    jobs: Mapping[str, Job] = field(default_factory=dict)

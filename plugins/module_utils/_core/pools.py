@@ -97,7 +97,9 @@ def write_metrics(
         "# HELP slipway_replica_expected Replicas of live pools.",
         "# TYPE slipway_replica_expected gauge",
     ]
-    lines += [f'slipway_replica_expected{{server="{replica["server"]}"}} 1' for replica in live]
+    lines += [
+        f'slipway_replica_expected{{server="{replica["server"]}"}} 1' for replica in live if replica["server"]
+    ]
     _write(root, "state/metrics/replicas.prom", "\n".join([*lines, ""]))
     for service, groups in targets.items():
         listed = [group for pool in sorted(pools.scraped(service)) for group in groups.get(pool, [])]

@@ -67,7 +67,8 @@ def _claims(stack: Stack) -> list[Claim]:
         Claim("the edge's https_port", "stack/components/edge/https_port", edge.https_port),
         Claim("the registry", "stack/components/registry/port", registry.port),
     ]
-    return [Claim("SSH", "", 22), *fixed, *components, *map(_service_claim, stack.services.values())]
+    published = [service for service in stack.services.values() if not service.is_worker]
+    return [Claim("SSH", "", 22), *fixed, *components, *map(_service_claim, published)]
 
 
 def _service_claim(service: Service) -> Claim:

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Containers:
                 self._seen = self._inspect()
                 self._when = time.monotonic()
             facts = self._seen.get(str(probe.target["container"]))
-        return verdicts.container(facts, probe.expect)
+        return verdicts.container(facts, probe.expect, datetime.now(UTC))
 
     def _inspect(self) -> dict[str, Mapping[str, Any]]:
         code, out, err = self._run(["docker", "container", "inspect", "--format", "{{json .}}", *self._names])

@@ -1,16 +1,22 @@
-"""The question that tells whether one replica is ready for traffic."""
+"""The question that tells whether one replica is ready."""
 
 from __future__ import annotations
 
 from .health import Probe
-from .model import Service
+from .model import Stack
 from .topology import Replica
 
 
-def readiness(service: Service, replica: Replica) -> Probe:
-    """Asked at the replica's published port, as the routers ask it."""
+def readiness(stack: Stack, replica: Replica) -> Probe:
+    """Asked at the replica's published port, as the routers ask it; a worker is looked at from outside."""
+    service = stack.services[replica.service]
     address, name = replica.host.address, f"{replica.name} ready"
     place = {"host": address, "port": replica.port}
+    if service.is_worker:
+        settled = {} if service.health_command else {"settled": service.settle}
+        return Probe(
+            name, service.name, "container", {"container": f"{stack.name}-{replica.name}-1"}, settled
+        )
     if service.health_path is None:
         return Probe(name, service.name, "tcp", place)
     if service.protocol == "grpc":

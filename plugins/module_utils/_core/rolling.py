@@ -14,7 +14,10 @@ from .router import Routers
 
 @dataclass(frozen=True)
 class RollingReplica:
-    """One container of a service: its Compose and HAProxy names, seconds to drain and to get ready."""
+    """One container of a service: its Compose and HAProxy names, seconds to drain and to get ready.
+
+    server: "" for a worker, which no router knows.
+    """
 
     name: str
     service: str
@@ -84,10 +87,11 @@ def _turn(
     halted: Event,
 ) -> Turn:
     try:
-        cut = routers.drain(replica.server, replica.drain)
+        cut = routers.drain(replica.server, replica.drain) if replica.server else 0
         renew(replica)
         wait_ready(replica)
-        routers.admit(replica.server, replica.start_timeout)
+        if replica.server:
+            routers.admit(replica.server, replica.start_timeout)
     except SlipwayError as error:
         halted.set()
         raise SlipwayError(

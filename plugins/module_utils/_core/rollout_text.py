@@ -23,29 +23,29 @@ def describe(
     where = "on each host" + (f" ({strategy.batch} at a time)" if strategy.batch else "")
     lines = []
     for stage in stages:
-        parts = _parts(before, stage, service.replicas, where) or ["nothing to do"]
+        parts = _parts(before, stage, service, where) or ["nothing to do"]
         lines.append(f"{service.name}: {', '.join(parts)}")
         before = stage
     if keeps_old(strategy) and before.new and before.old:
         old = _counted(before.old, before.old, "old")
-        watched = [f"watch for {_time(strategy.watch)}"] if strategy.watch else []
+        watched = [f"watch for {duration(strategy.watch)}"] if strategy.watch else []
         end = f"keep {old} warm" if strategy.warm else f"stop {old}"
         lines.append(f"{service.name}: {', then '.join([*watched, end])} {where}")
     return lines
 
 
-def _parts(before: Stage, stage: Stage, replicas: int, where: str) -> list[str]:
+def _parts(before: Stage, stage: Stage, service: Service, where: str) -> list[str]:
     """In the order in which it happens: start, move the traffic, stop, judge."""
-    started = _started(before.new, stage.new, replicas, "new") + _started(
+    started = _started(before.new, stage.new, service.replicas, "new") + _started(
         before.old, stage.old, stage.old, "old"
     )
     stopped = _stopped(before.new, stage.new, "new") + _stopped(before.old, stage.old, "old")
     to = "" if stage.new > before.new else " to the new replicas"
     return [
         *(f"start {text} {where}" for text in started),
-        *_traffic(stage, to),
+        *([] if service.is_worker else _traffic(stage, to)),
         *(f"stop {text} {where}" for text in stopped),
-        *([f"judge for {_time(stage.pause)}"] if stage.pause else []),
+        *([f"judge for {duration(stage.pause)}"] if stage.pause else []),
     ]
 
 
@@ -72,6 +72,6 @@ def _counted(count: int, whole: int, pool: str, more: str = "") -> str:
     return f"{count}{more} of {whole} {pool} replicas"
 
 
-def _time(seconds: int) -> str:
+def duration(seconds: int) -> str:
     size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
     return f"{seconds // size} {unit}"

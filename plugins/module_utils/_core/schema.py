@@ -14,6 +14,7 @@ from .forms import (
     HEALTH,
     HOSTS,
     IMAGE,
+    JOB,
     NAME,
     PORT,
     RELEASE,
@@ -22,10 +23,11 @@ from .forms import (
     STRATEGY,
     URL_PATH,
     VARIABLE,
+    VOLUME_PATH,
     WORD,
 )
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Number, Scalar, Table, duration, size
-from .model import PROTOCOLS
+from .model import BEFORE_TRAFFIC, JOB_TIMES, PROTOCOLS
 from .schema_components import COMPONENT_SETTINGS
 from .schema_hooks import HOOK
 from .schema_rollout import GATES, MOST_REPLICAS, STRATEGY_TABLE
@@ -74,13 +76,29 @@ SERVICE = Table(
             FILE, "Folder with the Dockerfile to build the image from; either this or `image`.", None
         ),
         "command": Key(ListOf(WORD), "Arguments in place of the image's own command.", []),
-        "port": Key(PORT, "Port the service listens on inside its container."),
-        "protocol": Key(Choice(PROTOCOLS), "What it speaks on that port.", "http"),
+        "port": Key(
+            PORT,
+            "Port the service listens on inside its container.",
+            None,
+            "none: it is a worker, to which nobody sends anything",
+        ),
+        "protocol": Key(Choice(PROTOCOLS), "What it speaks on that port.", None, "`http`"),
         "health_path": Key(
             HEALTH,
             "What answers 200 once a replica is ready; for grpc, the service name to ask for.",
             None,
-            "**required**",
+            "**required** with a port",
+        ),
+        "health_command": Key(
+            ListOf(WORD),
+            "For a worker: command that ends with 0 inside its container while all is well, asked every 10 "
+            "seconds; the first time makes it ready.",
+            [],
+        ),
+        "settle": Key(
+            duration("1s", "10m"),
+            "For a worker without `health_command`: how long it must run without a restart to be ready.",
+            "5s",
         ),
         "replicas": Key(Integer(0, MOST_REPLICAS), "Replicas on each of the service's hosts.", 2),
         "scale": Key(SCALE, "Bounds of `replicas`, which `playbooks/scale.yml` keeps to.", {}),
@@ -116,12 +134,20 @@ SERVICE = Table(
             FILE, "Folder of `000001_name.up.sql` and `.down.sql` files for that database.", None
         ),
         "redis": Key(Boolean(), "Whether the service uses Redis.", False),
+        "volumes": Key(
+            Entries(NAME, VOLUME_PATH),
+            "Data it keeps on each of its hosts: volumes by name, and where they are mounted. Old and new "
+            "replicas never share one, so the strategy must stop first.",
+            {},
+        ),
         "metrics_path": Key(URL_PATH, "Path of its Prometheus metrics, on its port.", None, "not scraped"),
         "user": Key(
             Integer(1, 65533), "Numeric user the container runs as; root is not offered.", SLIPWAY_UID
         ),
         "drain": Key(
-            duration("0s", "1h"), "Time a replica gets to finish its requests before it is killed.", "30s"
+            duration("0s", "1h"),
+            "Time a replica gets to end what it has begun before it is killed.",
+            "30s",
         ),
         "start_timeout": Key(duration("1s", "1h"), "Time a replica gets to become ready.", "60s"),
         "publish_base": Key(
@@ -134,10 +160,33 @@ SERVICE = Table(
             STRATEGY,
             "How a release replaces the one before: `rolling`, `blue_green`, `canary`, `recreate`, "
             "`stop_first`, or one of `stack/strategies`. `stop_first` is for what must never run more often "
-            "than `replicas` says.",
+            "than `replicas` says. A worker's has no shares.",
             "rolling",
         ),
         "gates": Key(GATES, "What a new release must keep to while it is judged.", {}),
+    },
+)
+
+JOB_TABLE = Table(
+    "job",
+    {
+        "service": Key(
+            NAME,
+            "Service whose image, user, environment, secrets, network and limits it has. It runs on the "
+            "first of that service's hosts, without its volumes.",
+        ),
+        "command": Key(
+            ListOf(WORD, least=1),
+            "Arguments in place of the image's own command; the whole command line where the service has "
+            "`secrets_in_environment`.",
+        ),
+        "when": Key(
+            Choice(JOB_TIMES),
+            "`before_traffic`: before the first new replica starts; if it fails, the release goes back. "
+            "`after_release`: when the release serves; if it fails, so does the run, and the release stays.",
+            BEFORE_TRAFFIC,
+        ),
+        "deadline": Key(duration("1s", "1d"), "Time after which it is ended and has failed.", "10m"),
     },
 )
 
@@ -162,6 +211,7 @@ STACK = Table(
             Entries(NAME, SERVICE, least=1),
             "What you run, by name. Other services reach one at its name and port.",
         ),
+        "jobs": Key(Entries(JOB, JOB_TABLE), "What runs once in each release, one after another.", {}),
         "secrets": Key(Entries(SECRET, SECRET_RULE), "Secrets of your services, by name.", {}),
         "components": Key(COMPONENT_SETTINGS, "Settings of what the platform supplies.", {}),
         "images": Key(

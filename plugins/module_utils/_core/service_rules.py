@@ -9,6 +9,7 @@ from .components import COMPONENTS
 from .errors import Problem
 from .model import Service, Stack
 from .wording import did_you_mean
+from .worker_rules import WORKER_RULES
 
 IMAGES = {component.image for component in COMPONENTS.values()} | {"registry", "base"}
 _TAKEN_NAMES = set(COMPONENTS) | IMAGES | {"host", "localhost"}
@@ -68,6 +69,8 @@ def _name_is_free(service: Service, path: str, _: Stack) -> Iterator[Problem]:
 
 
 def _health(service: Service, path: str, _: Stack) -> Iterator[Problem]:
+    if service.is_worker:
+        return
     health, grpc, here = service.health_path, service.protocol == "grpc", f"{path}/health_path"
     form = 'the gRPC service to ask for, or ""' if grpc else "a path that answers 200 once a replica is ready"
     if health is None:
@@ -173,4 +176,5 @@ SERVICE_RULES: tuple[Callable[[Service, str, Stack], Iterator[Problem]], ...] = 
     _secrets_in_environment,
     _environment,
     _gate_queries,
+    *WORKER_RULES,
 )

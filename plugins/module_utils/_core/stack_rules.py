@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from .errors import Problem
 from .hook_rules import hook_faults
+from .job_rules import job_faults
 from .model import Stack
 from .ports import collisions
 from .service_rules import IMAGES, SERVICE_RULES
@@ -140,4 +141,5 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     _image_names,
     strategy_faults,
     hook_faults,
+    job_faults,
 )

@@ -19,7 +19,7 @@ class Move:
     """One step of the fleet, or of some hosts (empty: all). `batch`: how many take it at once, 0 for all.
 
     kind, and what `services` holds for each service: traffic {pool: weight}; start {pool, count, release};
-    retire and rest {pool, count}; hold {new, old, replicas}; promote {pool, warm}.
+    retire, rest and stay {pool, count}; hold {new, old, replicas}; promote {pool, warm}.
     """
 
     kind: str
@@ -49,12 +49,7 @@ def walk(
         pause = max(stage.pause for stage in after.values())
         if judged and (pause or number == length - 1):
             told = f" for {pause} s" if pause else ""
-            yield Move(
-                "hold",
-                f"judge {names(moving)}{told}",
-                held(moving, after),
-                seconds=pause,
-            )
+            yield from holds(moving, after, pause, f"judge {names(moving)}{told}")
         here |= {name: (stage, stage) for name, stage in after.items()}
 
 
@@ -91,7 +86,7 @@ def _transition(
         yield Move("start", f"start replicas: {told}", wanted, batch=batch)
     moved = [
         it
-        for it in changes
+        for it in served(changes)
         if _weights(it, after[it.service.name]) != _weights(it, before[it.service.name][0])
     ]
     if moved:
@@ -117,6 +112,29 @@ def _weights(it: Change, stage: Stage) -> tuple[int, int]:
     if stage.share == UNKNOWN:
         return UNKNOWN, UNKNOWN
     return weights(stage.share, stage.new * it.hosts, stage.old * it.hosts)
+
+
+def served(changes: Sequence[Change]) -> list[Change]:
+    """Those that traffic is sent to."""
+    return [it for it in changes if not it.service.is_worker]
+
+
+def holds(changes: Sequence[Change], stage: Mapping[str, Stage], seconds: int, title: str) -> Iterator[Move]:
+    """Judge new pools: one host what has traffic or queries, every host its own workers.
+
+    Only one of the two takes the time: replicas that fell meanwhile are found in a single look as well.
+    """
+    asked = [it for it in changes if not it.service.is_worker or it.service.gates.queries]
+    workers = [it for it in changes if it.service.is_worker]
+    stays = {it.service.name: {"pool": it.new, "count": stage[it.service.name].new} for it in workers}
+    if served(changes):
+        yield Move("hold", title, held(asked, stage), seconds=seconds)
+        if workers:
+            yield Move("stay", f"see that {names(workers)} stayed up", stays)
+    else:
+        yield Move("stay", title, stays, seconds=seconds)
+        if asked:
+            yield Move("hold", f"ask the queries of {names(asked)}", held(asked, stage))
 
 
 def held(changes: Sequence[Change], stage: Mapping[str, Stage]) -> dict[str, dict[str, Any]]:

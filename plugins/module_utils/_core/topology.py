@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .model import Host, Service, Stack
+from .model import Host, Job, Service, Stack
 
 # Two sets of replicas of every service: one is live, the other free, or a release on its way in or out.
 POOLS = ("blue", "green")
@@ -39,13 +39,13 @@ PORTS: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Replica:
-    """One container of a service. `port` is published on the host's private address."""
+    """One container of a service. `port` is published on the host's private address; a worker has none."""
 
     service: str
     pool: str
     index: int
     host: Host
-    port: int
+    port: int | None
 
     @property
     def name(self) -> str:
@@ -61,7 +61,13 @@ class Replica:
 def replicas(service: Service, host: Host) -> list[Replica]:
     """The replicas of both pools on one host. Pools alternate in ports, so that scaling moves none."""
     return [
-        Replica(service.name, pool, index + 1, host, service.publish_base + 2 * index + offset)
+        Replica(
+            service.name,
+            pool,
+            index + 1,
+            host,
+            None if service.is_worker else service.publish_base + 2 * index + offset,
+        )
         for offset, pool in enumerate(POOLS)
         for index in range(service.replicas)
     ]
@@ -69,11 +75,12 @@ def replicas(service: Service, host: Host) -> list[Replica]:
 
 @dataclass(frozen=True)
 class HostView:
-    """What one host may run: platform components in start order, and both pools of the user's services."""
+    """What one host may run: platform components in start order, both pools of the user's services, jobs."""
 
     host: Host
     components: tuple[str, ...]
     replicas: tuple[Replica, ...]
+    jobs: tuple[Job, ...] = ()
 
     def runs(self, component: str) -> bool:
         return component in self.components
@@ -97,6 +104,10 @@ class Topology:
         return [
             replica for view in self.views.values() for replica in view.replicas if replica.service == service
         ]
+
+    def served(self) -> list[Service]:
+        """Services that others reach, by name: all that have a port."""
+        return [service for service in self.stack.services.values() if not service.is_worker]
 
     def routed(self) -> Iterator[Service]:
         """Services with a public route, the longest path first, as a router must match them."""
@@ -148,5 +159,6 @@ def topology(stack: Stack) -> Topology:
             if host.name in service.hosts
             for replica in replicas(service, host)
         )
-        views[host.name] = HostView(host, components, own)
+        jobs = tuple(job for job in stack.jobs.values() if stack.services[job.service].hosts[0] == host.name)
+        views[host.name] = HostView(host, components, own, jobs)
     return Topology(stack, views)

@@ -15,6 +15,7 @@ from .model import (
     Etcd,
     Hook,
     Host,
+    Job,
     Monitoring,
     Postgres,
     RateLimit,
@@ -77,6 +78,7 @@ def _stack(given: Mapping[str, Any], hosts: tuple[Host, ...], faults: Faults) ->
         keep_releases=given["keep_releases"],
         protected_releases=tuple(given["protected_releases"]),
         hooks=tuple(map(_hook, given["hooks"])),
+        jobs={name: Job(name, **job) for name, job in given["jobs"].items()},
         strategies=own,
     )
 
@@ -99,12 +101,14 @@ def _service(
     name: str, given: Mapping[str, Any], domain: str, hosts: tuple[str, ...], strategy: Strategy
 ) -> Service:
     route, limit, base = given["route"], given["rate_limit"], given["publish_base"]
+    worker = given["port"] is None
     computed = {
+        "protocol": given["protocol"] or (None if worker else "http"),
         "hosts": hosts if given["hosts"] is None else given["hosts"],
         "route": Route(route["domain"] or domain, route["path"]) if route else None,
         "rate_limit": RateLimit(**limit) if limit else None,
         "resources": Resources(**given["resources"]),
-        "publish_base": publish_base(name) if base is None else base,
+        "publish_base": base or (0 if worker else publish_base(name)),
         "strategy": strategy,
         "scale": Scale(**given["scale"]),
         "gates": gates_from(given["gates"], given["protocol"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from .health import FAIL, OK, WARN, Finding
@@ -48,7 +49,7 @@ def certificate(seconds_left: float, names: Sequence[str], expect: Mapping[str, 
     return Finding(OK, f"certificate valid for {days} days")
 
 
-def container(facts: Mapping[str, Any] | None, expect: Mapping[str, Any]) -> Finding:
+def container(facts: Mapping[str, Any] | None, expect: Mapping[str, Any], now: datetime) -> Finding:
     """`facts` is what the engine's inspection says of a container; None when there is no such container."""
     if facts is None:
         return Finding(FAIL, "does not exist", "Deploy this host")
@@ -61,6 +62,9 @@ def container(facts: Mapping[str, Any] | None, expect: Mapping[str, Any]) -> Fin
         killed = ", out of memory" if state.get("OOMKilled") else ""
         return Finding(FAIL, f"{state['Status']}{code}{killed}{again}", read_log)
     health = (state.get("Health") or {}).get("Status", "none")
+    if health == "none" and "settled" in expect:
+        ran = (now - datetime.fromisoformat(state["StartedAt"])).total_seconds()
+        health = "healthy" if ran >= expect["settled"] else f"for {ran:.0f} of {expect['settled']:g} s"
     if health not in ("healthy", "none"):
         return Finding(FAIL, f"running, {health}{again}", read_log)
     labels = facts["Config"].get("Labels") or {}

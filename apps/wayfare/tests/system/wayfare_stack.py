@@ -1,4 +1,4 @@
-"""A whole Wayfare on one engine: PgBouncer, PostgreSQL, Redis, an edge, and the four commands for real."""
+"""A whole Wayfare on one engine: PgBouncer, PostgreSQL, Redis, an edge, and the commands for real."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ class Stack:
         self._container(
             alias,
             *HARDENED,
-            f"--memory={MEMORY[command]}",
+            f"--memory={MEMORY.get(command, '128m')}",
             "--cpus=0.5",
             f"--volume={self._secrets}:/run/secrets:ro",
-            f"--publish=127.0.0.1::{PORTS[command]}",
+            *([f"--publish=127.0.0.1::{PORTS[command]}"] if command in PORTS else []),
             *[f"--env={name}={value}" for name, value in settings.items()],
             *arguments,
             IMAGE,

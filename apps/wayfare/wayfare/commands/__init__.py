@@ -1,1 +1,1 @@
-"""The four commands; each module has a coroutine `run(settings)`."""
+"""The commands; each module has a coroutine `run(settings)`."""
