@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._core import handover
+from ..module_utils._core import handover, homeward
 from ..plugin_utils.stack_action import Result, StackAction
 from ..plugin_utils.this_run import moment, note_step
 
@@ -19,6 +19,13 @@ class ActionModule(StackAction):
         arguments["own_routers"] = handover.own_routers(self.view)
         arguments["replicas"] = handover.replicas(self.topology, self.view)
         arguments["targets"] = handover.targets(self.topology, self.view)
+        if arguments["kind"] == "home":
+            arguments["homes"] = homeward.homes(self.topology, arguments["services"])
+            arguments["lost_routers"] = [
+                address
+                for host in arguments.pop("lost", [])
+                for address in handover.own_routers(self.topology.views[host]).values()
+            ]
         if arguments["kind"] == "traffic":
             arguments["weights"] = {
                 replica.server: weights[replica.pool]

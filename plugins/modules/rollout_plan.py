@@ -46,6 +46,11 @@ closing:
   type: list
   elements: dict
   returned: always
+home:
+  description: By service, what M(slipway.compose.rollout) needs to send the traffic back at once (C(kind=home)).
+  type: dict
+  returned: when O(back=false)
+  sample: {api: {old: blue, new: green, replicas: 2}}
 judge:
   description: The host that judges, the first with a Prometheus.
   type: str

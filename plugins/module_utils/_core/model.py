@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 PROTOCOLS = ("http", "grpc", "websocket")
+RETRIES = ("unsent", "reads")
 INCONCLUSIVE = ("proceed", "rollback")
 
 
@@ -144,6 +145,7 @@ class Service:
     user: int
     drain: int
     start_timeout: int
+    retry: str
     publish_base: int
     strategy: Strategy
     gates: Gates

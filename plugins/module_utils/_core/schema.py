@@ -24,7 +24,7 @@ from .forms import (
     WORD,
 )
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Number, Scalar, Table, duration, size
-from .model import PROTOCOLS
+from .model import PROTOCOLS, RETRIES
 from .schema_components import COMPONENT_SETTINGS
 from .schema_hooks import HOOK
 from .schema_rollout import GATES, MOST_REPLICAS, STRATEGY_TABLE
@@ -114,6 +114,13 @@ SERVICE = Table(
             duration("0s", "1h"), "Time a replica gets to finish its requests before it is killed.", "30s"
         ),
         "start_timeout": Key(duration("1s", "1h"), "Time a replica gets to become ready.", "60s"),
+        "retry": Key(
+            Choice(RETRIES),
+            "What is sent again, to another replica, when a connection breaks. `unsent`: what never reached a "
+            "replica. `reads`: also GET and HEAD requests that had no byte of an answer yet. Say `unsent` "
+            "where such a request changes something, or may bring a replica down.",
+            "reads",
+        ),
         "publish_base": Key(
             Integer(1024, 65535),
             "First of the ports (twice `replicas`) it is published on, on its hosts' private addresses.",
