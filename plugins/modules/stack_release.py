@@ -145,6 +145,8 @@ from ..module_utils._core.host_release import HostRelease, file_changes, unified
 from ..module_utils._core.lock import LOCK_FILE, alive, alive_if_held
 from ..module_utils._core.plan import PHASES, Step, Unit
 from ..module_utils._core.pools import Pools, write_metrics
+from ..module_utils._core.record import RUNNING
+from ..module_utils._core.record_store import FOLDER, History
 from ..module_utils._core.traffic import orders, traffic
 from ..module_utils._core.tree import File, ReleaseTree
 from ..module_utils._core.turn import own_turn
@@ -192,13 +194,16 @@ def check_space(root: Path, minimum: int) -> None:
 
 
 def previous(tree: ReleaseTree) -> str:
-    """The release before the current one; where a run died half-way, the current one is the way back."""
-    if not tree.previous:
+    """The release before the current one; where a run died on its way to another, the current one."""
+    newest = next(iter(History(tree.root / FOLDER).newest(1)), None)
+    died = newest and newest.outcome == RUNNING and newest.release != tree.current
+    target = tree.current if died else tree.previous
+    if not target:
         raise SlipwayError(
             "no release was there before the current one on this host",
             "Name one: -e to=<id> (playbooks/history.yml)",
         )
-    return tree.previous
+    return target
 
 
 def prepare(module: AnsibleModule, host: HostRelease, tree: ReleaseTree) -> dict[str, Any]:
