@@ -29,11 +29,11 @@ Fault = Callable[[Machine], AbstractContextManager[None]]
 JUDGING = "TASK [slipway.compose.release : Judge api"
 HOMEWARD = "TASK [slipway.compose.release : Send the traffic back"
 PATIENCE = 240
-# What is promised: the loss is noticed within 10 s, and within 5 more all that can be reached serves the old release.
+# What is promised: the loss is noticed within 10 s, and 5 s later all others serve the old release.
 HOME_SECONDS = 15
-# The routers' checks take a vanished host out of the traffic within 3 s, and give it a second at most to be asked in.
+# The routers' checks take a vanished host out within 3 s, and a second is for being asked.
 BLIND_SECONDS = 4
-# What was on its way to it by then ends with an error after six seconds of silence, not at the client's deadline.
+# What was on its way to it by then ends after six seconds of silence, not at a deadline.
 WAITING_SECONDS = 11
 
 
