@@ -1,8 +1,8 @@
-"""Kill deployments (SIGKILL) at one task boundary after the other, and see that one more run repairs each.
+"""Kill deployments (SIGKILL) at one task boundary after the other, and see one more run repair each.
 
-For N = 1, 2, 3 …: deploy a changed release of the running lab, kill ansible-playbook when task N begins, deploy
-the same release again. That run must succeed, and leave one release on all hosts and one whole pool. A light load
-on the edge runs all the time; a failed request fails the sweep. It ends with the first run that gets through.
+For N = 1, 2, 3 …: deploy a changed release of the running lab, kill ansible-playbook when task N begins, and
+deploy the same release again. That run must succeed, and leave one release on all hosts and one whole pool. A
+light load on the edge runs all the time; a failed request fails the sweep. The first run that gets through ends it.
 
 A full sweep takes an hour or more: `--minutes` ends it after the boundary at work, `--from` goes on there.
 SLIPWAY_LAB names the lab (lab), which is left with the stack of the inventory.
@@ -48,7 +48,7 @@ def sweep(site: Site, arguments: argparse.Namespace, folder: Path, load: Load) -
             print(f"kill-sweep: time is over; go on with --from {number}", flush=True)
             return swept, False
         release = changed(site, arguments.service, arguments.strategy)
-        killed = kill(site, folder / f"{number}-killed.log", release, number)
+        killed = kill(site, folder / f"{number}-killed.log", release, str(number))
         if not killed.task:
             assert killed.status == 0, killed.log.read_text()[-3000:]
             return swept, True

@@ -47,9 +47,9 @@ def changed(site: Site, service: str, strategy: str) -> dict[str, Any]:
     return {"stack": stack}
 
 
-def kill(site: Site, log: Path, variables: dict[str, Any], number: int, playbook: str = "deploy.yml") -> Kill:
-    """Run a playbook until task `number` would begin."""
-    with _killing(number), site.deploying(log, variables, playbook=playbook) as process:
+def kill(site: Site, log: Path, variables: dict[str, Any], at: str, playbook: str = "deploy.yml") -> Kill:
+    """Run a playbook until a task would begin: its number, or a part of its name."""
+    with _killing(at), site.deploying(log, variables, playbook=playbook) as process:
         status = process.wait(timeout=DEPLOY_SECONDS)
     found = KILLED.search(log.read_text())
     assert not found or status == -signal.SIGKILL
@@ -85,12 +85,12 @@ def _told(machine: Machine, root: str, service: str) -> tuple[str, str, Counter[
 
 
 @contextmanager
-def _killing(number: int) -> Iterator[None]:
+def _killing(at: str) -> Iterator[None]:
     """What `Site.deploying` gives its process on the way."""
     ours = {
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
         "ANSIBLE_CALLBACKS_ENABLED": "kill_at",
-        "SLIPWAY_KILL_AT": str(number),
+        "SLIPWAY_KILL_AT": at,
     }
     os.environ.update(ours)
     try:

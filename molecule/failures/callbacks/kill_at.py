@@ -1,4 +1,4 @@
-"""Kill the run where task number SLIPWAY_KILL_AT begins: what a test says, never what an operator does."""
+"""Kill the run where the task begins that SLIPWAY_KILL_AT names; for tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ short_description: Kill ansible-playbook at a task boundary
 version_added: 0.1.0
 author: Slipway contributors
 description:
-  - Counts the tasks of a run and sends SIGKILL to its process group when task number C(SLIPWAY_KILL_AT) begins.
+  - Sends SIGKILL to its process group when a task begins, the one with the number C(SLIPWAY_KILL_AT), or the first
+    with that in its name.
 """
 # Said before the end, so that a log tells it from any other death.
 WORDS = "KILLED before task"
@@ -31,13 +32,14 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._number = 0
-        self._last = int(os.environ["SLIPWAY_KILL_AT"])
+        self._last = os.environ["SLIPWAY_KILL_AT"]
         # The group that dies must be the run's own.
         assert os.getpgrp() == os.getpid(), "start ansible-playbook in a session of its own"
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         self._number += 1
-        if self._number == self._last:
+        reached = str(self._number) == self._last
+        if reached or not self._last.isdigit() and self._last in task.get_name():
             sys.stdout.write(f"\n{WORDS} {self._number}: {task.get_name()}\n")
             sys.stdout.flush()
             os.killpg(os.getpgrp(), signal.SIGKILL)
