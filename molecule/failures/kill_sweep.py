@@ -2,7 +2,7 @@
 
 For N = 1, 2, 3 …: deploy a changed release of the running lab, kill ansible-playbook when task N begins, and
 deploy the same release again. That run must succeed, and leave one release on all hosts and one whole pool. A
-light load on the edge runs all the time; a failed request fails the sweep. The first run that gets through ends it.
+light load on the edge runs all the time; a failed request fails the sweep. A run that gets through ends it.
 
 A full sweep takes an hour or more: `--minutes` ends it after the boundary at work, `--from` goes on there.
 SLIPWAY_LAB names the lab (lab), which is left with the stack of the inventory.

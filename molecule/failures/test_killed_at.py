@@ -29,7 +29,6 @@ def test_one_more_run_repairs(site: Site, load: Load, tmp_path: Path, moment: st
 
 
 def test_a_rollback_undoes_what_was_interrupted(site: Site, load: Load, tmp_path: Path) -> None:
-    """Also by a run that is killed itself."""
     here = current(site)
     release = changed(site, SERVICE, "quick_canary")
     killed = kill(site, tmp_path / "killed.log", release, "Judge web")

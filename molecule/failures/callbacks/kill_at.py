@@ -16,8 +16,8 @@ short_description: Kill ansible-playbook at a task boundary
 version_added: 0.1.0
 author: Slipway contributors
 description:
-  - Sends SIGKILL to its process group when a task begins, the one with the number C(SLIPWAY_KILL_AT), or the first
-    with that in its name.
+  - Sends SIGKILL to its process group when a task begins, the one with the number C(SLIPWAY_KILL_AT),
+    or the first with that in its name.
 """
 # Said before the end, so that a log tells it from any other death.
 WORDS = "KILLED before task"
