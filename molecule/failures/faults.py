@@ -38,24 +38,26 @@ def cut_off(machine: Machine) -> Iterator[None]:
 @contextmanager
 def stopped(machine: Machine) -> Iterator[None]:
     """A machine whose kernel still acknowledges every packet, and on which no process runs."""
-    _inside(machine, "sh", "-c", "kill -STOP -1")
+    inside(machine, "sh", "-c", "kill -STOP -1")
     try:
         yield
     finally:
-        _inside(machine, "sh", "-c", "kill -CONT -1")
+        inside(machine, "sh", "-c", "kill -CONT -1")
 
 
 @contextmanager
 def _dropping(machine: Machine, what_comes: str = "", what_goes: str = "") -> Iterator[None]:
     rules = RULES.format(interface=INTERFACE, what_comes=what_comes, what_goes=what_goes)
-    _inside(machine, "nft", "-f", "-", stdin=rules)
+    inside(machine, "nft", "-f", "-", stdin=rules)
     try:
         yield
     finally:
-        _inside(machine, "nft", "delete", "table", "inet", "fault")
+        inside(machine, "nft", "delete", "table", "inet", "fault")
 
 
-def _inside(machine: Machine, *command: str, stdin: str = "") -> None:
+def inside(machine: Machine, *command: str, stdin: str = "") -> str:
+    """Run something as root on a machine, whether or not it can be reached."""
     argv = ["docker", "exec", "--interactive", machine.container, *command]
     done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, f"`{' '.join(command)}` on {machine.name}: {done.stderr}"
+    return done.stdout

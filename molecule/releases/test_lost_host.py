@@ -6,6 +6,8 @@ and the third one judges.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import secrets
 import time
@@ -17,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from faults import cut_off, unplugged
+from faults import cut_off, inside, unplugged
 from fleet_under_test import Fleet
 from leaders import lead_elsewhere
 from site_under_test import Machine
@@ -79,6 +81,18 @@ def seconds_until_home(log: Path, reached: list[str], since: float, still: Calla
     return time.time() - since
 
 
+def weights(machine: Machine, service: str) -> dict[str, set[int]]:
+    """What a machine's own router gives the servers of each pool, asked past the network."""
+    told = inside(
+        machine, "docker", "exec", "wayfare-router-1", "curl", "-sS", "http://127.0.0.1:8405/stats;csv"
+    )
+    found: dict[str, set[int]] = {"blue": set(), "green": set()}
+    for row in csv.DictReader(io.StringIO(told.lstrip("# "))):
+        if row["pxname"] == service and row["svname"] not in ("FRONTEND", "BACKEND"):
+            found[row["svname"].split("-")[1]].add(int(row["weight"]))
+    return found
+
+
 def pools_on(machine: Machine, service: str) -> Counter[str]:
     """Running replicas of a service by pool."""
     names = machine("sudo docker ps --format '{{.Names}}'").split()
@@ -125,6 +139,9 @@ def test_the_others_go_back_to_the_old_release(
             for machine in fleet.site.machines:
                 if machine != lost:
                     assert pools_on(machine, "api") == {live: 2}
+            if fault is cut_off:
+                new = "green" if live == "blue" else "blue"
+                assert weights(lost, "api") == {live: {100}, new: {0}}, "its clients get another release"
             time.sleep(5)
     with capsys.disabled():
         print(*load.failures, sep="\n")
