@@ -19,7 +19,7 @@ NEW = {"h1": ["api-green-1.h1", "api-green-2.h1"], "h2": ["api-green-1.h2", "api
 HOME = Home("api", "blue", OLD, NEW)
 EVERY_OLD = {*OLD["h1"], *OLD["h2"]}
 
-# As HAProxy 3.0 answers `show servers state`, with the columns that are read: up; down; drained; up, weight 0.
+# As HAProxy 3.0 answers `show servers state`, as far as it is read: up; down; drained; up, weight 0.
 TABLE = """1
 # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight
 4 api 1 api-blue-1.h1 10.0.0.1 2 0 100
