@@ -11,8 +11,8 @@ author: Slipway contributors
 version_added: 0.1.0
 short_description: Which hosts a run could not reach
 description:
-  - A task with C(ignore_unreachable) goes on without the hosts it did not reach. They are found again in what the
-    task has registered.
+  - A task with C(ignore_unreachable) goes on without the hosts it did not reach. They are found again in what
+    the task has registered.
 options:
   _input:
     description: C(hostvars).

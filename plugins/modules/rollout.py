@@ -22,8 +22,8 @@ options:
       - V(retire) brings pools down to a count, each replica drained first.
       - V(promote) remembers which pools are live.
       - V(home) sends all the traffic back to the old pool at once, in this host's routers and in those of
-        O(lost) hosts, wherever each host that serves has all its old replicas. Nothing else is looked at, and a
-        router that does not answer is passed over.
+        O(lost) hosts, wherever each host that serves has all its old replicas. Nothing else is looked at,
+        and a router that does not answer is passed over.
     type: str
     choices: [start, traffic, retire, promote, home]
     required: true
@@ -59,7 +59,7 @@ options:
   lost:
     description:
       - For O(kind=home), hosts that cannot be reached, whose routers are told from here.
-      - One that still serves, and has lost its connection to the control node only, serves what the others do.
+      - One that still serves, and is out of the control node's reach only, then serves what the others do.
     type: list
     elements: str
     default: []

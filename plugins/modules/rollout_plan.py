@@ -47,7 +47,7 @@ closing:
   elements: dict
   returned: always
 home:
-  description: By service, what M(slipway.compose.rollout) needs to send the traffic back at once (C(kind=home)).
+  description: By service, what M(slipway.compose.rollout) needs for C(kind=home).
   type: dict
   returned: when O(back=false)
   sample: {api: {old: blue, new: green, replicas: 2}}

@@ -1,4 +1,4 @@
-"""Send the traffic back to the old replicas before anything else: the first and quickest part of a way back."""
+"""Send the traffic back to the old replicas before anything else: the quickest part of a way back."""
 
 from __future__ import annotations
 
@@ -43,11 +43,13 @@ class Home:
 def servers_in_service(table: str) -> set[str]:
     """Servers that are up and that nobody has taken out, from the answer to `show servers state`."""
     rows = [line.split() for line in table.splitlines()[2:] if line.strip()]
-    return {row[SERVER] for row in rows if row[OPERATION] == RUNNING and not int(row[ADMINISTRATION]) & FORCED}
+    return {
+        row[SERVER] for row in rows if row[OPERATION] == RUNNING and not int(row[ADMINISTRATION]) & FORCED
+    }
 
 
 def homes(topology: Topology, services: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """`services`: by name the pools `old` and `new`, and `replicas`, how many the old one has on each host."""
+    """`services`: by name the pools `old` and `new`; `replicas`: how many the old one has on each host."""
     found = []
     for name, told in services.items():
         pools: dict[str, dict[str, list[str]]] = {"old": {}, "new": {}}

@@ -116,8 +116,8 @@ SERVICE = Table(
         "start_timeout": Key(duration("1s", "1h"), "Time a replica gets to become ready.", "60s"),
         "retry": Key(
             Choice(RETRIES),
-            "What is sent again, to another replica, when a connection breaks. `unsent`: what never reached a "
-            "replica. `reads`: also GET and HEAD requests that had no byte of an answer yet. Say `unsent` "
+            "What is sent again, to another replica, when a connection breaks. `unsent`: what never reached "
+            "a replica. `reads`: also GET and HEAD requests that had no byte of an answer yet. Say `unsent` "
             "where such a request changes something, or may bring a replica down.",
             "reads",
         ),
