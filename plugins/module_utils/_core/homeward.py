@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +25,7 @@ class Home:
     def from_dict(cls, values: Mapping[str, Any]) -> Home:
         return cls(str(values["service"]), str(values["pool"]), dict(values["old"]), dict(values["new"]))
 
-    def carries(self, up: AbstractSet[str]) -> bool:
+    def carries(self, up: set[str]) -> bool:
         """Whether the old replicas can have all the traffic: each host that serves at all has all of its own.
 
         A host of which nothing is up is lost: it can be neither waited for nor counted on.
