@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ..module_utils._core import handover
+from ..module_utils._core import handover, homeward
 from ..plugin_utils.stack_action import Result, StackAction
 from ..plugin_utils.this_run import done_by_another, first_to, moment, note_step
 
@@ -26,6 +26,13 @@ class ActionModule(StackAction):
         arguments["own_routers"] = handover.own_routers(self.view)
         arguments["replicas"] = handover.replicas(self.topology, self.view)
         arguments["targets"] = handover.targets(self.topology, self.view)
+        if arguments["kind"] == "home":
+            arguments["homes"] = homeward.homes(self.topology, arguments["services"])
+            arguments["lost_routers"] = [
+                address
+                for host in arguments.pop("lost", [])
+                for address in handover.own_routers(self.topology.views[host]).values()
+            ]
         if arguments["kind"] == "traffic":
             arguments["weights"] = {
                 replica.server: weights[replica.pool]

@@ -44,6 +44,11 @@ class ActionModule(StackAction):
             "after": [asdict(move) for move in last],
             "plan": lines,
             "judge": self.topology.members("prometheus")[0].name,
+            "home": {
+                it.service.name: {"old": it.old, "new": it.new, "replicas": it.old_replicas}
+                for it in plan.changes
+                if it.before
+            },
             "services": {
                 it.service.name: {
                     "strategy": it.service.strategy.name,

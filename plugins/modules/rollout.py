@@ -23,8 +23,11 @@ options:
       - V(rest) lets pools without a share of the traffic finish what they have, and leaves them running.
       - V(stay) looks whether replicas of workers stay up for some O(seconds).
       - V(promote) remembers which pools are live, and which are kept warm.
+      - V(home) sends all the traffic back to the old pool at once, in this host's routers and in those of
+        O(lost) hosts, wherever each host that serves has all its old replicas. Nothing else is looked at,
+        and a router that does not answer is passed over.
     type: str
-    choices: [start, traffic, retire, rest, stay, promote]
+    choices: [start, traffic, retire, rest, stay, promote, home]
     required: true
   services:
     description: What the step says of each service, as the plan has it.
@@ -59,6 +62,23 @@ options:
     description: What a Prometheus on this host scrapes of each pool, as JSON. Set by the action plugin.
     type: str
     default: "{}"
+  lost:
+    description:
+      - For O(kind=home), hosts that cannot be reached, whose routers are told from here.
+      - One that still serves, and is out of the control node's reach only, then serves what the others do.
+    type: list
+    elements: str
+    default: []
+  homes:
+    description: Servers of the old and the new pools by host, for O(kind=home). Set by the action plugin.
+    type: list
+    elements: dict
+    default: []
+  lost_routers:
+    description: Runtime addresses of the routers of O(lost) hosts. Set by the action plugin.
+    type: list
+    elements: dict
+    default: []
   forgiving:
     description: Whether routers that do not answer are passed over, as on the way back after a host was lost.
     type: bool
@@ -98,6 +118,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.engine import Engine
+from ..module_utils._core.homeward import Home, send_home
 from ..module_utils._core.host_rollout import HostRollout, PoolOrder
 from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.pools import Pools, write_metrics
@@ -113,7 +134,7 @@ PATIENCE = 600
 ARGUMENT_SPEC: dict[str, Any] = {
     "kind": {
         "type": "str",
-        "choices": ["start", "traffic", "retire", "rest", "stay", "promote"],
+        "choices": ["start", "traffic", "retire", "rest", "stay", "promote", "home"],
         "required": True,
     },
     "services": {"type": "dict", "required": True},
@@ -124,6 +145,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "own_routers": {"type": "dict", "default": {}},
     "weights": {"type": "dict", "default": {}},
     "forgiving": {"type": "bool", "default": False},
+    "lost": {"type": "list", "elements": "str", "default": []},
+    "homes": {"type": "list", "elements": "dict", "default": []},
+    "lost_routers": {"type": "list", "elements": "dict", "default": []},
     "targets": {"type": "str", "default": "{}"},
     "run": {"type": "str", "default": ""},
 }
@@ -133,6 +157,8 @@ def take(module: AnsibleModule, root: Path) -> list[str]:
     params, run = module.params, runner(module)
     if params["kind"] == "traffic":
         return set_weights(root, params)
+    if params["kind"] == "home":
+        return home(root, params)
     road = traffic(root, params["routers"], params["replicas"], run, forgiving=params["forgiving"])
     host = HostRollout(
         Engine(run, params["stack"]), ReleaseTree(root), road.replicas, road.routers, road.wait_ready
@@ -162,6 +188,21 @@ def set_weights(root: Path, params: dict[str, Any]) -> list[str]:
             done.append(f"{component}: new weights")
         keep_orders(root, component, router)
     return done
+
+
+def home(root: Path, params: dict[str, Any]) -> list[str]:
+    context = client_context(root / "config/host/tls")
+    own = {Router(Address.from_dict(it), context): name for name, it in params["own_routers"].items()}
+    others = [Router(Address.from_dict(it), context) for it in params["lost_routers"]]
+
+    def kept(router: Router) -> None:
+        if router in own:
+            keep_orders(root, own[router], router)
+
+    pools = Pools(root)
+    homes = [Home.from_dict(values) for values in params["homes"]]
+    # Once the new pool was promoted, there is no way back: what is left of the old one is on its way out.
+    return send_home([*own, *others], [it for it in homes if pools.of(it.service).live == it.pool], kept)
 
 
 def main() -> None:

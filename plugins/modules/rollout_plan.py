@@ -51,6 +51,11 @@ after:
   type: list
   elements: dict
   returned: when O(back=false)
+home:
+  description: By service, what M(slipway.compose.rollout) needs for C(kind=home).
+  type: dict
+  returned: when O(back=false)
+  sample: {api: {old: blue, new: green, replicas: 2}}
 judge:
   description: The host that judges, the first with a Prometheus.
   type: str

@@ -12,6 +12,7 @@ from ansible_collections.slipway.compose.plugins.filter.host_family import host_
 from ansible_collections.slipway.compose.plugins.filter.host_fingerprint import host_fingerprint
 from ansible_collections.slipway.compose.plugins.filter.host_peers import host_peers
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
+from ansible_collections.slipway.compose.plugins.filter.lost_hosts import lost_hosts
 
 GROUPS = {
     "all": ["a", "b", "c", "s"],
@@ -124,3 +125,13 @@ def test_the_fingerprint_follows_settings_and_not_their_order() -> None:
 )
 def test_a_failure_is_one_line_with_its_remedy(result: dict[str, Any], line: str) -> None:
     assert host_failure(result) == line
+
+
+def test_a_host_is_lost_where_any_kept_answer_says_that_it_was_not_reached() -> None:
+    answers = {
+        "a": {"moved": {"changed": True}, "asked": {"skipped": True}},
+        "b": {"moved": {"unreachable": True}, "asked": {"skipped": True}},
+        "c": {"asked": {"unreachable": False}},
+        "d": {},
+    }
+    assert lost_hosts(answers, list(answers), ["moved", "asked"]) == ["b"]

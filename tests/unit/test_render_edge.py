@@ -6,7 +6,7 @@ import re
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import RateLimit, Route
-from whole_stack import rendered, stack, topology, usual, with_service
+from whole_stack import compose, rendered, stack, topology, usual, with_service
 
 NGINX = usual(3, 1)["config/edge/servers.conf"]
 HEADERS = usual(3, 1)["config/edge/headers.conf"]
@@ -183,3 +183,27 @@ def test_the_runtime_api_wants_a_certificate() -> None:
     assert re.findall(r"^    stats socket (\S+)", HAPROXY, re.MULTILINE) == ["/tmp/admin.sock"]
     binds = re.findall(r"^    bind :9999 (.*)$", HAPROXY, re.MULTILINE)
     assert binds == ["ssl crt /config/tls/tls.pem ca-file /config/tls/ca.crt verify required"]
+
+
+def test_only_reading_is_sent_again_once_a_replica_has_it() -> None:
+    for name in ("web", "api", "updates"):
+        backend = section(HAPROXY, f"backend {name}")
+        assert "retry-on conn-failure empty-response" in backend
+        assert "http-request disable-l7-retry unless { method GET HEAD }" in backend
+    assert "empty-response" not in section(HAPROXY, "backend journeys"), "every gRPC call is a POST"
+    base = with_service(stack(), "api", retry="unsent")
+    configuration = rendered(base)["config/router/haproxy.cfg"]
+    assert "empty-response" not in section(configuration, "backend api")
+    assert "retry-on conn-failure\n" in section(configuration, "defaults")
+
+
+@pytest.mark.parametrize("router", ["router", "local-router"])
+def test_what_waits_for_a_vanished_host_ends_within_seconds(router: str) -> None:
+    defaults = section(rendered(stack(3))[f"config/{router}/haproxy.cfg"], "defaults")
+    idle, interval, count = (
+        int(re.search(rf"^    srvtcpka-{name} (\d+)", defaults, re.MULTILINE)[1])  # type: ignore[index]
+        for name in ("idle", "intvl", "cnt")
+    )
+    assert "    option srvtcpka\n" in defaults
+    assert idle + interval * count <= 6
+    assert compose(3, 1)[router]["sysctls"] == {"net.ipv4.tcp_retries2": 4}

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.router import (
+    Address,
     Order,
+    Routers,
     healthy_again,
     parse_orders,
 )
@@ -35,3 +41,33 @@ def test_only_weights_outlive_a_router():
     }
     assert not any(order.left_out for order in parse_orders(kept).values())
     assert [line.split()[5] for line in kept.splitlines()[2:]] == ["2", "2", "2"]
+
+
+class Slow:
+    """A router of a lost host: silent for as long as anybody waits."""
+
+    def __init__(self, name):
+        self.address = Address(name, "10.0.0.1", 9999)
+        self.asked = 0
+
+    def orders(self):
+        self.asked += 1
+        time.sleep(0.2)
+        raise SlipwayError(f"{self.address.name} does not answer", "Start it")
+
+    servers = orders
+
+
+def test_routers_of_a_lost_host_cost_one_time_limit_together_and_are_asked_once():
+    lost = [Slow("router on h2"), Slow("local-router on h2")]
+    routers = Routers(lost, forgiving=True)
+    begun = time.monotonic()
+    assert routers.drain("api-blue-1.h1", 0) == 0
+    assert routers.drain("api-blue-2.h1", 0) == 0
+    assert time.monotonic() - begun < 0.35
+    assert [router.asked for router in lost] == [1, 1]
+
+
+def test_a_silent_router_is_an_error_unless_it_may_be_passed_over():
+    with pytest.raises(SlipwayError, match="router on h2 does not answer"):
+        Routers([Slow("router on h2")]).drain("api-blue-1.h1", 0)

@@ -83,6 +83,7 @@ def service(name: str, path: str | None, protocol: str, base: int, hosts: tuple[
         user=10001,
         drain=10,
         start_timeout=60,
+        retry="reads",
         publish_base=base,
         strategy=BUILT_IN["rolling"],
         gates=Gates(2.0, 1.0, 2000, 5000, 2.0, 50, ()),

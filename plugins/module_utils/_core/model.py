@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PROTOCOLS = ("http", "grpc", "websocket")
+RETRIES = ("unsent", "reads")
 INCONCLUSIVE = ("proceed", "rollback")
 BEFORE_TRAFFIC, AFTER_RELEASE = "before_traffic", "after_release"
 JOB_TIMES = (BEFORE_TRAFFIC, AFTER_RELEASE)
@@ -159,6 +160,7 @@ class Service:
     user: int
     drain: int
     start_timeout: int
+    retry: str
     publish_base: int
     strategy: Strategy
     gates: Gates

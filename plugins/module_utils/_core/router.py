@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -232,16 +233,18 @@ class Routers:
         return found
 
     def _answers(self, ask: Callable[[Router], Answer]) -> Iterator[tuple[Router, Answer]]:
-        for router in tuple(self._routers):
+        """All are asked side by side: several of a lost host cost one time limit, not the sum."""
+        routers = tuple(self._routers)
+        with ThreadPoolExecutor(max(len(routers), 1)) as pool:
+            asked = [(router, pool.submit(ask, router)) for router in routers]
+        for router, answer in asked:
             try:
-                answer = ask(router)
+                yield router, answer.result()
             except SlipwayError:
                 if not self._forgiving:
                     raise
                 with suppress(ValueError):  # a replica beside this one has found it silent, too
                     self._routers.remove(router)
-                continue
-            yield router, answer
 
     def _set(self, server: str, state: str) -> None:
         self._each(server, lambda router, backend: router.set_state(backend, server, state))

@@ -27,7 +27,7 @@ from .forms import (
     WORD,
 )
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Number, Scalar, Table, duration, size
-from .model import BEFORE_TRAFFIC, JOB_TIMES, PROTOCOLS
+from .model import BEFORE_TRAFFIC, JOB_TIMES, PROTOCOLS, RETRIES
 from .schema_components import COMPONENT_SETTINGS
 from .schema_hooks import HOOK
 from .schema_rollout import GATES, MOST_REPLICAS, STRATEGY_TABLE
@@ -150,6 +150,13 @@ SERVICE = Table(
             "30s",
         ),
         "start_timeout": Key(duration("1s", "1h"), "Time a replica gets to become ready.", "60s"),
+        "retry": Key(
+            Choice(RETRIES),
+            "What is sent again, to another replica, when a connection breaks. `unsent`: what never reached "
+            "a replica. `reads`: also GET and HEAD requests that had no byte of an answer yet. Say `unsent` "
+            "where such a request changes something, or may bring a replica down.",
+            "reads",
+        ),
         "publish_base": Key(
             Integer(1024, 65535),
             "First of the ports (twice `replicas`) it is published on, on its hosts' private addresses.",

@@ -1,0 +1,46 @@
+"""A deployment killed at the moments where most is half done; `scripts/kill-sweep` tries all the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from load import Load
+from site_under_test import Site
+from sweep import assert_whole, changed, kill, repaired
+
+SERVICE = "web"
+MOMENTS = [
+    pytest.param("Mark every host", id="the-lock-is-on-one-host"),
+    pytest.param("Start replicas: web", id="recorded-but-nothing-done"),
+    pytest.param("Retire replicas: web", id="between-two-moves"),
+    pytest.param("Remove what is no longer declared", id="promoted-but-not-finished"),
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_one_more_run_repairs(site: Site, load: Load, tmp_path: Path, moment: str) -> None:
+    release = changed(site, SERVICE, "rolling")
+    killed = kill(site, tmp_path / "killed.log", release, moment)
+    assert moment in killed.task, killed.log.read_text()[-3000:]
+    repaired(site, tmp_path / "repaired.log", release, SERVICE)
+    assert load.answered
+    assert not load.failures
+
+
+def test_a_rollback_undoes_what_was_interrupted(site: Site, load: Load, tmp_path: Path) -> None:
+    here = current(site)
+    release = changed(site, SERVICE, "quick_canary")
+    killed = kill(site, tmp_path / "killed.log", release, "Judge web")
+    assert "Judge web" in killed.task, killed.log.read_text()[-3000:]
+    back = site.deploy(tmp_path / "back.log", playbook="playbooks/rollback.yml")
+    assert back.status == 0, back.problem
+    assert_whole(site, SERVICE)
+    assert current(site) == here
+    assert load.answered
+    assert not load.failures
+
+
+def current(site: Site) -> str:
+    (release,) = {machine(f"sudo readlink /opt/{site.stack['name']}/current") for machine in site.machines}
+    return release

@@ -1,0 +1,86 @@
+"""Send the traffic back to the old replicas before anything else: the quickest part of a way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import SlipwayError
+from .router import ADMINISTRATION, FORCED, OPERATION, RUNNING, SERVER, Router
+from .topology import Topology
+
+
+@dataclass(frozen=True)
+class Home:
+    """One service: the old pool and, by host, its replicas as HAProxy names them, and the new pool's."""
+
+    service: str
+    pool: str
+    old: Mapping[str, Sequence[str]]
+    new: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Home:
+        return cls(str(values["service"]), str(values["pool"]), dict(values["old"]), dict(values["new"]))
+
+    def carries(self, up: set[str]) -> bool:
+        """Whether the old replicas can have all the traffic: each host that serves at all has all of its own.
+
+        A host of which nothing is up is lost: it can be neither waited for nor counted on.
+        """
+        serving = [host for host in self.old if up.intersection([*self.old[host], *self.new[host]])]
+        return bool(serving) and all(up.issuperset(self.old[host]) for host in serving)
+
+    @property
+    def weights(self) -> dict[str, int]:
+        old = {server: 100 for servers in self.old.values() for server in servers}
+        return old | {server: 0 for servers in self.new.values() for server in servers}
+
+
+def servers_in_service(table: str) -> set[str]:
+    """Servers that are up and that nobody has taken out, from the answer to `show servers state`."""
+    rows = [line.split() for line in table.splitlines()[2:] if line.strip()]
+    return {
+        row[SERVER] for row in rows if row[OPERATION] == RUNNING and not int(row[ADMINISTRATION]) & FORCED
+    }
+
+
+def homes(topology: Topology, services: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`services`: by name the pools `old` and `new`; `replicas`: how many the old one has on each host."""
+    found = []
+    for name, told in services.items():
+        pools: dict[str, dict[str, list[str]]] = {"old": {}, "new": {}}
+        for replica in topology.replicas_of(name):
+            side = "old" if replica.pool == told["old"] else "new"
+            here = pools[side].setdefault(replica.host.name, [])
+            if side == "new" or replica.index <= int(told["replicas"]):
+                here.append(replica.server)
+        found.append({"service": name, "pool": told["old"], **pools})
+    return found
+
+
+def send_home(routers: Sequence[Router], homes: Sequence[Home], kept: Callable[[Router], None]) -> list[str]:
+    """Tell routers, side by side; a line for each that was told something or could not be told.
+
+    kept: called with each router that was told. What is not done here is done by the moves that follow.
+    """
+    with ThreadPoolExecutor(max(len(routers), 1)) as pool:
+        return [line for lines in pool.map(lambda it: _tell(it, homes, kept), routers) for line in lines]
+
+
+def _tell(router: Router, homes: Sequence[Home], kept: Callable[[Router], None]) -> list[str]:
+    try:
+        up = servers_in_service(router.table())
+        able = [home for home in homes if home.carries(up)]
+        if not able:
+            return []
+        changed = router.set_weights(
+            {server: weight for home in able for server, weight in home.weights.items()}
+        )
+        kept(router)
+    except SlipwayError as error:
+        return [error.problem]
+    names = ", ".join(home.service for home in able)
+    return [f"{router.address.name}: all the traffic of {names} to the old replicas"] if changed else []
