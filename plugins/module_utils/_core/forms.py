@@ -46,6 +46,7 @@ STRATEGY = Text(
     "a strategy's name: lower-case letters, digits, hyphens and underscores",
     "blue_green",
 )
+ANSWER = Text(r"[^\x00-\x1f\x7f]{1,256}", "a line of text, at most 256 characters", '"journeys"')
 QUERY = Text(r"(?s:.*\S.*)", "a PromQL query", "'sum(rate(orders_failed_total{pool=\"$pool\"}[2m]))'")
 HOSTS = ListOf(HOST, least=1, distinct=True)
 PORT = Integer(1, 65535)

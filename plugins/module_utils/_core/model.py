@@ -119,6 +119,19 @@ class Gates:
 
 
 @dataclass(frozen=True)
+class ServiceProbe:
+    """What a new replica is asked through the edge. status None: 2xx or 3xx. within: milliseconds.
+
+    A gRPC service has one only: its health, `path` is the name to ask for.
+    """
+
+    path: str
+    status: int | None
+    contains: str | None
+    within: int
+
+
+@dataclass(frozen=True)
 class Service:
     """A part the user supplies. Either `image` or `build` is set; `build` is relative to the checkout."""
 
@@ -147,6 +160,8 @@ class Service:
     publish_base: int
     strategy: Strategy
     gates: Gates
+    probes: tuple[ServiceProbe, ...] = ()
+    sticky: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,11 @@ def describe(
     before = Stage(start.new, start.old, start.share)
     where = "on each host" + (f" ({strategy.batch} at a time)" if strategy.batch else "")
     lines = []
-    for stage in stages:
-        parts = _parts(before, stage, service.replicas, where) or ["nothing to do"]
+    for number, stage in enumerate(stages):
+        # Where an earlier run was interrupted nobody knows whether it had come to probe.
+        fresh = stage.new and (not before.new or before.share == 0 or not number)
+        probed = bool(service.probes and fresh)
+        parts = _parts(before, stage, service.replicas, where, probed) or ["nothing to do"]
         lines.append(f"{service.name}: {', '.join(parts)}")
         before = stage
     if strategy.watch and before.new and before.old:
@@ -31,8 +34,8 @@ def describe(
     return lines
 
 
-def _parts(before: Stage, stage: Stage, replicas: int, where: str) -> list[str]:
-    """In the order in which it happens: start, move the traffic, stop, judge."""
+def _parts(before: Pools | Stage, stage: Stage, replicas: int, where: str, probed: bool) -> list[str]:
+    """In the order in which it happens: start, probe, move the traffic, stop, judge."""
     started = _started(before.new, stage.new, replicas, "new") + _started(
         before.old, stage.old, stage.old, "old"
     )
@@ -40,6 +43,7 @@ def _parts(before: Stage, stage: Stage, replicas: int, where: str) -> list[str]:
     to = "" if stage.new > before.new else " to the new replicas"
     return [
         *(f"start {text} {where}" for text in started),
+        *(["probe through every edge host"] if probed else []),
         *_traffic(stage, to),
         *(f"stop {text} {where}" for text in stopped),
         *([f"judge for {_time(stage.pause)}"] if stage.pause else []),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from .components import COMPONENTS
 from .errors import Problem
 from .model import Service, Stack
+from .service_probes import probe_rules, sticky_rules
 from .wording import did_you_mean
 
 IMAGES = {component.image for component in COMPONENTS.values()} | {"registry", "base"}
@@ -163,4 +164,6 @@ SERVICE_RULES: tuple[Callable[[Service, str, Stack], Iterator[Problem]], ...] = 
     _secrets_in_environment,
     _environment,
     _gate_queries,
+    probe_rules,
+    sticky_rules,
 )

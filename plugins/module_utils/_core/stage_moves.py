@@ -19,7 +19,7 @@ class Move:
     """One step of the fleet, or of some hosts (empty: all). `batch`: how many take it at once, 0 for all.
 
     kind, and what `services` holds for each service: traffic {pool: weight}; start {pool, count, release};
-    retire {pool, count}; hold {new, old, replicas}; promote: the pool.
+    retire {pool, count}; probe and hold {new, old, replicas}; promote: the pool.
     """
 
     kind: str
@@ -45,7 +45,7 @@ def walk(
     for number in range(length):
         after = {name: way[number] for name, way in ways.items() if number < len(way)}
         moving = [it for it in changes if it.service.name in after]
-        yield from _transition(moving, here, after, release, batch)
+        yield from _transition(moving, here, after, release, batch, probed=judged)
         pause = max(stage.pause for stage in after.values())
         if judged and (pause or number == length - 1):
             told = f" for {pause} s" if pause else ""
@@ -64,8 +64,10 @@ def _transition(
     after: Mapping[str, Stage],
     release: str,
     batch: int,
+    *,
+    probed: bool,
 ) -> Iterator[Move]:
-    """Start what is missing, move the traffic, retire what is too much."""
+    """Start what is missing, probe what is new, move the traffic, retire what is too much."""
     sides = [
         (it, pool, side, getattr(after[it.service.name], side))
         for it in changes
@@ -89,6 +91,9 @@ def _transition(
             f"{it.service.name} {pool} {count}/{it.service.replicas}" for it, pool, count in grown
         )
         yield Move("start", f"start replicas: {told}", wanted, batch=batch)
+    fresh = [it for it in changes if probed and _is_fresh(it, before, after)]
+    if fresh:
+        yield Move("probe", f"probe the new replicas of {names(fresh)}", held(fresh, after))
     moved = [
         it
         for it in changes
@@ -111,6 +116,12 @@ def _transition(
             f"{it.service.name} {pool}" + (f" to {count}" if count else "") for it, pool, count in shrunk
         )
         yield Move("retire", f"retire replicas: {told}", wanted, batch=batch)
+
+
+def _is_fresh(it: Change, before: Mapping[str, tuple[Stage, Stage]], after: Mapping[str, Stage]) -> bool:
+    """Whether new replicas are there that may never have had any traffic."""
+    least, new = before[it.service.name][0], after[it.service.name].new
+    return bool(it.service.probes and new) and (least.new == 0 or least.share in (0, UNKNOWN))
 
 
 def _weights(it: Change, stage: Stage) -> tuple[int, int]:

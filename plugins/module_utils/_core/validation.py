@@ -30,6 +30,7 @@ from .model import (
 )
 from .ports import publish_base
 from .reading import Faults, read
+from .service_probes import probes_from
 from .stack_rules import inconsistencies
 from .strategies import BUILT_IN, gates_from, known_strategies, strategy_from, unknown_strategy
 
@@ -105,6 +106,7 @@ def _service(
         "publish_base": publish_base(name) if base is None else base,
         "strategy": strategy,
         "gates": gates_from(given["gates"], given["protocol"]),
+        "probes": probes_from(given),
     }
     return Service(name=name, **{**given, **computed})
 
