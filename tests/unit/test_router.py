@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ansible_collections.slipway.compose.plugins.module_utils._core.router import (
     Order,
+    ServerState,
     healthy_again,
     parse_orders,
+    parse_servers,
 )
 
 # From HAProxy 3.0: a drained server, one that is down with a weight of 0, one in maintenance.
@@ -35,3 +37,13 @@ def test_only_weights_outlive_a_router():
     }
     assert not any(order.left_out for order in parse_orders(kept).values())
     assert [line.split()[5] for line in kept.splitlines()[2:]] == ["2", "2", "2"]
+
+
+def test_sessions_of_users_who_are_kept_on_a_pool_are_its_servers_own():
+    statistics = """# pxname,svname,qcur,scur,status,type
+http_in,FRONTEND,,9,OPEN,0
+api,api-blue-1.a,0,2,DRAIN,2
+api,BACKEND,0,2,UP,1
+api:blue,api-blue-1.a:sticky,1,3,DRAIN,2
+"""
+    assert parse_servers(statistics) == {"api-blue-1.a": ServerState("api", "DRAIN", 6)}
