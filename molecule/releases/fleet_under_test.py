@@ -89,6 +89,13 @@ class Fleet:
             for name, host in self._lab.hosts.items()
         }
 
+    def record(self) -> dict[str, Any]:
+        """The newest record in the history of the first host."""
+        host = next(iter(self._lab.hosts.values()))
+        newest = "cat $(ls -d /opt/%s/state/history/*.json | tail -1)"
+        found: dict[str, Any] = json.loads(host.check_output(newest, self._lab.stack["name"]))
+        return found
+
     def assert_one_pool(self, service: str, replicas: int = 2) -> str:
         """The same pool runs on every host, whole, and nothing else; return its name."""
         running = self.running(service)

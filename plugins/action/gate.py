@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._core import gate_plan, handover
-from ..plugin_utils.stack_action import Result, StackAction
+from ..module_utils._core import edge_probe_plan, gate_plan, handover
+from ..plugin_utils.stack_action import Result, StackAction, material
 from ..plugin_utils.this_run import moment, note_step
 
 
 class ActionModule(StackAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         arguments["stack"] = self.declared.stack.name
-        arguments["services"] = gate_plan.watched(self.topology, arguments.get("services") or {})
+        moving = arguments.get("services") or {}
+        arguments["edges"] = edge_probe_plan.edges(self.topology)
+        arguments["subjects"] = edge_probe_plan.probed(
+            self.topology, moving, stored=bool(arguments.get("stored"))
+        )
+        arguments["secret"] = material(self.declared, {}).secrets.get("edge_probe", "")
+        arguments["services"] = gate_plan.watched(self.topology, moving)
         arguments["routers"] = handover.routers(self.topology)
         arguments["prometheus"] = gate_plan.prometheus(self.topology)
         arguments["run"] = self.lock_holder()

@@ -13,6 +13,8 @@ author: Slipway contributors (@slipway)
 description:
   - Looks every second at what the edge counted for the new and the old pool of each service, and at what
     every router says of the new pool's replicas. Nothing is changed.
+  - Meanwhile goes on asking the services' C(probes) through every edge host; one that fails three times in
+    a row ends the gate.
   - Fails at once when a replica of a new pool is down on every router or went down twice, when a router stops
     answering, or when a gate of the service has clearly failed. Clear is what a pool within its limit would
     show less than once in a hundred times, and more than a single bad request.
@@ -54,6 +56,24 @@ options:
         description: Its port.
         type: int
         required: true
+  stored:
+    description: Whether the release is one of another day, which is probed for its health only.
+    type: bool
+    default: false
+  edges:
+    description: Where the edge hosts are, for probes. Set by the action plugin.
+    type: list
+    elements: dict
+    default: []
+  subjects:
+    description: Pools, replicas and probes. Set by the action plugin.
+    type: list
+    elements: dict
+    default: []
+  secret:
+    description: What lets a probe choose its replica. Set by the action plugin.
+    type: str
+    default: ""
   title:
     description: What the step is called in the release's record.
     type: str
@@ -120,6 +140,7 @@ seconds:
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +148,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting
 from ..module_utils._core.edge_counts import EdgeCounts
+from ..module_utils._core.edge_prober import prober, watching
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.gate_measure import measuring
 from ..module_utils._core.gatekeeping import Look, Outcome, Watched, report, watch
@@ -145,6 +167,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "type": "dict",
         "options": {"host": {"type": "str", "required": True}, "port": {"type": "int", "required": True}},
     },
+    "stored": {"type": "bool", "default": False},
+    "edges": {"type": "list", "elements": "dict", "default": []},
+    "subjects": {"type": "list", "elements": "dict", "default": []},
+    "secret": {"type": "str", "default": "", "no_log": True},
     "run": {"type": "str", "default": ""},
 }
 
@@ -176,13 +202,21 @@ def hold(params: dict[str, Any], probes: Sequence[Look] = ()) -> Outcome:
     return watch(services, measuring(services, prometheus, counts), looks, params["seconds"])
 
 
+def probes(params: dict[str, Any]) -> list[Look]:
+    """The services' probes, over and over. A single look has no time for them."""
+    if not params["subjects"] or not params["seconds"]:
+        return []
+    asking = prober(Path("/opt") / params["stack"], params["edges"], params["subjects"], params["secret"])
+    return [watching(asking, ThreadPoolExecutor(1))]
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     if module.check_mode:
         module.exit_json(changed=False, verdict="skipped", services={}, alarms=[], lines=[], seconds=0.0)
     lock = Path("/opt") / module.params["stack"] / LOCK_FILE
     with reporting(module), alive(lock, module.params["run"]):
-        outcome = hold(module.params)
+        outcome = hold(module.params, probes(module.params))
         told = report(outcome)
         if outcome.refused:
             error = SlipwayError("; ".join(outcome.refused), outcome.remedy)

@@ -35,6 +35,7 @@ def platform_secrets(stack: Stack) -> list[str]:
     """Names of the secrets that the platform's components and the services' databases need."""
     postgres = ["postgres_superuser", "postgres_replication", "postgres_monitor", "patroni_api"]
     names = [
+        "edge_probe",
         *(postgres if stack.components.postgres else []),
         *(["redis", "redis_admin"] if stack.components.redis else []),
     ]

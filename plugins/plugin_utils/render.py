@@ -6,6 +6,7 @@ exactly the names listed in `render`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ import jinja2
 from ..module_utils._core.components import COMPONENTS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
-from ..module_utils._core.topology import PORTS, HostView, Topology
+from ..module_utils._core.topology import POOLS, PORTS, HostView, Topology
+from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 
 COMPOSE_FOLDER = Path(__file__).resolve().parents[2] / "compose"
@@ -49,8 +51,10 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "view": view,
         "host": view.host,
         "ports": PORTS,
+        "pools": POOLS,
         "images": material.images,
         "secrets": material.secrets,
+        "edge_certificate": fingerprint(material.certificates["edge"][0]),
         "root": f"/opt/{topology.stack.name}",
     }
     environment = _environment()
@@ -150,6 +154,7 @@ def _environment() -> jinja2.Environment:
         autoescape=False,  # configuration files, not HTML
     )
     environment.filters["to_json"] = lambda value: json.dumps(value, sort_keys=True)
+    environment.filters["sha256"] = lambda value: hashlib.sha256(value.encode()).hexdigest()
     return environment
 
 

@@ -77,7 +77,9 @@ def test_a_burst_of_requests_may_wait_to_be_counted():
 
 
 def test_nginx_sends_to_the_socket_that_mtail_reads_and_never_waits():
-    (sent,) = re.findall(r"access_log (syslog:\S+) counted;", usual(3, 1)["config/edge/logging.conf"])
+    (sent,) = re.findall(
+        r"access_log (syslog:\S+) counted if=\$slipway_counted;", usual(3, 1)["config/edge/logging.conf"]
+    )
     assert "server=unix:/run/edge-log/requests.sock," in sent
     start = usual(3, 1)["config/edge-log/start.sh"]
     assert "rm -f /run/edge-log/requests.sock\n" in start

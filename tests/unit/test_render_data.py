@@ -14,7 +14,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.components i
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import COMPOSE_FOLDER, Material, render
-from whole_stack import IMAGES, SECRETS, compose, rendered, stack, usual, with_service
+from whole_stack import CERTIFICATE, IMAGES, SECRETS, compose, rendered, stack, usual, with_service
 
 DATA = ("etcd", "postgres", "pgbouncer", "redis", "sentinel", "local-router")
 DATA_IMAGES = ("etcd", "postgres", "pgbouncer", "redis", "haproxy")
@@ -73,7 +73,7 @@ def test_secrets_are_readable_by_their_container_only() -> None:
     base = stack(3)
     laid = topology(base)
     images = dict.fromkeys([*IMAGES, *base.services], "image")
-    certificates = dict.fromkeys(["edge", *laid.views], ("CERTIFICATE", "KEY"))
+    certificates = dict.fromkeys(["edge", *laid.views], (CERTIFICATE, "KEY"))
     files = render(laid, laid.views["h1.test"], Material(images, SECRETS, "CA", certificates, {}))
     holding = [file for file in files if any(value in file.content for value in SECRETS.values())]
     owners = {(file.path.split("/")[1], file.mode, file.owner) for file in holding}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import RateLimit, Route
-from whole_stack import compose, rendered, stack, topology, usual, with_service
+from whole_stack import SECRETS, compose, rendered, stack, topology, usual, with_service
 
 NGINX = usual(3, 1)["config/edge/servers.conf"]
 HEADERS = usual(3, 1)["config/edge/headers.conf"]
@@ -207,3 +208,49 @@ def test_what_waits_for_a_vanished_host_ends_within_seconds(router: str) -> None
     assert "    option srvtcpka\n" in defaults
     assert idle + interval * count <= 6
     assert compose(3, 1)[router]["sysctls"] == {"net.ipv4.tcp_retries2": 4}
+
+
+def test_the_probes_secret_itself_stands_on_no_host() -> None:
+    digest = sha256(SECRETS["edge_probe"].encode()).hexdigest()
+    assert digest in HAPROXY
+    for host in (1, 2, 3):
+        assert not [path for path, text in usual(3, host).items() if SECRETS["edge_probe"] in text]
+
+
+def test_what_names_a_replica_is_read_once_and_never_passed_on() -> None:
+    for name in ("http_in", "grpc_in"):
+        frontend = section(HAPROXY, f"frontend {name}")
+        assert frontend.index("set-var(txn.probe)") < frontend.index(
+            "http-request del-header x-slipway- -m beg"
+        )
+        assert frontend.index("use_backend %[var(txn.probe)") < frontend.index(
+            "use_backend ", 1 + frontend.index("use_backend")
+        )
+
+
+def test_no_log_holds_headers_of_a_request() -> None:
+    logging = usual(3, 1)["config/edge/logging.conf"]
+    assert set(re.findall(r"\$http_\w+", logging)) == {"$http_user_agent"}
+    assert not re.search(r"^\s*(log|capture|option httplog)\b", HAPROXY, re.MULTILINE)
+
+
+def test_a_probe_has_no_rate_limit() -> None:
+    base = with_service(stack(), "api", rate_limit=RateLimit(600, 60))
+    backend = section(rendered(base)["config/router/haproxy.cfg"], "backend api")
+    assert re.search(r"track-sc0 .* unless \{ var\(txn.probe\) -m found \}", backend)
+
+
+def test_without_sticky_services_there_is_no_cookie() -> None:
+    assert "Set-Cookie" not in HAPROXY and ":sticky" not in HAPROXY
+
+
+def test_a_sticky_service_has_a_backend_for_each_pool_that_checks_nothing_itself() -> None:
+    configuration = rendered(with_service(stack(), "api", sticky=True))["config/router/haproxy.cfg"]
+    for pool in ("blue", "green"):
+        backend = section(configuration, f"backend api:{pool}")
+        servers = re.findall(r"^    server (\S+):sticky \S+ track api/(\S+)$", backend, re.MULTILINE)
+        own = [it.server for it in topology(stack()).replicas_of("api") if it.pool == pool]
+        assert servers == [(server, server) for server in own]
+        assert not re.search(r"^    (server .*|option http|http-|tcp-)check", backend, re.MULTILINE)
+    rules = re.findall(r"use_backend (\S+) if .*path_beg /api/", configuration)
+    assert rules == ["api:blue", "api:green", "api"]

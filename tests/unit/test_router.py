@@ -10,8 +10,10 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.router impor
     Address,
     Order,
     Routers,
+    ServerState,
     healthy_again,
     parse_orders,
+    parse_servers,
 )
 
 # From HAProxy 3.0: a drained server, one that is down with a weight of 0, one in maintenance.
@@ -71,3 +73,13 @@ def test_routers_of_a_lost_host_cost_one_time_limit_together_and_are_asked_once(
 def test_a_silent_router_is_an_error_unless_it_may_be_passed_over():
     with pytest.raises(SlipwayError, match="router on h2 does not answer"):
         Routers([Slow("router on h2")]).drain("api-blue-1.h1", 0)
+
+
+def test_sessions_of_users_who_are_kept_on_a_pool_are_its_servers_own():
+    statistics = """# pxname,svname,qcur,scur,status,type
+http_in,FRONTEND,,9,OPEN,0
+api,api-blue-1.a,0,2,DRAIN,2
+api,BACKEND,0,2,UP,1
+api:blue,api-blue-1.a:sticky,1,3,DRAIN,2
+"""
+    assert parse_servers(statistics) == {"api-blue-1.a": ServerState("api", "DRAIN", 6)}

@@ -31,6 +31,7 @@ def minted(stack, now):
 
 def test_everything_that_can_be_generated_is(minted):
     assert minted.added == (
+        "platform/edge_probe",
         "platform/postgres_superuser",
         "platform/postgres_replication",
         "platform/postgres_monitor",
@@ -77,7 +78,8 @@ def test_only_certificates_near_their_end_are_replaced(minted, stack, now):
 
 def test_nothing_is_made_for_parts_that_are_switched_off(definition, hosts, now):
     definition["components"] = {"postgres": False, "redis": False}
-    assert "platform" not in complete({}, parse_stack(definition, hosts), "staging", now).document
+    document = complete({}, parse_stack(definition, hosts), "staging", now).document
+    assert document["platform"].keys() == {"edge_probe"}
 
 
 def test_a_hosts_certificate_has_every_name_its_peers_use(minted):

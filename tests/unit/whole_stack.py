@@ -49,6 +49,7 @@ SECRETS = {
     name: f"hidden-{name}"
     for name in (
         "database_wayfare",
+        "edge_probe",
         "patroni_api",
         "postgres_monitor",
         "postgres_replication",
@@ -57,6 +58,7 @@ SECRETS = {
         "redis_admin",
     )
 }
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nQ0VSVElGSUNBVEU=\n-----END CERTIFICATE-----\n"
 
 
 def service(name: str, path: str | None, protocol: str, base: int, hosts: tuple[str, ...]) -> Service:
@@ -134,7 +136,7 @@ def rendered(base: Stack, host: str = "h1.test") -> dict[str, str]:
     """The tree of one host: path -> text."""
     laid = topology(base)
     images = {name: f"registry.test/{name}@sha256:0" for name in [*IMAGES, *base.services]}
-    certificates = dict.fromkeys(["edge", *laid.views], ("CERTIFICATE", "KEY"))
+    certificates = dict.fromkeys(["edge", *laid.views], (CERTIFICATE, "KEY"))
     material = Material(images, SECRETS, "CA", certificates, {})
     return {file.path: file.content for file in render(laid, laid.views[host], material)}
 

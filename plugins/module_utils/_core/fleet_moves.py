@@ -119,13 +119,23 @@ def _host_by_host(
     way: Callable[[Change, Mapping[str, Seen]], list[Stage]],
     judged: bool = False,
 ) -> Iterator[Move]:
-    """Batches of hosts, each through all stages; meanwhile every replica gets the same traffic."""
+    """Batches of hosts, each through all stages; meanwhile every replica gets the same traffic.
+
+    The very first new replicas start without any, so that they can be probed before.
+    """
+    none_yet = judged and not any(
+        told.there[it.new] for it in changes for told in seen[it.service.name].values()
+    )
     equal = {it.service.name: {it.old: 100, it.new: 100} for it in served(changes)}
-    yield from _traffic(f"the same traffic for every replica of {names(served(changes))}", equal)
-    for hosts in _batches(changes, seen):
+    if none_yet:
+        yield from _kept(changes)
+    else:
+        yield from _traffic(f"the same traffic for every replica of {names(served(changes))}", equal)
+    for number, hosts in enumerate(_batches(changes, seen)):
         some = _of(hosts, seen)
+        share = 0 if none_yet and number == 0 else None
         before = {
-            name: (replace(low, share=None), replace(high, share=None))
+            name: (replace(low, share=share), replace(high, share=share))
             for name, (low, high) in (
                 _extents(changes, some) if release else _homewards(_extents(changes, some))
             ).items()
@@ -135,7 +145,11 @@ def _host_by_host(
             for it in changes
         }
         for move in walk(changes, ways, before, release, judged=judged):
-            yield replace(move, hosts=hosts) if move.kind in ("start", "retire", "stay") else move
+            yield replace(move, hosts=hosts) if move.kind in ("start", "probe", "retire", "stay") else move
+
+
+def _kept(changes: Sequence[Change]) -> Iterator[Move]:
+    yield from _traffic(f"keep the traffic of {names(served(changes))} where it is", _all_to(changes, "old"))
 
 
 def _batches(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]]) -> list[tuple[str, ...]]:
@@ -212,7 +226,7 @@ def _roll(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]], rel
         )
         return
     fresh = [it for it in changes if not it.observed.new]
-    yield from _traffic(f"keep the traffic of {names(served(fresh))} where it is", _all_to(fresh, "old"))
+    yield from _kept(fresh)
     before = _extents(changes, seen)
     for it in fresh:
         low, high = before[it.service.name]

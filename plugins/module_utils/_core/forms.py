@@ -55,6 +55,7 @@ JOB = Text(
 VOLUME_PATH = Text(
     r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", "an absolute path of letters, digits and . _ -", "/var/lib/shop"
 )
+ANSWER = Text(r"[^\x00-\x1f\x7f]{1,256}", "a line of text, at most 256 characters", '"journeys"')
 QUERY = Text(r"(?s:.*\S.*)", "a PromQL query", "'sum(rate(orders_failed_total{pool=\"$pool\"}[2m]))'")
 HOSTS = ListOf(HOST, least=1, distinct=True)
 PORT = Integer(1, 65535)

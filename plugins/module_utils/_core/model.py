@@ -132,6 +132,19 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class ServiceProbe:
+    """What a new replica is asked through the edge. status None: 2xx or 3xx. within: milliseconds.
+
+    A gRPC service has one only: its health, `path` is the name to ask for.
+    """
+
+    path: str
+    status: int | None
+    contains: str | None
+    within: int
+
+
+@dataclass(frozen=True)
 class Service:
     """A part the user supplies. Either `image` or `build` is set; `build` is relative to the checkout.
 
@@ -168,6 +181,8 @@ class Service:
     health_command: tuple[str, ...] = ()
     settle: int = 5
     volumes: Mapping[str, str] = field(default_factory=dict)
+    probes: tuple[ServiceProbe, ...] = ()
+    sticky: bool = False
 
     @property
     def is_worker(self) -> bool:

@@ -22,8 +22,11 @@ def describe(
     before = Stage(start.new, start.old, start.share)
     where = "on each host" + (f" ({strategy.batch} at a time)" if strategy.batch else "")
     lines = []
-    for stage in stages:
-        parts = _parts(before, stage, service, where) or ["nothing to do"]
+    for number, stage in enumerate(stages):
+        # Where an earlier run was interrupted nobody knows whether it had come to probe.
+        fresh = stage.new and (not before.new or before.share == 0 or not number)
+        probed = bool(service.probes and fresh)
+        parts = _parts(before, stage, service, where, probed) or ["nothing to do"]
         lines.append(f"{service.name}: {', '.join(parts)}")
         before = stage
     if keeps_old(strategy) and before.new and before.old:
@@ -34,8 +37,8 @@ def describe(
     return lines
 
 
-def _parts(before: Stage, stage: Stage, service: Service, where: str) -> list[str]:
-    """In the order in which it happens: start, move the traffic, stop, judge."""
+def _parts(before: Stage, stage: Stage, service: Service, where: str, probed: bool) -> list[str]:
+    """In the order in which it happens: start, probe, move the traffic, stop, judge."""
     started = _started(before.new, stage.new, service.replicas, "new") + _started(
         before.old, stage.old, stage.old, "old"
     )
@@ -43,6 +46,7 @@ def _parts(before: Stage, stage: Stage, service: Service, where: str) -> list[st
     to = "" if stage.new > before.new else " to the new replicas"
     return [
         *(f"start {text} {where}" for text in started),
+        *(["probe through every edge host"] if probed else []),
         *([] if service.is_worker else _traffic(stage, to)),
         *(f"stop {text} {where}" for text in stopped),
         *([f"judge for {duration(stage.pause)}"] if stage.pause else []),

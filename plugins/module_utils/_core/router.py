@@ -23,6 +23,8 @@ FORCED = 0x01 | 0x08
 # Columns of `show servers state`.
 SERVER, OPERATION, ADMINISTRATION, WEIGHT = 3, 5, 6, 7
 RUNNING = "2"
+# What a server's name ends in where it stands a second time, for users who are kept on its pool.
+STICKY = ":sticky"
 
 Answer = TypeVar("Answer")
 
@@ -83,14 +85,15 @@ def healthy_again(table: str) -> str:
 
 def parse_servers(statistics: str) -> dict[str, ServerState]:
     """Servers by name from the answer to `show stat`."""
-    rows = csv.DictReader(io.StringIO(statistics.lstrip("# ")))
-    special = ("FRONTEND", "BACKEND")
+    rows = [row for row in csv.DictReader(io.StringIO(statistics.lstrip("# "))) if row.get("type") == "2"]
+    sessions: dict[str, int] = {}
+    for row in rows:
+        name = row["svname"].removesuffix(STICKY)
+        sessions[name] = sessions.get(name, 0) + int(row["scur"] or 0) + int(row["qcur"] or 0)
     return {
-        row["svname"]: ServerState(
-            row["pxname"], row["status"], int(row["scur"] or 0) + int(row["qcur"] or 0)
-        )
+        row["svname"]: ServerState(row["pxname"], row["status"], sessions[row["svname"]])
         for row in rows
-        if row["svname"] not in special and row.get("type") == "2"
+        if not row["svname"].endswith(STICKY)
     }
 
 

@@ -30,7 +30,7 @@ from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Number, Scala
 from .model import BEFORE_TRAFFIC, JOB_TIMES, PROTOCOLS, RETRIES
 from .schema_components import COMPONENT_SETTINGS
 from .schema_hooks import HOOK
-from .schema_rollout import GATES, MOST_REPLICAS, STRATEGY_TABLE
+from .schema_rollout import GATES, MOST_REPLICAS, PROBE, STRATEGY_TABLE
 
 ROUTE = Table(
     "route",
@@ -171,6 +171,19 @@ SERVICE = Table(
             "rolling",
         ),
         "gates": Key(GATES, "What a new release must keep to while it is judged.", {}),
+        "probes": Key(
+            ListOf(PROBE),
+            "What every new replica is asked through every edge host before it gets traffic, and again while "
+            "it is judged; `[]`: nothing. A grpc service is always asked for its health.",
+            None,
+            "its `health_path`, of services with a route",
+        ),
+        "sticky": Key(
+            Boolean(),
+            "Whether a user, by a cookie, sees one version only while two share the traffic. For http "
+            "services with a route.",
+            False,
+        ),
     },
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .forms import NAME, QUERY
+from .forms import ANSWER, NAME, QUERY, URL_PATH
 from .kinds import Boolean, Choice, Integer, Key, ListOf, Number, ReplicaCount, Table, duration, latency
 from .model import INCONCLUSIVE
 
@@ -106,5 +106,15 @@ GATES = Table(
             Integer(1, 1_000_000), "Requests to the new pool below which nothing can be concluded.", 50
         ),
         "queries": Key(ListOf(GATE_QUERY), "Gates of your own.", []),
+    },
+)
+
+PROBE = Table(
+    "probe",
+    {
+        "path": Key(URL_PATH, "What is asked for, by GET, query string included."),
+        "status": Key(Integer(200, 599), "Status of the right answer.", 200),
+        "contains": Key(ANSWER, "Text that stands in the right answer.", None, "any content"),
+        "within": Key(latency("10ms", "30s"), "Time the complete answer may take.", "2s"),
     },
 )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from .components import COMPONENTS
 from .errors import Problem
 from .model import Service, Stack
+from .service_probes import probe_rules, sticky_rules
 from .wording import did_you_mean
 from .worker_rules import WORKER_RULES
 
@@ -177,4 +178,6 @@ SERVICE_RULES: tuple[Callable[[Service, str, Stack], Iterator[Problem]], ...] = 
     _environment,
     _gate_queries,
     *WORKER_RULES,
+    probe_rules,
+    sticky_rules,
 )

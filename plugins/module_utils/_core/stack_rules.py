@@ -14,7 +14,7 @@ from .service_rules import IMAGES, SERVICE_RULES
 from .strategy_rules import strategy_faults
 from .wording import did_you_mean, listed
 
-_TAKEN_SECRETS = re.compile(r"redis|(redis|postgres|patroni|database)_.*")
+_TAKEN_SECRETS = re.compile(r"redis|edge_probe|(redis|postgres|patroni|database)_.*")
 # Slipway sets these from keys of its own, or its way of running PostgreSQL stands on them.
 _TAKEN_PARAMETERS = {"listen_addresses", "port", "ssl", "synchronous_standby_names", "data_directory"}
 # PostgreSQL keeps some connections for replication, backups and monitoring.

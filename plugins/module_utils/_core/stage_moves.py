@@ -9,6 +9,7 @@ from typing import Any
 from .fleet import Change
 from .rollout import Stage
 from .shares import weights
+from .strategies import RETURN
 
 # A share that nobody knows: whatever the routers were told, they are told again.
 UNKNOWN = -1
@@ -19,7 +20,7 @@ class Move:
     """One step of the fleet, or of some hosts (empty: all). `batch`: how many take it at once, 0 for all.
 
     kind, and what `services` holds for each service: traffic {pool: weight}; start {pool, count, release};
-    retire, rest and stay {pool, count}; hold {new, old, replicas}; promote {pool, warm}.
+    retire, rest and stay {pool, count}; probe and hold {new, old, replicas}; promote {pool, warm}.
     """
 
     kind: str
@@ -45,7 +46,7 @@ def walk(
     for number in range(length):
         after = {name: way[number] for name, way in ways.items() if number < len(way)}
         moving = [it for it in changes if it.service.name in after]
-        yield from _transition(moving, here, after, release, batch)
+        yield from _transition(moving, here, after, release, batch, probed=judged)
         pause = max(stage.pause for stage in after.values())
         if judged and (pause or number == length - 1):
             told = f" for {pause} s" if pause else ""
@@ -59,8 +60,10 @@ def _transition(
     after: Mapping[str, Stage],
     release: str,
     batch: int,
+    *,
+    probed: bool,
 ) -> Iterator[Move]:
-    """Start what is missing, move the traffic, retire what is too much."""
+    """Start what is missing, probe what is new, move the traffic, retire what is too much."""
     sides = [
         (it, pool, side, getattr(after[it.service.name], side))
         for it in changes
@@ -84,6 +87,9 @@ def _transition(
             f"{it.service.name} {pool} {count}/{it.service.replicas}" for it, pool, count in grown
         )
         yield Move("start", f"start replicas: {told}", wanted, batch=batch)
+    fresh = [it for it in changes if probed and _is_fresh(it, before, after)]
+    if fresh:
+        yield Move("probe", f"probe the new replicas of {names(fresh)}", held(fresh, after))
     moved = [
         it
         for it in served(changes)
@@ -106,6 +112,14 @@ def _transition(
             f"{it.service.name} {pool}" + (f" to {count}" if count else "") for it, pool, count in shrunk
         )
         yield Move("retire", f"retire replicas: {told}", wanted, batch=batch)
+
+
+def _is_fresh(it: Change, before: Mapping[str, tuple[Stage, Stage]], after: Mapping[str, Stage]) -> bool:
+    """Whether new replicas are there that may never have had any traffic."""
+    least, new = before[it.service.name][0], after[it.service.name].new
+    # What is returned to has had all the traffic before.
+    asked = it.service.probes and it.service.strategy != RETURN
+    return bool(asked and new) and (least.new == 0 or least.share in (0, UNKNOWN))
 
 
 def _weights(it: Change, stage: Stage) -> tuple[int, int]:

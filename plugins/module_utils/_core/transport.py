@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
+import re
 import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,27 +20,36 @@ _MAKING = threading.Lock()
 
 @dataclass(frozen=True)
 class Trust:
-    """PEM files: whom to believe (None: the system's authorities) and what to show of oneself."""
+    """PEM files: whom to believe (None: the system's authorities) and what to show of oneself.
+
+    fingerprint: of the one certificate to be met, whoever has signed it, in place of any authority.
+    """
 
     ca: str | None = None
     certificate: str | None = None
     key: str | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where to connect, and, with `trust`, as whom the other side must prove itself over TLS."""
+    """Where to connect, and, with `trust`, as whom the other side must prove itself over TLS.
+
+    protocol: what is to be spoken over TLS, by its ALPN name.
+    """
 
     host: str
     port: int
     trust: Trust | None = None
     server_name: str | None = None
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)
 class Reply:
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -51,7 +62,7 @@ def connection(place: Place, seconds: float) -> Iterator[socket.socket]:
     over = threading.Event()
     stream: socket.socket = raw
     if place.trust is not None:
-        context = tls_context(place.trust)
+        context = tls_context(place.trust, place.protocol)
         name = place.server_name or place.host
         stream = context.wrap_socket(raw, server_hostname=name, do_handshake_on_connect=False)
 
@@ -67,6 +78,7 @@ def connection(place: Place, seconds: float) -> Iterator[socket.socket]:
     try:
         if isinstance(stream, ssl.SSLSocket):
             stream.do_handshake()
+            _recognise(stream, place.trust)
         yield stream
         if over.is_set():
             raise TimeoutError
@@ -79,25 +91,40 @@ def connection(place: Place, seconds: float) -> Iterator[socket.socket]:
         stream.close()
 
 
-def request(place: Place, path: str, host: str, seconds: float) -> Reply:
-    """GET a path; `host` is the name asked for, whatever the address connected to."""
+def request(
+    place: Place, path: str, host: str, seconds: float, more: Mapping[str, str] | None = None
+) -> Reply:
+    """GET a path; `host` is the name asked for, whatever the address connected to; `more`: headers."""
     with connection(place, seconds) as stream:
         client = http.client.HTTPConnection(place.host, place.port)
         client.sock = stream
-        headers: Mapping[str, str] = {"Host": host, "User-Agent": "slipway-health", "Connection": "close"}
+        headers = {"Host": host, "User-Agent": "slipway-health", "Connection": "close", **(more or {})}
         client.request("GET", path, headers=headers)
         response = client.getresponse()
-        return Reply(response.status, response.read(BODY_LIMIT))
+        told = {name.lower(): value for name, value in response.getheaders()}
+        return Reply(response.status, response.read(BODY_LIMIT), told)
 
 
-def tls_context(trust: Trust) -> ssl.SSLContext:
+def fingerprint(certificate: str) -> str:
+    """Of the first certificate in a PEM text."""
+    block = re.search(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", certificate, re.DOTALL)
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(block[0])).hexdigest() if block else ""
+
+
+def _recognise(stream: ssl.SSLSocket, trust: Trust | None) -> None:
+    met = hashlib.sha256(stream.getpeercert(binary_form=True) or b"").hexdigest()
+    if trust and trust.fingerprint and met != trust.fingerprint:
+        raise ssl.SSLError("it shows another certificate than the one it should have")
+
+
+def tls_context(trust: Trust, protocol: str | None = None) -> ssl.SSLContext:
     """The context for a trust, made once however many threads ask: that costs more than a handshake."""
     with _MAKING:
-        return _tls_context(trust)
+        return _tls_context(trust, protocol)
 
 
 @lru_cache(maxsize=32)
-def _tls_context(trust: Trust) -> ssl.SSLContext:
+def _tls_context(trust: Trust, protocol: str | None) -> ssl.SSLContext:
     for path in filter(None, (trust.ca, trust.certificate, trust.key)):
         # The ssl module does not say which file it could not read.
         Path(path).open("rb").close()
@@ -107,4 +134,9 @@ def _tls_context(trust: Trust) -> ssl.SSLContext:
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if trust.certificate:
         context.load_cert_chain(trust.certificate, trust.key)
+    if trust.fingerprint:
+        # Which certificate it is says more than who has signed it.
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if protocol:
+        context.set_alpn_protocols([protocol])
     return context

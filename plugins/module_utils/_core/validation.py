@@ -32,6 +32,7 @@ from .model import (
 )
 from .ports import publish_base
 from .reading import Faults, read
+from .service_probes import probes_from
 from .stack_rules import inconsistencies
 from .strategies import BUILT_IN, gates_from, known_strategies, strategy_from, unknown_strategy
 
@@ -112,6 +113,7 @@ def _service(
         "strategy": strategy,
         "scale": Scale(**given["scale"]),
         "gates": gates_from(given["gates"], given["protocol"]),
+        "probes": probes_from(given),
     }
     return Service(name=name, **{**given, **computed})
 
