@@ -196,6 +196,13 @@ def test_beside_a_service_with_traffic_it_takes_no_time_of_its_own():
     assert all("web" not in move.services for move in plan.moves if move.kind == "traffic")
 
 
+def test_a_release_that_fails_before_its_first_move_goes_back_all_the_same():
+    moves = plan_back([worker("recreate", 1)], {"web": World(1).seen(NEW)})
+    assert [(move.kind, move.services) for move in moves] == [
+        ("promote", {"web": {"pool": "blue", "warm": False}})
+    ]
+
+
 def there(world):
     return max(sum(map(len, pools.values())) for pools in world.running.values())
 

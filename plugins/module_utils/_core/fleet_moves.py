@@ -93,7 +93,7 @@ def plan_back(services: Sequence[Service], seen: Mapping[str, Mapping[str, Seen]
         else:
             ways = {it.service.name: home(it, seen[it.service.name]) for it in here}
             moves += walk(here, ways, _homewards(_extents(here, seen)), "", batch=strategy.batch)
-    if moves:
+    if changes:
         live = {it.service.name: {"pool": it.old, "warm": False} for it in changes}
         moves.append(Move("promote", "keep the old replicas live", live))
     return moves
