@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ MOMENTS = [
     pytest.param("Retire replicas: web", id="between-two-moves"),
     pytest.param("Remove what is no longer declared", id="promoted-but-not-finished"),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_it_was(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    yield
+    home = site.deploy(tmp_path_factory.mktemp("home") / "home.log")
+    assert home.status == 0, home.problem
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
