@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 PROTOCOLS = ("http", "grpc", "websocket")
 INCONCLUSIVE = ("proceed", "rollback")
+CONTRACT = ("after_watch", "on_demand")
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,8 @@ class Service:
     publish_base: int
     strategy: Strategy
     gates: Gates
+    # When contract migrations run.
+    contract: str = CONTRACT[0]
 
 
 @dataclass(frozen=True)

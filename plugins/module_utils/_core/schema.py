@@ -24,7 +24,7 @@ from .forms import (
     WORD,
 )
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Number, Scalar, Table, duration, size
-from .model import PROTOCOLS
+from .model import CONTRACT, PROTOCOLS
 from .schema_components import COMPONENT_SETTINGS
 from .schema_hooks import HOOK
 from .schema_rollout import GATES, MOST_REPLICAS, STRATEGY_TABLE
@@ -104,6 +104,12 @@ SERVICE = Table(
         ),
         "migrations": Key(
             FILE, "Folder of `000001_name.up.sql` and `.down.sql` files for that database.", None
+        ),
+        "contract": Key(
+            Choice(CONTRACT),
+            "When migrations run that only the new release can live with: in the release, once its watch "
+            "window has passed, or with `playbooks/contract.yml`.",
+            CONTRACT[0],
         ),
         "redis": Key(Boolean(), "Whether the service uses Redis.", False),
         "metrics_path": Key(URL_PATH, "Path of its Prometheus metrics, on its port.", None, "not scraped"),
