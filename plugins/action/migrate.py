@@ -123,9 +123,9 @@ class ActionModule(StackAction):
         return {"changed": False, "judged": _judged(told), "contract": []}
 
     def _files(self, service: Service, release: str, state: str) -> dict[str, str]:
-        """Where the files are on the host; a dry run, which has stored no release, brings them along."""
+        """Where the files are on the host; a dry run, which has prepared no release, brings them along."""
         target = {"database": str(service.database)}
-        if self._task.check_mode and state != "permitted":
+        if self._task.check_mode and release and state != "permitted":
             folder = str(self._make_tmp_path())
             for path in sorted((self.declared.checkout / str(service.migrations)).glob("*.sql")):
                 self._transfer_data(f"{folder}/{path.name}", path.read_text(encoding="utf-8"))
