@@ -240,9 +240,13 @@ def result(module: AnsibleModule) -> dict[str, Any]:
     )
     mark = _Mark(database, params["restore_point"])
     migrator = Migrator(database, session, limit, lambda: patience(params["wait"]), mark.set)
+    ledger: list[Record] = []
+    if _runs(module):
+        # What is to run says what must be known beforehand; each session sees for itself.
+        ledger = migrator.ledger() if params["phase"] == "expand" else []
     # A first deployment is predicted before its database exists.
-    there = _runs(module) or exists(server, params["database"])
-    ledger = migrator.ledger() if there else []
+    elif exists(server, params["database"]):
+        ledger = migrator.ledger()
     if params["state"] == "planned":
         return _planned(files, ledger, serving)
     if params["state"] == "permitted":
