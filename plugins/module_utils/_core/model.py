@@ -14,6 +14,7 @@ RETRIES = ("unsent", "reads")
 INCONCLUSIVE = ("proceed", "rollback")
 BEFORE_TRAFFIC, AFTER_RELEASE = "before_traffic", "after_release"
 JOB_TIMES = (BEFORE_TRAFFIC, AFTER_RELEASE)
+CONTRACT = ("after_watch", "on_demand")
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,8 @@ class Service:
     volumes: Mapping[str, str] = field(default_factory=dict)
     probes: tuple[ServiceProbe, ...] = ()
     sticky: bool = False
+    # When contract migrations run.
+    contract: str = CONTRACT[0]
 
     @property
     def is_worker(self) -> bool:
