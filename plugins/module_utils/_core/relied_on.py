@@ -35,10 +35,9 @@ def look(
     for component, declared in members.items():
         with refusals.of(component):
             _one_leads(component, [Probe.from_dict(probe) for probe in declared])
-    context = client_context(root / "config/host/tls")
     for component, address in routers.items():
         with refusals.of(component):
-            Router(Address.from_dict(address), context).table()
+            Router(Address.from_dict(address), client_context(root / "config/host/tls")).table()
 
 
 def _one_leads(component: str, probes: Sequence[Probe]) -> None:
