@@ -69,11 +69,11 @@ def host(docker, root, release="r1"):
     )
 
 
-def prepared(docker, root, release, wanted):
-    told = Told(0, {}, {}, {})
+def prepared(docker, root, release, wanted, *, dry=False, minimum=0):
+    told = Told(minimum, {}, {}, {})
     target = host(docker, root, release)
     it = Preparation(root, Engine(docker, "shop"), target, wanted, told)
-    preparing.prepare(it, checked=True, dry=False)
+    preparing.prepare(it, checked=True, dry=dry)
     return it
 
 
@@ -121,6 +121,24 @@ def test_a_configuration_its_component_refuses_changes_nothing(docker, tmp_path)
     assert "unknown directive" in refusal.problem
     assert docker.told == []
     assert (tmp_path / "config/edge/nginx.conf").read_text() == "worker_processes 2;\n"
+
+
+def test_check_mode_plans_and_leaves_no_trace(docker, tmp_path):
+    it = prepared(docker, tmp_path, "r1", files(), dry=True)
+    assert [str(step) for step in it.steps] == ["create edge (not there)"]
+    assert (it.refusals.found, list(tmp_path.iterdir())) == ([], [])
+
+
+@pytest.mark.parametrize("dry", [True, False], ids=["check-mode", "for-real"])
+def test_a_full_disk_is_refused_before_anything_is_stored(docker, tmp_path, dry):
+    it = prepared(docker, tmp_path, "r1", files(), dry=dry, minimum=1 << 60)
+    assert [refusal.check for refusal in it.refusals.found] == ["disk"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_converged_host_is_asked_nothing(docker, tmp_path):
+    deploy(docker, tmp_path)
+    assert prepared(docker, tmp_path, "r1", files(), minimum=1 << 60).refusals.found == []
 
 
 def test_a_preview_leaves_no_trace(docker, tmp_path):

@@ -82,6 +82,9 @@ def test_a_leak_is_clear_once_it_has_lasted(new, old):
         pytest.param(
             [use(lambda at: 40 + 60 * (1 - math.exp(-at / 15)))], [steady(45)], id="a-cache-that-fills-up"
         ),
+        pytest.param(
+            [use(lambda at: 40 + 60 * (1 - math.exp(-at / 40)))], [steady(45)], id="one-that-fills-slowly"
+        ),
         pytest.param([use(lambda at: 60 + 40 * (at % 20) / 20)], [steady(45)], id="saw-teeth"),
         pytest.param([leak(1, begin=60)], [leak(1, begin=50)], id="the-old-pool-grows-as-fast"),
         pytest.param([steady(60)], [steady(45)], id="no-growth"),

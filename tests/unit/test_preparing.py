@@ -82,6 +82,17 @@ def test_a_limit_that_is_raised_counts_although_no_replica_is_added():
     assert needed("recreate", limit=150, **limits) == (100, {})
 
 
+def test_what_another_run_left_in_the_free_pool_counts_by_its_own_limit():
+    """Two small replicas of some other release go before two large new ones come."""
+    web = replace(service("web", "/", "http", 20000, ("h1",)), strategy=BUILT_IN["blue_green"])
+    count = {"blue": 2, "green": 2}
+    here = Seen("blue", {"blue": "r1", "green": "r0"}, "definition", count, count, {}, 2)
+    plan = plan_forward([web], {"web": {"h1": here}}, "r2")
+    limits = {"web-blue-1": 10, "web-blue-2": 10, "web-green-1": 10, "web-green-2": 10}
+    most = peak([*plan.moves, *plan.closing], "h1", {"web": here}, Room(0, limits), {"web": 30})
+    assert most.bytes == 2 * 30 - 2 * 10
+
+
 def test_a_service_that_does_not_run_yet_needs_all_of_its_memory():
     assert needed("rolling", running=0)[0] == 200
 
