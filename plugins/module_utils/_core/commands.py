@@ -73,6 +73,14 @@ def restarts(container_ids: Sequence[str]) -> list[str]:
     return ["docker", "inspect", "--format", "{{.RestartCount}}", *container_ids]
 
 
+def memory_limits(container_ids: Sequence[str]) -> list[str]:
+    return ["docker", "inspect", "--format", "{{.HostConfig.Memory}}", *container_ids]
+
+
+def image_folder() -> list[str]:
+    return ["docker", "info", "--format", "{{.DockerRootDir}}"]
+
+
 def logs(container_id: str, lines: int) -> list[str]:
     return ["docker", "logs", "--tail", str(lines), container_id]
 

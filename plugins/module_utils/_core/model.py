@@ -113,6 +113,8 @@ class Gates:
     errors: percent of responses that are 5xx. errors_above_old: percentage points above the old pool.
     p95, p99: milliseconds. slower_than_old: factor between the p95 of both pools.
     minimum_requests: below so many the verdict is inconclusive.
+    memory: percent of its limit that the fullest replica may use; 100: not judged.
+    memory_lasts: seconds in which a growing replica must not reach its limit; 0: not judged.
     """
 
     errors: float
@@ -122,6 +124,8 @@ class Gates:
     slower_than_old: float | None
     minimum_requests: int
     queries: tuple[GateQuery, ...]
+    memory: float = 100
+    memory_lasts: int = 0
 
 
 @dataclass(frozen=True)
