@@ -109,7 +109,7 @@ def pools_on(machine: Machine, service: str) -> Counter[str]:
 
 @pytest.fixture(autouse=True)
 def names_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise the name of a task is printed with its first answer: after the judge's pause, not before it."""
+    """Otherwise a task's name is printed with its first answer: after the judge's pause, not before it."""
     monkeypatch.setenv("ANSIBLE_DISPLAY_SKIPPED_HOSTS", "true")
 
 
