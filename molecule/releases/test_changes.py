@@ -1,4 +1,4 @@
-"""What changes without a release: settings, certificates, restarts, a host that is patched. Nobody notices."""
+"""What changes without a release, and nobody notices: settings, certificates, restarts, a patched host."""
 
 from __future__ import annotations
 

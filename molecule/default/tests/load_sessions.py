@@ -66,6 +66,8 @@ def download(edge: Edge, connection: http.client.HTTPConnection, ended: Event, n
     except NO_ANSWER as problem:
         note("truncated")
         return f"cut after {size} of {SIZE} bytes: {problem!r}"
+    # `read1` leaves a response that was read to its end open, and then its connection can ask nothing more.
+    response.close()
     if response.status != 200:
         return f"{response.status} request {response.headers['X-Request-ID']}"
     if size != SIZE:
