@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 from edge import Edge
 from fleet_under_test import Fleet
+from site_under_test import Run
 from steady_load import Load
+from waiting import eventually
 
-from lab import Lab
+from lab import Container, Lab
 
 # Load that runs well before and after shows what the change alone does.
 BEFORE_AND_AFTER = 4.0
+# WebSockets and streams use up their whole drain time, replica by replica; downloads take 12 s.
+DRAINS = {"updates": "8s", "journeys": "8s", "api": "15s"}
+READY = "/.well-known/slipway/ready"
+
+
+@pytest.fixture(scope="module")
+def stack(fleet: Fleet) -> dict[str, Any]:
+    """The stack with short drains, deployed."""
+    stack = fleet.site.stack
+    for service, drain in DRAINS.items():
+        stack["services"][service]["drain"] = drain
+    run = fleet.deploy(stack)
+    assert run.status == 0, run.problem
+    return stack
 
 
 def assert_unnoticed(load: Load) -> None:
@@ -39,25 +61,137 @@ def forget_certificate(lab: Lab, name: str, folder: Path) -> None:
     plain.unlink()
 
 
-def test_a_change_of_settings_alone(fleet: Fleet, load: Load, edge: Edge) -> None:
-    stack = fleet.site.stack
-    stack["services"]["web"]["rate_limit"] = {"requests": 6001, "window": "1m"}
-    stack["components"]["edge"]["hsts_max_age"] = "12345s"
-    stack["components"]["edge"]["public_https_port"] = edge.https_port
-    before = {service: fleet.running(service) for service in stack["services"]}
-    time.sleep(BEFORE_AND_AFTER)
-    run = fleet.deploy(stack)
+def replicas(lab: Lab) -> list[Container]:
+    return [one for one in lab.containers() if re.search("-(blue|green)-[0-9]+$", one.component)]
+
+
+def started(lab: Lab) -> dict[tuple[str, str], str]:
+    return {(one.host, one.component): one.started for one in replicas(lab)}
+
+
+def test_a_change_of_settings_alone(
+    fleet: Fleet, stack: dict[str, Any], load: Load, edge: Edge, lab: Lab
+) -> None:
+    changed = json.loads(json.dumps(stack))
+    changed["services"]["web"]["rate_limit"] = {"requests": 6001, "window": "1m"}
+    changed["components"]["edge"]["hsts_max_age"] = "12345s"
+    before = started(lab)
+    run = fleet.deploy(changed)
     assert run.status == 0, run.problem
     assert edge.get("/").headers["Strict-Transport-Security"] == "max-age=12345"
-    assert {service: fleet.running(service) for service in stack["services"]} == before
+    assert started(lab) == before, "replicas were replaced"
     assert_unnoticed(load)
 
 
-def test_a_new_certificate(fleet: Fleet, load: Load, edge: Edge, lab: Lab, tmp_path: Path) -> None:
-    assert fleet.deploy().status == 0
+def test_a_new_certificate(
+    fleet: Fleet, stack: dict[str, Any], load: Load, edge: Edge, lab: Lab, tmp_path: Path
+) -> None:
     before = served(edge)
     forget_certificate(lab, "edge", tmp_path)
-    run = fleet.deploy()
+    run = fleet.deploy(stack)
     assert run.status == 0, run.problem
     assert served(edge) != before
+    assert_unnoticed(load)
+
+
+def test_a_restart_of_everything(fleet: Fleet, stack: dict[str, Any], load: Load, lab: Lab) -> None:
+    before = started(lab)
+    run = fleet.site.deploy(fleet.log(), {"stack": stack}, playbook="playbooks/rolling_restart.yml")
+    assert run.status == 0, run.problem
+    after = started(lab)
+    assert [name for name in before if after.get(name) == before[name]] == [], "not restarted"
+    assert_unnoticed(load)
+    assert load.counts["websocket sent away"] and load.counts["grpc stream sent away"]
+
+
+class Maintenance:
+    """A host that is not the published one, and that leads what can be led."""
+
+    def __init__(self, fleet: Fleet, lab: Lab, stack: dict[str, Any]) -> None:
+        self._fleet = fleet
+        self._lab = lab
+        self._stack = stack
+        published, *others = lab.hosts
+        self.beside = published
+        self.host = next((host for host in others if self.role("redis", host) == "master"), others[-1])
+
+    def bring(self, state: str) -> Run:
+        told = {"stack": self._stack, "host": self.host, "state": state}
+        return self._fleet.site.deploy(self._fleet.log(), told, playbook="playbooks/maintenance.yml")
+
+    def lead(self) -> None:
+        if self.role("postgres", self.host) == "primary":
+            return
+        leader = next(host for host in self._lab.hosts if self.role("postgres", host) == "primary")
+        name = self._lab.stack["name"]
+        told = f"patronictl switchover {name} --leader {leader} --candidate {self.host} --force"
+        self._lab.in_container(self.beside, "postgres", told)
+        assert eventually(lambda: self.role("postgres", self.host), lambda role: role == "primary", 60)
+
+    def role(self, component: str, host: str) -> str:
+        if component == "postgres":
+            asked = "psql -U postgres -Atc 'select pg_is_in_recovery()'"
+            return "primary" if self._lab.in_container(host, "postgres", asked) == "f" else "replica"
+        ask = "{ cat /config/monitor.auth; echo ROLE; } | redis-cli --tls --cacert /config/tls/ca.crt"
+        answers = self._lab.in_container(host, "redis", f"sh -c '{ask}'").split()
+        return "master" if "master" in answers else "replica"
+
+    def ready(self) -> int:
+        """What a load balancer in front of the host's edge is told."""
+        try:
+            url = f"http://{self._lab.addresses[self.host]}{READY}"
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    def served(self) -> int:
+        """Transactions of the application in this host's database, so far."""
+        counted = "select xact_commit + xact_rollback from pg_stat_database where datname = 'wayfare'"
+        return int(self._lab.in_container(self.host, "postgres", f'psql -U postgres -Atc "{counted}"'))
+
+    def orders(self) -> set[str]:
+        """What the published host's routers were told of this host's replicas (0: nothing, 8: drain)."""
+        tls = "-CAfile /config/tls/ca.crt -cert /config/tls/tls.crt -key /config/tls/tls.key"
+        found = set()
+        for router, port in (("router", 9999), ("local-router", 9998)):
+            ask = f'(echo "show servers state"; sleep 1) | openssl s_client -quiet -connect localhost:{port} {tls}'
+            table = self._lab.in_container(self.beside, router, f"sh -c '{ask} 2>/dev/null'")
+            rows = [line.split() for line in table.splitlines()]
+            found |= {row[6] for row in rows if len(row) > 6 and row[3].endswith(f".{self.host}")}
+        return found
+
+    def reload_routers(self) -> None:
+        name = self._lab.stack["name"]
+        for router in ("router", "local-router"):
+            self._lab.hosts[self.beside].check_output(f"docker kill --signal USR2 {name}-{router}-1")
+        time.sleep(3)
+
+
+def test_a_host_goes_out_of_service_and_comes_back(
+    fleet: Fleet, stack: dict[str, Any], load: Load, lab: Lab
+) -> None:
+    it = Maintenance(fleet, lab, stack)
+    it.lead()
+    assert it.ready() == 200
+    out = it.bring("out")
+    try:
+        assert out.status == 0, out.problem
+        there = [one for one in replicas(lab) if one.host == it.host]
+        assert there and not any(one.facts["State"]["Running"] for one in there)
+        assert (it.role("postgres", it.host), it.role("redis", it.host)) == ("replica", "replica")
+        assert it.ready() == 503
+        before = it.served()
+        it.reload_routers()
+        assert it.orders() == {"8"}, "forgotten by a reload"
+        assert it.served() == before, "somebody still reads from its database"
+        refused = fleet.deploy(stack)
+        assert refused.status != 0
+        assert f"{it.host} is out of service" in refused.output, refused.problem
+    finally:
+        back = it.bring("in")
+    assert back.status == 0, back.problem
+    assert it.ready() == 200 and it.orders() == {"0"}
+    for service in stack["services"]:
+        fleet.assert_one_pool(service)
     assert_unnoticed(load)
