@@ -83,14 +83,20 @@ def test_a_change_of_settings_alone(
     assert_unnoticed(load)
 
 
-def test_a_new_certificate(
-    fleet: Fleet, stack: dict[str, Any], load: Load, edge: Edge, lab: Lab, tmp_path: Path
-) -> None:
-    before = served(edge)
+@pytest.fixture
+def outdated(stack: dict[str, Any], lab: Lab, edge: Edge, tmp_path: Path) -> bytes:
+    """The edge's certificate, which the next deployment replaces."""
+    assert stack
     forget_certificate(lab, "edge", tmp_path)
+    return served(edge)
+
+
+def test_a_new_certificate(
+    fleet: Fleet, stack: dict[str, Any], outdated: bytes, load: Load, edge: Edge
+) -> None:
     run = fleet.deploy(stack)
     assert run.status == 0, run.problem
-    assert served(edge) != before
+    assert served(edge) != outdated
     assert_unnoticed(load)
 
 
@@ -104,37 +110,65 @@ def test_a_restart_of_everything(fleet: Fleet, stack: dict[str, Any], load: Load
     assert load.counts["websocket sent away"] and load.counts["grpc stream sent away"]
 
 
+# Sentinel asks its instances every 10 s what they are.
+SENTINEL_LOOKS = 12.0
+PRIORITY = """
+docker exec {name}-redis-1 bash -c '
+  REDISCLI_AUTH=$(sed -n "s/^masterauth .\\(.*\\).$/\\1/p" /config/redis.conf) \\
+  redis-cli --user slipway --tls --cacert /config/tls/ca.crt CONFIG SET replica-priority {priority}'
+"""
+FAILOVER = """
+docker exec {name}-sentinel-1 sh -c '{{ cat /config/sentinel.auth; echo SENTINEL FAILOVER {name}; }} |
+  redis-cli --tls --cacert /config/tls/ca.crt -p 26379'
+"""
+ROLE = """
+docker exec {name}-redis-1 sh -c '{{ cat /config/monitor.auth; echo ROLE; }} |
+  redis-cli --tls --cacert /config/tls/ca.crt'
+"""
+ORDERS = """
+docker exec {name}-{router}-1 sh -c '(echo "show servers state"; sleep 1) |
+  openssl s_client -quiet -connect localhost:{port} -CAfile /config/tls/ca.crt \\
+  -cert /config/tls/tls.crt -key /config/tls/tls.key 2>/dev/null'
+"""
+
+
 class Maintenance:
-    """A host that is not the published one, and that leads what can be led."""
+    """A host that has an edge, is not the published one, and leads what can be led."""
 
     def __init__(self, fleet: Fleet, lab: Lab, stack: dict[str, Any]) -> None:
         self._fleet = fleet
         self._lab = lab
         self._stack = stack
-        published, *others = lab.hosts
-        self.beside = published
-        self.host = next((host for host in others if self.role("redis", host) == "master"), others[-1])
+        self._name = lab.stack["name"]
+        self.beside = next(iter(lab.hosts))
+        edges = [one.host for one in lab.containers() if one.component == "edge"]
+        self.host = next(host for host in edges if host != self.beside)
 
     def bring(self, state: str) -> Run:
         told = {"stack": self._stack, "host": self.host, "state": state}
         return self._fleet.site.deploy(self._fleet.log(), told, playbook="playbooks/maintenance.yml")
 
     def lead(self) -> None:
-        if self.role("postgres", self.host) == "primary":
-            return
-        leader = next(host for host in self._lab.hosts if self.role("postgres", host) == "primary")
-        name = self._lab.stack["name"]
-        told = f"patronictl switchover {name} --leader {leader} --candidate {self.host} --force"
-        self._lab.in_container(self.beside, "postgres", told)
-        assert eventually(lambda: self.role("postgres", self.host), lambda role: role == "primary", 60)
+        """PostgreSQL and Redis, so that there is something to hand over."""
+        if self.role("postgres", self.host) != "primary":
+            leader = next(host for host in self._lab.hosts if self.role("postgres", host) == "primary")
+            told = f"patronictl switchover {self._name} --leader {leader} --candidate {self.host} --force"
+            self._lab.in_container(self.beside, "postgres", told)
+        if self.role("redis", self.host) != "master":
+            self._do(self.host, PRIORITY, priority=1)
+            time.sleep(SENTINEL_LOOKS)
+            self._do(self.beside, FAILOVER)
+            eventually(lambda: self.role("redis", self.host), lambda role: role == "master", 30)
+            self._do(self.host, PRIORITY, priority=100)
+            time.sleep(SENTINEL_LOOKS)
+        leads = eventually(lambda: self.role("postgres", self.host), lambda role: role == "primary", 60)
+        assert (leads, self.role("redis", self.host)) == ("primary", "master")
 
     def role(self, component: str, host: str) -> str:
         if component == "postgres":
             asked = "psql -U postgres -Atc 'select pg_is_in_recovery()'"
-            return "primary" if self._lab.in_container(host, "postgres", asked) == "f" else "replica"
-        ask = "{ cat /config/monitor.auth; echo ROLE; } | redis-cli --tls --cacert /config/tls/ca.crt"
-        answers = self._lab.in_container(host, "redis", f"sh -c '{ask}'").split()
-        return "master" if "master" in answers else "replica"
+            return "primary" if self._lab.in_container(host, "postgres", asked).strip() == "f" else "replica"
+        return "master" if "master" in self._do(host, ROLE).split() else "replica"
 
     def ready(self) -> int:
         """What a load balancer in front of the host's edge is told."""
@@ -152,20 +186,19 @@ class Maintenance:
 
     def orders(self) -> set[str]:
         """What the published host's routers were told of this host's replicas (0: nothing, 8: drain)."""
-        tls = "-CAfile /config/tls/ca.crt -cert /config/tls/tls.crt -key /config/tls/tls.key"
         found = set()
         for router, port in (("router", 9999), ("local-router", 9998)):
-            ask = f'(echo "show servers state"; sleep 1) | openssl s_client -quiet -connect localhost:{port} {tls}'
-            table = self._lab.in_container(self.beside, router, f"sh -c '{ask} 2>/dev/null'")
-            rows = [line.split() for line in table.splitlines()]
+            rows = map(str.split, self._do(self.beside, ORDERS, router=router, port=port).splitlines())
             found |= {row[6] for row in rows if len(row) > 6 and row[3].endswith(f".{self.host}")}
         return found
 
     def reload_routers(self) -> None:
-        name = self._lab.stack["name"]
         for router in ("router", "local-router"):
-            self._lab.hosts[self.beside].check_output(f"docker kill --signal USR2 {name}-{router}-1")
+            self._do(self.beside, f"docker kill --signal USR2 {self._name}-{router}-1")
         time.sleep(3)
+
+    def _do(self, host: str, script: str, **words: object) -> str:
+        return self._lab.as_root(host, script.format(name=self._name, **words))
 
 
 def test_a_host_goes_out_of_service_and_comes_back(
