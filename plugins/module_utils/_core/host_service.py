@@ -21,6 +21,8 @@ from .router import Router, parse_places
 from .run import Run
 from .traffic import keep_orders
 
+# What a probe that expects a replica finds in a leader or a master.
+NOT_A_FOLLOWER = "expected replica"
 # nginx has said goodbye to HTTP/2 clients by then; others are waited for no longer.
 LEAVING = 10.0
 
@@ -65,10 +67,13 @@ class HostService:
         return str(self._root / "current" / COMPOSE_FILE)
 
     def hand_over(self, roles: Sequence[Probe]) -> list[str]:
-        """Let others lead PostgreSQL and be Redis's master; `roles` are answered well by a follower."""
+        """Let others lead PostgreSQL and be Redis's master; `roles` are answered well by a follower.
+
+        One that is down or ill leads nothing: it keeps no host in service.
+        """
         told = []
         for probe in roles:
-            if measure([probe], self._run)[0].status != FAIL:
+            if NOT_A_FOLLOWER not in measure([probe], self._run)[0].detail:
                 continue
             if probe.kind == "postgres":
                 name, cluster = patroni_view(probe)
