@@ -194,6 +194,7 @@ from ..module_utils._core.job_run import HostJobs
 from ..module_utils._core.jobs import done as done_jobs
 from ..module_utils._core.jobs import pending as pending_jobs
 from ..module_utils._core.lock import LOCK_FILE, alive, alive_if_held
+from ..module_utils._core.maintenance import refuse_while_out
 from ..module_utils._core.plan import PHASES, Step, Unit, replica_of
 from ..module_utils._core.pools import Pools, write_metrics
 from ..module_utils._core.preparing import Preparation, Told
@@ -313,6 +314,7 @@ def main() -> None:
     life = alive_if_held if params["state"] == "prepared" else alive
     turn = own_turn(Path(f"/run/slipway-{params['stack']}.lock"), params["timeout"])
     with reporting(module), life(tree.root / LOCK_FILE, params["run"]), turn:
+        refuse_while_out(tree.root)
         run = runner(module)
         told = orders(tree.root, params["routers"], params["replicas"], run)
         engine = Engine(run, params["stack"])

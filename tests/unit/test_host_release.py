@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import preparing
@@ -17,7 +18,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.tree import 
 
 ME = os.geteuid()
 UNITS = [Unit("edge", "edge", "config/edge", "HUP", "nginx@sha256:1", 10001, ("nginx", "-t"))]
-NO_TRAFFIC = Traffic(Routers([]), {}, lambda replica: None, lambda component: None)
+NO_TRAFFIC = Traffic(Routers([]), {}, lambda replica: None, lambda component: nullcontext())
 
 
 class Docker:

@@ -104,6 +104,11 @@ class Engine:
         told = self._checked(commands.restarts(found)).split() if found else []
         return max(map(int, told), default=0)
 
+    def stop(self, containers: Sequence[Container]) -> None:
+        """Stop containers, which stay stopped over a restart of the host."""
+        if containers:
+            self._checked(commands.stop([container.id for container in containers]))
+
     def remove(self, containers: Sequence[Container]) -> None:
         ids = [container.id for container in containers]
         if ids:

@@ -6,7 +6,7 @@ import difflib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,8 @@ class Traffic:
     routers: Routers
     replicas: Mapping[str, RollingReplica]
     wait_ready: Callable[[RollingReplica], None]
-    # Called with a router's component name before it is told to read its configuration again.
-    before_reload: Callable[[str], None]
+    # Around what a component notices: told its name, it sees to it that no client does.
+    changing: Callable[[str], AbstractContextManager[None]]
 
 
 def readmit(replica: RollingReplica, traffic: Traffic) -> None:
@@ -175,7 +175,8 @@ class HostRelease:
         for step in forgotten:
             readmit(traffic.replicas[step.service], traffic)
         for step in others:
-            self._carry_out(step, timeout, traffic)
+            with traffic.changing(step.service):
+                self._carry_out(step, timeout)
         return [str(step) for step in started + forgotten + others]
 
     def services(self, steps: Sequence[Step], files: Sequence[File]) -> dict[str, dict[str, Any]]:
@@ -315,10 +316,9 @@ class HostRelease:
         self._engine.up(self.compose_file, [step.service for step in steps], timeout)
         self._remember(steps)
 
-    def _carry_out(self, step: Step, timeout: int, traffic: Traffic) -> None:
+    def _carry_out(self, step: Step, timeout: int) -> None:
         unit = self._units[step.service]
         if step.action == "reload":
-            traffic.before_reload(step.service)
             self._engine.signal(self.compose_file, step.service, str(unit.reload))
         elif step.action == "restart":
             self._engine.restart(self.compose_file, step.service, timeout)
