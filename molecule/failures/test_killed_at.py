@@ -10,11 +10,10 @@ from load import Load
 from site_under_test import Site
 from sweep import assert_whole, changed, kill, repaired
 
+# `test_killed.py` has those between: preparing, starting, moving traffic, retiring.
 SERVICE = "web"
 MOMENTS = [
     pytest.param("Mark every host", id="the-lock-is-on-one-host"),
-    pytest.param("Start replicas: web", id="recorded-but-nothing-done"),
-    pytest.param("Retire replicas: web", id="between-two-moves"),
     pytest.param("Remove what is no longer declared", id="promoted-but-not-finished"),
 ]
 
