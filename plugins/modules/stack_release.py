@@ -43,6 +43,10 @@ options:
     description: Releases kept on the host. Set by the action plugin from the stack.
     type: int
     default: 5
+  only_replicas:
+    description: Whether O(state=prepared) refuses whatever would change beside numbers of replicas.
+    type: bool
+    default: false
   protected:
     description: Ids of releases that are kept beside those. Set by the action plugin from the stack.
     type: list
@@ -167,6 +171,7 @@ from ..module_utils._core.plan import PHASES, Step, Unit
 from ..module_utils._core.pools import Pools, write_metrics
 from ..module_utils._core.record import RUNNING
 from ..module_utils._core.record_store import FOLDER, History
+from ..module_utils._core.scaling import require_only_numbers
 from ..module_utils._core.traffic import orders, traffic
 from ..module_utils._core.tree import IMAGES, File, ReleaseTree
 from ..module_utils._core.turn import own_turn
@@ -183,6 +188,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "actions": {"type": "list", "elements": "str", "choices": ACTIONS, "default": ACTIONS},
     "timeout": {"type": "int", "default": 300},
     "keep": {"type": "int", "default": 5},
+    "only_replicas": {"type": "bool", "default": False},
     "protected": {"type": "list", "elements": "str", "default": []},
     "minimum_free": {"type": "int", "default": 2 * 1024**3},
     "stack": {"type": "str"},
@@ -248,12 +254,14 @@ def prepare(module: AnsibleModule, host: HostRelease, tree: ReleaseTree) -> dict
         )
     check_space(tree.root, module.params["minimum_free"])
     before = tree.staged(tree.current) if tree.current else []
+    release, changes = module.params["release"], file_changes(before, files)
+    # A scaling is a release of its own only by name: jobs wait for the next real one.
+    jobs = [] if module.params["only_replicas"] else pending_jobs(files, done_jobs(tree, release))
+    if module.params["only_replicas"]:
+        require_only_numbers([change.path for change in changes], host.preview(files))
     steps = host.preview(files) if module.check_mode else host.prepare(files)
-    release = module.params["release"]
-    jobs = pending_jobs(files, done_jobs(tree, release))
     lines = [*map(str, steps), *(f"run job {job.name} ({job.when})" for job in jobs)]
     planned = "".join(f"{line}\n" for line in lines)
-    changes = unified(file_changes(before, files))
     behind = bool(lines) or tree.current != release
     return {
         "changed": behind,
@@ -263,7 +271,7 @@ def prepare(module: AnsibleModule, host: HostRelease, tree: ReleaseTree) -> dict
         "pending": pending(steps),
         "services": host.services(steps, files),
         "jobs": [asdict(job) for job in jobs],
-        "diff": {"prepared": changes + planned},
+        "diff": {"prepared": unified(changes) + planned},
     }
 
 
