@@ -62,7 +62,9 @@ def failures(load: Load) -> list[Failure]:
     today = datetime.now(UTC).date().isoformat()
     found = []
     for line in load.failures:
-        clock, kind, took = re.match(r"(\S+) (\w+) after ([\d.]+) s", line).groups()  # type: ignore[union-attr]
+        told = re.match(r"(\S+) (\w+) after ([\d.]+) s", line)
+        assert told, line
+        clock, kind, took = told.groups()
         ended = datetime.fromisoformat(f"{today}T{clock}+00:00").timestamp()
         found.append(Failure(kind, ended - float(took), float(took)))
     return found

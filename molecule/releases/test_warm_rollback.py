@@ -61,12 +61,12 @@ def test_a_rollback_to_a_warm_pool(fleet: Fleet, edge: Edge, capsys: pytest.Capt
     assert not re.search(r"changed=[1-9]", again.output), "what is kept warm is no reason for a change"
 
     with Watcher(edge).watching() as users:
-        time.sleep(1)
+        time.sleep(1)  # some answers, before
         assert users.last_bad > users.last_good, "the bad release does not serve"
         begun = time.monotonic()
         back = fleet.rollback(stack)
         ended = time.monotonic()
-        time.sleep(1)
+        time.sleep(1)  # and after
     assert back.status == 0, back.problem
     assert begun < users.last_bad < users.last_good
     with capsys.disabled():

@@ -46,6 +46,10 @@ options:
     description: Releases kept on the host. Set by the action plugin from the stack.
     type: int
     default: 5
+  only_replicas:
+    description: Whether O(state=prepared) refuses whatever would change beside numbers of replicas.
+    type: bool
+    default: false
   protected:
     description: Ids of releases that are kept beside those. Set by the action plugin from the stack.
     type: list
@@ -202,6 +206,7 @@ from ..module_utils._core.probes_host import available
 from ..module_utils._core.record import RUNNING
 from ..module_utils._core.record_store import FOLDER, History
 from ..module_utils._core.refusals import Refusal
+from ..module_utils._core.scaling import require_only_numbers
 from ..module_utils._core.traffic import orders, traffic
 from ..module_utils._core.tree import IMAGES, File, ReleaseTree
 from ..module_utils._core.turn import own_turn
@@ -218,6 +223,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "actions": {"type": "list", "elements": "str", "choices": ACTIONS, "default": ACTIONS},
     "timeout": {"type": "int", "default": 300},
     "keep": {"type": "int", "default": 5},
+    "only_replicas": {"type": "bool", "default": False},
     "protected": {"type": "list", "elements": "str", "default": []},
     "minimum_free": {"type": "int", "default": 2 * 1024**3},
     "checked": {"type": "bool", "default": True},
@@ -273,6 +279,9 @@ def prepare(module: AnsibleModule, engine: Engine, host: HostRelease, tree: Rele
             "Choose one of `playbooks/history.yml`, or deploy it from the revision that made it",
         )
     before = tree.staged(tree.current) if tree.current else []
+    release, changes = params["release"], file_changes(before, files)
+    if params["only_replicas"]:
+        require_only_numbers([change.path for change in changes], host.preview(files))
     told = Told(params["minimum_free"], params["image_paths"], params["leaders"], params["own_routers"])
     it = Preparation(tree.root, engine, host, files, told)
     preparing.prepare(it, checked=params["checked"], dry=module.check_mode)
@@ -280,10 +289,11 @@ def prepare(module: AnsibleModule, engine: Engine, host: HostRelease, tree: Rele
     if it.steps:
         for replica in host.unwell():
             module.warn(f"{replica} is not well before the release has begun")
-    jobs = pending_jobs(files, done_jobs(tree, params["release"]))
+    # A scaling is a release of its own only by name: jobs wait for the next real one.
+    jobs = [] if params["only_replicas"] else pending_jobs(files, done_jobs(tree, release))
     lines = [*map(str, it.steps), *(f"run job {job.name} ({job.when})" for job in jobs)]
     planned = "".join(f"{line}\n" for line in lines)
-    behind = bool(lines) or tree.current != params["release"]
+    behind = bool(lines) or tree.current != release
     return {
         "changed": behind,
         "behind": behind,
@@ -295,7 +305,7 @@ def prepare(module: AnsibleModule, engine: Engine, host: HostRelease, tree: Rele
         "jobs": [asdict(job) for job in jobs],
         "room": {"available": available(), "limits": engine.memory_limits() if it.steps else {}},
         "refused": [asdict(refusal) for refusal in it.refusals.found],
-        "diff": {"prepared": unified(file_changes(before, files)) + planned},
+        "diff": {"prepared": unified(changes) + planned},
     }
 
 

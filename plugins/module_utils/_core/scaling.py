@@ -1,14 +1,20 @@
-"""Other numbers of replicas than the stack declares, for one run: laid over it before it is judged."""
+"""Other numbers of replicas than the stack declares, for one run: laid over it before it is judged.
+
+On a host nothing but the numbers may change then: a scaling never brings a release along.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .errors import Problem
+from .errors import Problem, SlipwayError
+from .plan import Step
 from .wording import did_you_mean, listed
 
 PATH = "replicas"
+# Where a release says which replicas there are; whether their definitions differ is seen from the steps.
+NUMBERS = ("docker-compose.prod.yml", "config/router/", "config/local-router/")
 
 
 def scaled(definition: object, replicas: object) -> tuple[object, list[Problem]]:
@@ -43,3 +49,24 @@ def _wrong(name: str, count: object, services: Mapping[str, Any]) -> list[Proble
             Problem(f"{PATH}/{name}", f"is {count!r}, no number", 'Write -e \'{"replicas": {"api": 3}}\'')
         ]
     return []
+
+
+def require_only_numbers(changed: Iterable[str], steps: Sequence[Step]) -> None:
+    """SlipwayError with everything that a scaling would change beside numbers of replicas.
+
+    changed: paths of a release's files that differ from those that serve.
+    """
+    found = [path for path in changed if not path.startswith(NUMBERS)]
+    found += [str(step) for step in steps if not _of_numbers(step)]
+    if found:
+        raise SlipwayError(
+            f"more than the number of replicas would change: {listed(found)}",
+            "Deploy what the stack declares first, or put it back as it was; nothing was changed",
+        )
+
+
+def _of_numbers(step: Step) -> bool:
+    # Routers learn of new replicas by a reload.
+    return step.action in ("reload", "readmit") or (
+        step.phase == "services" and step.action in ("create", "start", "retire")
+    )
