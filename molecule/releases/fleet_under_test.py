@@ -96,6 +96,18 @@ class Fleet:
         found: dict[str, Any] = json.loads(host.check_output(newest, self._lab.stack["name"]))
         return found
 
+    def image(self, service: str) -> str:
+        """The reference that a service runs from."""
+        name = f"{service}-{next(iter(self.pools(service).values()))['live']}-1"
+        found = (one for one in self._lab.containers() if one.component == name)
+        return str(next(found).facts["Config"]["Image"])
+
+    def last_record(self) -> str:
+        """The record of the latest run, as a host keeps it."""
+        folder = f"/opt/{self._lab.stack['name']}/state/history"
+        host = next(iter(self._lab.hosts.values()))
+        return str(host.check_output("cat %s/$(ls %s | tail -1)", folder, folder))
+
     def assert_one_pool(self, service: str, replicas: int = 2) -> str:
         """The same pool runs on every host, whole, and nothing else; return its name."""
         running = self.running(service)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,9 @@ from ..module_utils._core.fleet import Seen
 from ..module_utils._core.fleet_moves import plan_back, plan_forward
 from ..module_utils._core.jobs import job_lines, job_moves
 from ..module_utils._core.model import AFTER_RELEASE, BEFORE_TRAFFIC
+from ..module_utils._core.refusals import NotPreparedError, Refusal, by_reason, told_apart
+from ..module_utils._core.room import Room, peak, shortfall
+from ..module_utils._core.stage_moves import Move
 from ..plugin_utils.stack_action import Result, StackAction
 
 
@@ -22,8 +25,10 @@ class ActionModule(StackAction):
         found: dict[str, dict[str, Seen]] = {}
         jobs: dict[str, Any] = {}
         release = ""
-        for host in self.topology.views:
-            prepared = task_vars["hostvars"][host].get(arguments["prepared"]) or {}
+        hosts = {
+            host: task_vars["hostvars"][host].get(arguments["prepared"]) or {} for host in self.topology.views
+        }
+        for host, prepared in hosts.items():
             release = prepared.get("release", release)
             jobs[host] = prepared.get("jobs", [])
             for service, seen in prepared.get("services", {}).items():
@@ -37,6 +42,7 @@ class ActionModule(StackAction):
         lines = [*job_lines(first), *plan.lines, *job_lines(last)]
         for line in lines:
             self._display.display(line)
+        self._refuse(hosts, found, [*plan.moves, *plan.closing])
         return {
             "changed": False,
             "moves": [asdict(move) for move in [*first, *plan.moves]],
@@ -57,3 +63,26 @@ class ActionModule(StackAction):
                 for it in plan.changes
             },
         }
+
+    def _refuse(
+        self,
+        hosts: Mapping[str, Mapping[str, Any]],
+        found: Mapping[str, Mapping[str, Seen]],
+        moves: Sequence[Move],
+    ) -> None:
+        """Everything that stands in the way, of all hosts together."""
+        limits = {name: service.resources.memory for name, service in self.declared.stack.services.items()}
+        refused: dict[str, list[Refusal]] = {}
+        for host, prepared in hosts.items():
+            refused[host] = [Refusal(**refusal) for refusal in prepared.get("refused", [])]
+            seen = {name: there[host] for name, there in found.items() if host in there}
+            if "room" in prepared:
+                room = Room(**prepared["room"])
+                short = shortfall(peak(moves, host, seen, room, limits), room)
+                refused[host] += [short] if short else []
+        changing = {name for prepared in hosts.values() for name in prepared.get("changing", [])}
+        stands, warns = told_apart(refused, changing)
+        for reason, names in by_reason(warns).items():
+            self._display.warning(f"{', '.join(names)}: {reason} This release changes it, so it goes on.")
+        if stands:
+            raise NotPreparedError(stands)

@@ -30,6 +30,9 @@ class ActionModule(StackAction):
         arguments["own_routers"] = handover.own_routers(self.view)
         arguments["targets"] = handover.targets(self.topology, self.view)
         arguments["run"] = self.lock_holder()
+        if arguments.get("state", "prepared") == "prepared":
+            arguments["leaders"] = handover.leaders(self.topology)
+            arguments["image_paths"] = handover.image_paths(self.topology, images)
         if arguments.get("state", "prepared") != "prepared" or arguments.get("release"):
             return self.module(arguments, task_vars)
         ingredients = material(self.declared, images)

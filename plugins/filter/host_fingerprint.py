@@ -38,7 +38,7 @@ _value:
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "host"
 # What acts on a host; its documentation does not.
-PARTS = ("defaults", "handlers", "tasks", "templates", "vars")
+PARTS = ("defaults", "files", "handlers", "tasks", "templates", "vars")
 
 
 def host_fingerprint(host_stack: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

@@ -19,18 +19,54 @@ description:
     PostgreSQL refuses inside a transaction, such as C(CREATE INDEX CONCURRENTLY). It is recorded before it
     starts. When it did not reach its end, the next run repeats it if it also says
     C(-- slipway:\ repeatable), and otherwise tells which statement it stopped at and changes nothing.
+  - A file is an I(expand), which the release that still serves can live with, unless its opening lines hold
+    C(-- slipway:\ contract). The table records which it was.
   - Files that were edited after they ran, are missing, or came with a number below those applied are refused
     before anything runs, as are files with C(BEGIN), C(COMMIT), C(SET ROLE) or C(psql) commands.
 options:
+  state:
+    description:
+      - V(applied) runs what is missing.
+      - V(planned) runs nothing. It says what a release with these files would run, and what stands in the
+        way. The action plugin has the files that are new judged by C(squawk) on the control node, and fails
+        with everything that was found.
+      - V(permitted) runs nothing. It fails where a stored release with these files could not serve with the
+        schema as it is.
+    type: str
+    choices: [applied, planned, permitted]
+    default: applied
+  phase:
+    description:
+      - With O(state=applied), which of the files. V(expand) ends with the last expand; contracts among them
+        must be known to the release that serves already. V(contract) is the rest, for services whose setting
+        C(contract) is C(after_watch). Without it, all of them.
+    type: str
+    choices: [expand, contract]
+  release:
+    description: Id of the prepared release that has the files; by default the one that serves.
+    type: str
+  serving:
+    description: Folder with the migrations of the release that serves. Set by the action plugin.
+    type: path
+  restore_point:
+    description:
+      - Name of a restore point that is set before the first file runs. It is of use where WAL is archived.
+        Set by the action plugin.
+    type: str
+    default: ""
+  must_lead:
+    description: Whether it is a failure that no member can be asked. Otherwise nothing is judged.
+    type: bool
+    default: true
   database:
-    description: Database to change.
+    description: Database to change. Unless it is given, the action plugin sets that of each service.
     type: str
     required: true
   owner:
     description: Role to run as, so that new objects belong to it. The database's own name by default.
     type: str
   directory:
-    description: Folder on the host that holds the files.
+    description: Folder on the host that holds the files. The action plugin sets it as O(database).
     type: path
     required: true
   target:
@@ -78,6 +114,10 @@ EXAMPLES = r"""
     directory: /opt/wayfare/current/migrations/api
   check_mode: true
 
+- name: Run what the release that serves has left
+  slipway.compose.migrate:
+  become: true
+
 - name: Go back to migration 3
   slipway.compose.migrate:
     container: wayfare-postgres-1
@@ -99,6 +139,34 @@ steps:
   elements: str
   returned: success
   sample: ["apply 000004_add_seats.up.sql"]
+restore_point:
+  description: Name and position of the restore point; empty where nothing had to run.
+  type: dict
+  returned: when O(state=applied), on the leader
+  sample: {name: slipway-20261122T141502-3f2a9c, lsn: 0/3000060}
+judged:
+  description: Whether the leader was here and could be asked, or there is nothing to judge.
+  type: bool
+  returned: when O(state=planned) or O(state=permitted)
+problems:
+  description: What stands in the way, each with file and remedy.
+  type: list
+  elements: str
+  returned: when O(state=planned) or O(state=permitted)
+expand:
+  description: Files that would run before the release gets traffic.
+  type: list
+  elements: str
+  returned: when O(state=planned)
+contract:
+  description: Files that would run once it is alone.
+  type: list
+  elements: str
+  returned: when O(state=planned)
+fresh:
+  description: Whether no release serves that knows this database, so that nobody can be disturbed.
+  type: bool
+  returned: when O(state=planned), on the leader
 level:
   description: The highest migration the database has.
   type: int
@@ -126,15 +194,23 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.lock import LOCK_FILE, alive_if_held
 from ..module_utils._core.member import ARGUMENTS, leads, patience
-from ..module_utils._core.migration_sql import Session
-from ..module_utils._core.migrations import goal, level, plan, status
+from ..module_utils._core.migration_phases import before_traffic, obstacles, outlook, served
+from ..module_utils._core.migration_sql import Session, restore_point
+from ..module_utils._core.migrations import Migration, Record, goal, level, plan, status
 from ..module_utils._core.migrator import Goal, Migrator, folder
 from ..module_utils._core.postgres import AbsentError, Psql, exists, seconds
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **ARGUMENTS,
+    "state": {"type": "str", "choices": ["applied", "planned", "permitted"], "default": "applied"},
+    "phase": {"type": "str", "choices": ["expand", "contract"]},
+    "release": {"type": "str"},
+    "serving": {"type": "path"},
+    "restore_point": {"type": "str", "default": ""},
+    "must_lead": {"type": "bool", "default": True},
     "database": {"type": "str", "required": True},
     "owner": {"type": "str"},
     "directory": {"type": "path", "required": True},
@@ -153,38 +229,110 @@ def result(module: AnsibleModule) -> dict[str, Any]:
     seconds("lock_timeout", params["lock_timeout"])
     limit = seconds("statement_timeout", params["statement_timeout"])
     if not _leads(module, server):
-        return {"changed": False, "leader": False, "steps": []}
-    files = folder(Path(params["directory"]))
-    wanted = Goal(files, goal(params["target"], files), params["allow_down"])
+        return {"changed": False, "leader": False, "steps": [], "judged": False}
+    directory, known = Path(params["directory"]), params["state"] != "permitted"
+    # A release from before the service had migrations has no folder.
+    files = folder(directory) if known or directory.is_dir() else ()
+    serving = served(Path(params["serving"])) if params["serving"] else ()
+    database = server.on(params["database"])
     session = Session(
         params["owner"] or params["database"], params["lock_timeout"], params["statement_timeout"], _by()
     )
-    database = server.on(params["database"])
-    migrator = Migrator(database, session, limit, lambda: patience(params["wait"]))
-    if module.check_mode:
-        # A first deployment is predicted before its database exists.
-        ledger = migrator.ledger() if exists(server, params["database"]) else []
-        steps = plan(wanted.folder, ledger, wanted.target, wanted.allow_down)
+    mark = _Mark(database, params["restore_point"])
+    migrator = Migrator(database, session, limit, lambda: patience(params["wait"]), mark.set)
+    ledger: list[Record] = []
+    if _runs(module):
+        # What is to run says what must be known beforehand; each session sees for itself.
+        ledger = migrator.ledger() if params["phase"] == "expand" else []
+    # A first deployment is predicted before its database exists.
+    elif exists(server, params["database"]):
+        ledger = migrator.ledger()
+    if params["state"] == "planned":
+        return _planned(files, ledger, serving)
+    if params["state"] == "permitted":
+        found = [str(problem) for problem in obstacles(files, ledger, serving)]
+        return {"changed": False, "leader": True, "judged": True, "problems": found}
+    wanted = Goal(files, _target(params, files, ledger, serving), params["allow_down"])
+    if _runs(module):
+        try:
+            steps, ledger = migrator.run(wanted)
+        except SlipwayError as error:
+            raise SlipwayError(f"{error.problem}{mark.told}", error.remedy) from error
     else:
-        steps, ledger = migrator.run(wanted)
+        steps = plan(wanted.folder, ledger, wanted.target, wanted.allow_down)
     lines = [str(step) for step in steps]
     return {
         "changed": bool(steps),
         "leader": True,
         "steps": lines,
+        "restore_point": mark.point,
         "level": level(ledger),
         "status": status(files, ledger),
         "diff": {"before": "", "after": "".join(f"{line}\n" for line in lines)},
     }
 
 
+class _Mark:
+    """The restore point, which is set when it is known that something will run."""
+
+    def __init__(self, database: Psql, name: str) -> None:
+        self._database = database
+        self._name = name
+        self.point: dict[str, str] = {}
+
+    def set(self) -> None:
+        if self._name:
+            self.point = {"name": self._name, "lsn": self._database.ask(restore_point(self._name))}
+
+    @property
+    def told(self) -> str:
+        return ". Restore point {name} stands at {lsn}".format(**self.point) if self.point else ""
+
+
+def _runs(module: AnsibleModule) -> bool:
+    return not module.check_mode and module.params["state"] == "applied"
+
+
+def _planned(
+    files: tuple[Migration, ...], ledger: list[Record], serving: tuple[Migration, ...]
+) -> dict[str, Any]:
+    found = outlook(files, ledger, serving)
+    return {
+        "changed": False,
+        "leader": True,
+        "judged": True,
+        "fresh": found.fresh,
+        "expand": [step.file for step in found.expand],
+        "contract": [step.file for step in found.contract],
+        "problems": [str(problem) for problem in found.problems],
+    }
+
+
+def _target(
+    params: dict[str, Any], files: tuple[Migration, ...], ledger: list[Record], serving: tuple[Migration, ...]
+) -> int:
+    if params["phase"] != "expand":
+        return goal(params["target"], files)
+    found = outlook(files, ledger, serving)
+    if found.problems:
+        listing = "".join(f"\n  - {problem}" for problem in found.problems)
+        raise SlipwayError(f"these migrations cannot be run:{listing}\nNothing was run", "Correct them first")
+    return before_traffic(files, ledger, serving)
+
+
 def _leads(module: AnsibleModule, server: Psql) -> bool:
+    params = module.params
     try:
-        return leads(server, 0 if module.check_mode else module.params["wait"], module.params["patroni"])
-    except AbsentError as error:
-        if not module.check_mode:
+        return leads(server, 0 if module.check_mode else params["wait"], params["patroni"])
+    except SlipwayError as error:
+        absent = isinstance(error, AbsentError)
+        if params["must_lead"] and not (absent and module.check_mode):
             raise
-        module.warn(f"{error.problem}, so its changes cannot be predicted")
+        # Before a first deployment there is no member, and nothing to be warned of.
+        if module.check_mode:
+            module.warn(f"{error.problem}, so its changes cannot be predicted")
+        elif not absent:
+            module.warn(f"{error.problem}, so migrations are judged once a member leads")
         return False
 
 

@@ -66,6 +66,7 @@ from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.engine import Engine
 from ..module_utils._core.host_release import COMPOSE_FILE
 from ..module_utils._core.lock import LOCK_FILE, alive_if_held
+from ..module_utils._core.maintenance import refuse_while_out
 from ..module_utils._core.pools import Pools, is_live
 from ..module_utils._core.rolling import RollingReplica, roll
 from ..module_utils._core.traffic import traffic
@@ -95,6 +96,7 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=bool(names), turns=[], diff={"prepared": planned})
     with reporting(module), alive_if_held(root / LOCK_FILE, params["run"]):
+        refuse_while_out(root)
         engine = Engine(runner(module), params["stack"])
         road = traffic(root, params["routers"], chosen, runner(module))
 

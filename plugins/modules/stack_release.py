@@ -19,6 +19,9 @@ options:
   state:
     description:
       - V(prepared) stores the release, pulls its images and lets each component check its new configuration.
+        Where steps are planned it first looks for what would stand in their way (images that their registry
+        does not have, disk space, no PostgreSQL leader, no Redis master, a router of this host that does not
+        answer), and fails with all of RV(refused).
       - V(committed) carries out the steps of one O(phase).
       - V(finished) removes what is no longer declared and points C(current) at the release.
       - V(served) changes nothing and tells which release serves, and of which images it is.
@@ -53,9 +56,21 @@ options:
     elements: str
     default: []
   minimum_free:
-    description: Bytes that must be free on the host before a release is stored.
+    description: Bytes that must be free beside what images to be pulled need, before a release is stored.
     type: int
     default: 2147483648
+  checked:
+    description: Whether O(state=prepared) looks for what stands in the way, where steps are planned.
+    type: bool
+    default: true
+  image_paths:
+    description: Where in the stack each image reference comes from. Set by the action plugin.
+    type: dict
+    default: {}
+  leaders:
+    description: Probes of PostgreSQL's and Redis's members, of which one must lead. Set by the action plugin.
+    type: dict
+    default: {}
   stack:
     description: Name of the stack. Set by the action plugin.
     type: str
@@ -134,6 +149,22 @@ pending:
   type: dict
   returned: when O(state=prepared)
   sample: {data: [create], services: [], edge: [reload]}
+changing:
+  description: Components and services with a step.
+  type: list
+  elements: str
+  returned: when O(state=prepared)
+refused:
+  description: What stands in the way here; the module fails where it is not empty.
+  type: list
+  elements: dict
+  returned: when O(state=prepared)
+  sample:
+    - {check: redis, problem: Redis has no master, remedy: "Bring one back first: docs/runbooks/redis.md"}
+room:
+  description: Bytes of memory C(available), and C(limits) of what runs, for M(slipway.compose.rollout_plan).
+  type: dict
+  returned: when O(state=prepared)
 services:
   description: What M(slipway.compose.rollout_plan) must know of each service with replicas on this host.
   type: dict
@@ -151,7 +182,6 @@ jobs:
 """
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -159,6 +189,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core import preparing
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.engine import Engine
 from ..module_utils._core.errors import SlipwayError
@@ -167,10 +198,14 @@ from ..module_utils._core.job_run import HostJobs
 from ..module_utils._core.jobs import done as done_jobs
 from ..module_utils._core.jobs import pending as pending_jobs
 from ..module_utils._core.lock import LOCK_FILE, alive, alive_if_held
-from ..module_utils._core.plan import PHASES, Step, Unit
+from ..module_utils._core.maintenance import refuse_while_out
+from ..module_utils._core.plan import PHASES, Step, Unit, replica_of
 from ..module_utils._core.pools import Pools, write_metrics
+from ..module_utils._core.preparing import Preparation, Told
+from ..module_utils._core.probes_host import available
 from ..module_utils._core.record import RUNNING
 from ..module_utils._core.record_store import FOLDER, History
+from ..module_utils._core.refusals import Refusal
 from ..module_utils._core.scaling import require_only_numbers
 from ..module_utils._core.traffic import orders, traffic
 from ..module_utils._core.tree import IMAGES, File, ReleaseTree
@@ -191,6 +226,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "only_replicas": {"type": "bool", "default": False},
     "protected": {"type": "list", "elements": "str", "default": []},
     "minimum_free": {"type": "int", "default": 2 * 1024**3},
+    "checked": {"type": "bool", "default": True},
+    "image_paths": {"type": "dict", "default": {}},
+    "leaders": {"type": "dict", "default": {}},
     "stack": {"type": "str"},
     "release": {"type": "str"},
     # One text, not a list: Ansible would blot out each number in it (modes, owners) all over the result.
@@ -210,18 +248,6 @@ def units(declared: Sequence[Mapping[str, Any]]) -> list[Unit]:
 
 def pending(steps: Sequence[Step]) -> dict[str, list[str]]:
     return {phase: sorted({step.action for step in steps if step.phase == phase}) for phase in PHASES}
-
-
-def check_space(root: Path, minimum: int) -> None:
-    """Refuse before the first byte: a host that fills up half-way takes its neighbours' data with it."""
-    releases = root / "releases"
-    folder = next(path for path in (releases, *releases.parents) if path.exists())
-    free = shutil.disk_usage(folder).free
-    if free < minimum:
-        raise SlipwayError(
-            f"{folder} has {free // 2**20} MiB free, {minimum // 2**20} MiB are needed to prepare a release",
-            "Free space there (`docker system df`, `docker image prune`) or set minimum_free lower",
-        )
 
 
 def served(tree: ReleaseTree) -> dict[str, Any]:
@@ -244,33 +270,41 @@ def previous(tree: ReleaseTree) -> str:
     return target
 
 
-def prepare(module: AnsibleModule, host: HostRelease, tree: ReleaseTree) -> dict[str, Any]:
-    files = [File.from_dict(file) for file in json.loads(module.params["files"])]
-    files = files or tree.staged(module.params["release"])
+def prepare(module: AnsibleModule, engine: Engine, host: HostRelease, tree: ReleaseTree) -> dict[str, Any]:
+    params = module.params
+    files = [File.from_dict(file) for file in json.loads(params["files"])] or tree.staged(params["release"])
     if not files:
         raise SlipwayError(
-            f"release {module.params['release']} is not stored on this host",
+            f"release {params['release']} is not stored on this host",
             "Choose one of `playbooks/history.yml`, or deploy it from the revision that made it",
         )
-    check_space(tree.root, module.params["minimum_free"])
     before = tree.staged(tree.current) if tree.current else []
-    release, changes = module.params["release"], file_changes(before, files)
-    # A scaling is a release of its own only by name: jobs wait for the next real one.
-    jobs = [] if module.params["only_replicas"] else pending_jobs(files, done_jobs(tree, release))
-    if module.params["only_replicas"]:
+    release, changes = params["release"], file_changes(before, files)
+    if params["only_replicas"]:
         require_only_numbers([change.path for change in changes], host.preview(files))
-    steps = host.preview(files) if module.check_mode else host.prepare(files)
-    lines = [*map(str, steps), *(f"run job {job.name} ({job.when})" for job in jobs)]
+    told = Told(params["minimum_free"], params["image_paths"], params["leaders"], params["own_routers"])
+    it = Preparation(tree.root, engine, host, files, told)
+    preparing.prepare(it, checked=params["checked"], dry=module.check_mode)
+    known = not any(refusal.check == "definition" for refusal in it.refusals.found)
+    if it.steps:
+        for replica in host.unwell():
+            module.warn(f"{replica} is not well before the release has begun")
+    # A scaling is a release of its own only by name: jobs wait for the next real one.
+    jobs = [] if params["only_replicas"] else pending_jobs(files, done_jobs(tree, release))
+    lines = [*map(str, it.steps), *(f"run job {job.name} ({job.when})" for job in jobs)]
     planned = "".join(f"{line}\n" for line in lines)
     behind = bool(lines) or tree.current != release
     return {
         "changed": behind,
         "behind": behind,
         "current": tree.current or "",
-        "steps": [str(step) for step in steps],
-        "pending": pending(steps),
-        "services": host.services(steps, files),
+        "steps": [str(step) for step in it.steps],
+        "pending": pending(it.steps),
+        "changing": sorted({step.service for step in it.steps if not replica_of(step.service)[0]}),
+        "services": host.services(it.steps, files) if known else {},
         "jobs": [asdict(job) for job in jobs],
+        "room": {"available": available(), "limits": engine.memory_limits() if it.steps else {}},
+        "refused": [asdict(refusal) for refusal in it.refusals.found],
         "diff": {"prepared": unified(changes) + planned},
     }
 
@@ -290,6 +324,7 @@ def main() -> None:
     life = alive_if_held if params["state"] == "prepared" else alive
     turn = own_turn(Path(f"/run/slipway-{params['stack']}.lock"), params["timeout"])
     with reporting(module), life(tree.root / LOCK_FILE, params["run"]), turn:
+        refuse_while_out(tree.root)
         run = runner(module)
         told = orders(tree.root, params["routers"], params["replicas"], run)
         engine = Engine(run, params["stack"])
@@ -298,7 +333,11 @@ def main() -> None:
         pools = Pools(tree.root)
         host = HostRelease(engine, tree, params["release"], units(params["units"]), orders=told, pools=pools)
         if params["state"] == "prepared":
-            module.exit_json(release=params["release"], **prepare(module, host, tree))
+            result = prepare(module, engine, host, tree)
+            if result["refused"]:
+                reasons = [str(Refusal(**refusal)) for refusal in result["refused"]]
+                module.fail_json(msg=" ".join(reasons), release=params["release"], **result)
+            module.exit_json(release=params["release"], **result)
         if module.check_mode:
             # What would be committed was reported by `prepared`; nothing is stored that could be read here.
             module.exit_json(changed=False, release=params["release"], steps=[])

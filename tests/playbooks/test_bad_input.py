@@ -160,3 +160,30 @@ def test_a_good_stack_is_checked_without_waiting_for_hosts(site):
     assert site.run("check").status == 0
     # The addresses answer nothing: one attempt to connect would take the timeout of 15 seconds.
     assert time.monotonic() - begin < 15
+
+
+@pytest.mark.parametrize(
+    ("spoil", "host", "expected"),
+    [
+        pytest.param(lambda site: None, "app-4.example.com", "no host of this environment", id="unknown"),
+        pytest.param(
+            lambda site: site.stack.update(components={"edge": {"hosts": ["app-1.example.com"]}}),
+            "app-1.example.com",
+            "app-1.example.com: is the last edge",
+            id="the-last-edge",
+        ),
+        pytest.param(
+            lambda site: site.stack["services"]["web"].update(hosts=["app-1.example.com"]),
+            "app-1.example.com",
+            "app-1.example.com: alone runs the service web",
+            id="the-last-replicas",
+        ),
+    ],
+)
+def test_a_host_that_cannot_be_spared_stays_in_service(site, spoil, host, expected):
+    site.run("secrets")
+    spoil(site)
+    done = site.run("maintenance", "-e", f"host={host}", "-e", "state=out")
+    assert done.status == 2
+    assert expected in done.output, done.output
+    assert "no host was touched" in done.output

@@ -12,6 +12,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.slipway.compose.plugins.module_utils._core import gatekeeping
 from ansible_collections.slipway.compose.plugins.module_utils._core.gatekeeping import Judged, Watched, watch
 from ansible_collections.slipway.compose.plugins.module_utils._core.judging import Sample, judge
+from ansible_collections.slipway.compose.plugins.module_utils._core.memory_watch import LIMIT, USED, WRITTEN
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import GateQuery, Gates
 from ansible_collections.slipway.compose.plugins.module_utils._core.server_watch import Alarm
 from ansible_collections.slipway.compose.plugins.modules import gate
@@ -211,6 +212,26 @@ def test_queries_are_asked_for_the_service_and_its_pool(call):
     assert result["failed"]
     assert result["problem"] == "api (green) failed its gate query queue: queue is 11, limit 10"
     assert [one["gate"] for one in result["services"]["api"]["findings"]] == ["query queue"]
+
+
+def test_memory_is_judged_of_a_service_that_exports_nothing(call):
+    def answer(query):
+        if query == WRITTEN:
+            now = time.time()
+            return {"resultType": "vector", "result": [{"metric": {"host": "h1"}, "value": [now, str(now)]}]}
+        if USED not in query:
+            return {"resultType": "vector", "result": []}
+        own = {"host": "h1", "service": "api", "pool": "green", "replica": "api-green-1"}
+        told = [({**own, "__name__": USED}, "95"), ({**own, "__name__": LIMIT}, "100")]
+        series = [{"metric": labels, "values": [[time.time(), value]]} for labels, value in told]
+        return {"resultType": "matrix", "result": series}
+
+    with served(answer) as port:
+        result = call(api(errors=100, memory=90), port)
+    assert result["failed"]
+    assert result["problem"] == (
+        "api (green) failed its gate memory: api-green-1 on h1 uses 95 % of its 100 B, limit 90 %"
+    )
 
 
 def test_a_query_that_prometheus_refuses_is_inconclusive_and_said(call):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 
 import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core import preparing
 from ansible_collections.slipway.compose.plugins.module_utils._core.engine import Engine
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.host_release import HostRelease, Traffic
 from ansible_collections.slipway.compose.plugins.module_utils._core.plan import Unit
 from ansible_collections.slipway.compose.plugins.module_utils._core.pools import Pools, ServicePools
+from ansible_collections.slipway.compose.plugins.module_utils._core.preparing import Preparation, Told
 from ansible_collections.slipway.compose.plugins.module_utils._core.router import Routers
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File, ReleaseTree
 
 ME = os.geteuid()
 UNITS = [Unit("edge", "edge", "config/edge", "HUP", "nginx@sha256:1", 10001, ("nginx", "-t"))]
-NO_TRAFFIC = Traffic(Routers([]), {}, lambda replica: None, lambda component: None)
+NO_TRAFFIC = Traffic(Routers([]), {}, lambda replica: None, lambda component: nullcontext())
 
 
 class Docker:
@@ -71,9 +74,16 @@ def host(docker, root, release="r1"):
     )
 
 
-def deploy(docker, root, release="r1", text="worker_processes 2;\n"):
+def prepared(docker, root, release, wanted, *, dry=False, minimum=0):
+    told = Told(minimum, {}, {}, {})
     target = host(docker, root, release)
-    target.prepare(files(text))
+    it = Preparation(root, Engine(docker, "shop"), target, wanted, told)
+    preparing.prepare(it, checked=True, dry=dry)
+    return it
+
+
+def deploy(docker, root, release="r1", text="worker_processes 2;\n"):
+    target = prepared(docker, root, release, files(text)).host
     done = target.commit("edge", ["create", "start", "reload", "restart", "replace"], 10, NO_TRAFFIC)
     return done + target.finish(5)
 
@@ -93,7 +103,7 @@ def test_a_new_configuration_is_live_before_the_reload(docker, tmp_path):
 
 def test_a_run_that_died_between_files_and_reload_reloads_the_next_time(docker, tmp_path):
     deploy(docker, tmp_path)
-    host(docker, tmp_path, "r2").prepare(files("worker_processes 4;\n"))
+    prepared(docker, tmp_path, "r2", files("worker_processes 4;\n"))
     ReleaseTree(tmp_path).bring_live("r2", "config/edge")
     assert [str(step)[:11] for step in host(docker, tmp_path, "r2").steps()] == ["reload edge"]
 
@@ -111,10 +121,29 @@ def test_a_configuration_its_component_refuses_changes_nothing(docker, tmp_path)
     deploy(docker, tmp_path)
     docker.refuse_check = True
     docker.told.clear()
-    with pytest.raises(SlipwayError, match="nginx -t.*refuses.*unknown directive"):
-        host(docker, tmp_path, "r2").prepare(files("nonsense"))
+    (refusal,) = prepared(docker, tmp_path, "r2", files("nonsense")).refusals.found
+    assert refusal.check == "edge" and "`nginx -t` refuses" in refusal.problem
+    assert "unknown directive" in refusal.problem
     assert docker.told == []
     assert (tmp_path / "config/edge/nginx.conf").read_text() == "worker_processes 2;\n"
+
+
+def test_check_mode_plans_and_leaves_no_trace(docker, tmp_path):
+    it = prepared(docker, tmp_path, "r1", files(), dry=True)
+    assert [str(step) for step in it.steps] == ["create edge (not there)"]
+    assert (it.refusals.found, list(tmp_path.iterdir())) == ([], [])
+
+
+@pytest.mark.parametrize("dry", [True, False], ids=["check-mode", "for-real"])
+def test_a_full_disk_is_refused_before_anything_is_stored(docker, tmp_path, dry):
+    it = prepared(docker, tmp_path, "r1", files(), dry=dry, minimum=1 << 60)
+    assert [refusal.check for refusal in it.refusals.found] == ["disk"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_converged_host_is_asked_nothing(docker, tmp_path):
+    deploy(docker, tmp_path)
+    assert prepared(docker, tmp_path, "r1", files(), minimum=1 << 60).refusals.found == []
 
 
 def test_a_preview_leaves_no_trace(docker, tmp_path):
@@ -129,8 +158,7 @@ def test_what_is_no_longer_declared_is_removed_at_the_end(docker, tmp_path):
 
 
 def test_an_incomplete_release_never_becomes_current(docker, tmp_path):
-    target = host(docker, tmp_path)
-    target.prepare(files())
+    target = prepared(docker, tmp_path, "r1", files()).host
     with pytest.raises(SlipwayError, match="not complete on this host: create edge"):
         target.finish(5)
     assert ReleaseTree(tmp_path).current is None
@@ -142,8 +170,7 @@ def images(*names):
 
 
 def stored(docker, root, release, *names):
-    target = host(docker, root, release)
-    target.prepare(images(*names))
+    target = prepared(docker, root, release, images(*names)).host
     target.commit("edge", ["create", "reload"], 10, NO_TRAFFIC)
     os.utime(ReleaseTree(root).release(release), (int(release[1:]), int(release[1:])))
     return target
@@ -183,12 +210,11 @@ def voters(*names):
 
 
 @pytest.mark.parametrize("changed", [voters("a", "b", "d"), voters("a", "b"), files()])
-@pytest.mark.parametrize("act", ["prepare", "preview"])
-def test_other_members_of_etcd_are_refused(docker, tmp_path, changed, act):
-    target = host(docker, tmp_path)
-    target.prepare(voters("a", "b", "c"))
+def test_other_members_of_etcd_are_refused(docker, tmp_path, changed):
+    prepared(docker, tmp_path, "r1", voters("a", "b", "c"))
     ReleaseTree(tmp_path).bring_live("r1", "config/etcd")
-    getattr(target, act)(voters("a", "b", "d"))  # nothing was founded yet: a first deployment that failed
+    # Nothing was founded yet: a first deployment that failed.
+    assert not prepared(docker, tmp_path, "r2", voters("a", "b", "d")).refusals.found
     ReleaseTree(tmp_path).make_current("r1")
-    with pytest.raises(SlipwayError, match="etcd's members would change from a="):
-        getattr(target, act)(changed)
+    (refusal,) = prepared(docker, tmp_path, "r3", changed).refusals.found
+    assert refusal.problem.startswith("etcd's members would change from a=")

@@ -57,17 +57,19 @@ class Registry(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._answer(200, {})
+        known = self.path in ("/v2/", "/v2/slipway/redis/manifests/abc")
+        self._answer(200 if known else 404, {}, b'{"layers": []}')
 
     def do_HEAD(self) -> None:
         known = self.path == "/v2/slipway/redis/manifests/abc" and "oci.image.index" in self.headers["Accept"]
         self._answer(200 if known else 404, {"Docker-Content-Digest": SHA} if known else {})
 
-    def _answer(self, status: int, headers: dict[str, str]) -> None:
+    def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": "0"}.items():
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
@@ -98,6 +100,13 @@ def item(name: str) -> Item:
 def test_the_registry_is_asked_for_what_it_has(site):
     trust_registry(site)
     assert in_registry(site, [item("redis"), item("nginx")]) == {"redis": SHA}
+
+
+def test_a_manifest_is_read_where_there_is_one(site):
+    trust_registry(site)
+    with RegistryClient(site.address, client_context(site.certificates)) as registry:
+        assert registry.manifest("slipway/redis", "abc") == {"layers": []}
+        assert registry.manifest("slipway/redis", SHA) is None
 
 
 def test_who_shows_no_certificate_gets_no_answer(site):

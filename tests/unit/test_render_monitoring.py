@@ -167,3 +167,17 @@ def test_an_alert_says_how_bad_what_and_where_to_read(rule: dict[str, Any]) -> N
     assert rule["labels"]["severity"] in ("critical", "warning")
     assert rule["annotations"].keys() == {"summary", "runbook_url"}
     assert re.fullmatch(r"docs/runbooks/[a-z-]+\.md", rule["annotations"]["runbook_url"])
+
+
+@fleets
+def test_the_memory_of_replicas_is_read_often_and_once(count: int) -> None:
+    scraped = yaml.safe_load(usual(count, count)["config/prometheus/prometheus.yml"])["scrape_configs"]
+    jobs = {job["job_name"]: job for job in scraped}
+    assert jobs["replicas"]["scrape_interval"] == "5s"
+    assert jobs["replicas"]["params"] == {"collect[]": ["textfile"]}
+    targets = [one["targets"] for one in jobs["replicas"]["static_configs"]]
+    assert targets == [one["targets"] for one in jobs["node"]["static_configs"]]
+    kept, dropped = jobs["replicas"]["metric_relabel_configs"][0], jobs["node"]["metric_relabel_configs"][0]
+    for name in ("slipway_replica_memory_bytes", "slipway_replica_memory_limit_bytes"):
+        assert kept["action"] == "keep" and re.fullmatch(kept["regex"], name)
+        assert dropped["action"] == "drop" and re.fullmatch(dropped["regex"], name)

@@ -73,7 +73,7 @@ def test_a_built_in_strategy_is_chosen_by_its_name(definition, hosts, name):
 def test_a_service_rolls_unless_it_says_otherwise(definition, hosts):
     service = parse_stack(definition, hosts).services["web"]
     assert service.strategy == BUILT_IN["rolling"]
-    assert service.gates == Gates(2.0, 1.0, 2000, 5000, 2.0, 50, ())
+    assert service.gates == Gates(2.0, 1.0, 2000, 5000, 2.0, 50, (), 90.0, 1800)
 
 
 def test_the_time_of_a_websocket_is_not_judged_unless_it_is_asked_for(definition, hosts):

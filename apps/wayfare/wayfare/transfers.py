@@ -12,6 +12,7 @@ from functools import lru_cache
 from aiohttp import web
 
 from .errors import RefusedError
+from .pacing import ahead
 from .query import whole_number
 
 LONGEST_SLOW = 60
@@ -45,16 +46,20 @@ async def echo(request: web.Request) -> web.Response:
 
 
 async def download(request: web.Request) -> web.StreamResponse:
-    """The same bytes every time, with their digest in a header."""
+    """The same bytes every time, with their digest in a header; with `seconds`, spread over that time."""
     size = whole_number(request.query, "bytes", 0, LARGEST)
+    seconds = whole_number(request.query, "seconds", 0, LONGEST_SLOW) if "seconds" in request.query else 0
     digest = await asyncio.to_thread(_digest, size)
     response = web.StreamResponse(
         headers={"Content-Type": "application/octet-stream", "X-Content-SHA256": digest}
     )
     response.content_length = size
     await response.prepare(request)
+    begun, sent = time.monotonic(), 0
     for chunk in _chunks(size):
         await response.write(chunk)
+        sent += len(chunk)
+        await asyncio.sleep(ahead(sent, size, seconds, time.monotonic() - begun))
     await response.write_eof()
     return response
 

@@ -1,4 +1,8 @@
-"""Bounded load on the edge: a few clients with kept connections, each at its own pace, all answers judged."""
+"""Bounded load on the edge, of every kind a client makes, each at its own pace, all answers judged.
+
+Short requests on kept connections (pages, searches, uploads of 4 KiB), long downloads and uploads, WebSocket
+sessions that stay open, gRPC calls and a stream on one channel: all over TLS, as a client on the internet.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,34 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 
-from edge import Answer, Edge
+from edge import Edge
+from load_sessions import (
+    CALLS_A_SECOND,
+    NO_ANSWER,
+    Channel,
+    Note,
+    day,
+    download,
+    judge,
+    pace,
+    upload,
+    websocket,
+)
 
 CLIENTS = 4
 # Below the stack's rate limit (100 a second for each client address and service) with all clients together.
 REQUESTS_A_SECOND = 20.0
+DOWNLOADS = 2
+UPLOADS = 1
+WEBSOCKETS = 3
+# What fails at once is not tried again at once.
+AFTER_A_FAILURE = 0.2
 MOST_FAILURES_KEPT = 30
-# Where there is no answer at all: refused, reset, timed out, or cut short.
-NO_ANSWER = (OSError, http.client.HTTPException)
+
+Transfer = Callable[[Edge, http.client.HTTPConnection, threading.Event, Note], str]
 
 
 class Load:
@@ -28,7 +50,13 @@ class Load:
         self._edge = edge
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._clients = [threading.Thread(target=self._work, name=f"client-{n}") for n in range(CLIENTS)]
+        works: list[Callable[[], None]] = [self._ask] * CLIENTS
+        works += [partial(self._transfer, "download", download)] * DOWNLOADS
+        works += [partial(self._transfer, "upload", upload)] * UPLOADS
+        works += [self._websocket] * WEBSOCKETS
+        works += [self._grpc_calls, self._grpc_streams]
+        self._channel = Channel(edge)
+        self._clients = [threading.Thread(target=work, name=f"client-{n}") for n, work in enumerate(works)]
         self.counts: Counter[str] = Counter()
         self.failures: list[str] = []
         self.slowest = 0.0
@@ -42,62 +70,117 @@ class Load:
         self._ended.set()
         for client in self._clients:
             client.join(timeout=60)
+        self._channel.close()
 
     @property
     def failed(self) -> int:
         return self.counts["failed"]
 
-    def __str__(self) -> str:
-        parts = ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items()))
-        return f"load: {parts or 'nothing'}; slowest answer {self.slowest:.2f} s"
+    @property
+    def sent(self) -> int:
+        """Requests of every kind that were brought to an end, and sessions that were opened."""
+        kinds = ("page", "search", "echo", "download", "upload", "grpc call", "grpc stream", "websocket")
+        return sum(self.counts[kind] for kind in kinds)
 
-    def _work(self) -> None:
+    @property
+    def truncated(self) -> int:
+        return self.counts["download truncated"]
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items()) if count)
+        return (
+            f"load: {self.failed} failed of {self.sent}: {parts}; slowest short answer {self.slowest:.2f} s"
+        )
+
+    def _ask(self) -> None:
         connection = self._edge.connection()
-        asks: list[Callable[[http.client.HTTPConnection], str]] = [self._page, self._search, self._echo]
+        asks = [self._page, self._search, self._echo]
         turn = 0
         while not self._ended.is_set():
             begun = time.monotonic()
             ask = asks[turn % len(asks)]
             turn += 1
-            try:
-                wrong = ask(connection)
-            except NO_ANSWER as problem:
-                wrong = f"no answer: {problem!r}"
+            wrong = _answered(partial(ask, connection))
             if wrong:
                 # A client whose connection failed begins anew, so that one failure is counted once.
                 connection.close()
                 connection = self._edge.connection()
-            took = time.monotonic() - begun
-            self._record(ask.__name__.removeprefix("_"), wrong, took)
-            self._ended.wait(max(0.0, 1 / REQUESTS_A_SECOND - took))
+            self._record(ask.__name__.removeprefix("_"), wrong, begun)
+            self.slowest = max(self.slowest, time.monotonic() - begun)
+            self._ended.wait(pace(begun, REQUESTS_A_SECOND))
         connection.close()
 
-    def _record(self, kind: str, wrong: str, took: float) -> None:
-        with self._lock:
-            self.counts[kind] += 1
-            self.counts["failed"] += bool(wrong)
-            self.slowest = max(self.slowest, took)
-            if wrong and len(self.failures) < MOST_FAILURES_KEPT:
-                now = datetime.now(UTC).strftime("%H:%M:%S.%f")[:-3]
-                self.failures.append(f"{now} {kind} after {took:.2f} s: {wrong}")
+    def _transfer(self, kind: str, transfer: Transfer) -> None:
+        connection = self._edge.connection()
+        while not self._ended.is_set():
+            begun, notes = time.monotonic(), Counter[str]()
+            wrong = _answered(partial(transfer, self._edge, connection, self._ended, _into(notes)))
+            if wrong:
+                connection.close()
+                connection = self._edge.connection()
+            self._end(kind, wrong, begun, notes)
+        connection.close()
+
+    def _websocket(self) -> None:
+        while not self._ended.is_set():
+            begun, notes = time.monotonic(), Counter[str]()
+            self._end("websocket", websocket(self._edge, self._ended, _into(notes)), begun, notes)
+
+    def _grpc_calls(self) -> None:
+        while not self._ended.is_set():
+            begun = time.monotonic()
+            self._record("grpc call", self._channel.call(), begun)
+            self._ended.wait(pace(begun, CALLS_A_SECOND))
+
+    def _grpc_streams(self) -> None:
+        while not self._ended.is_set():
+            begun, notes = time.monotonic(), Counter[str]()
+            self._end("grpc stream", self._channel.watch(self._ended, _into(notes)), begun, notes)
 
     def _page(self, connection: http.client.HTTPConnection) -> str:
-        return _judge(self._edge.request("GET", "/", connection=connection))
+        return judge(self._edge.request("GET", "/", connection=connection))
 
     def _search(self, connection: http.client.HTTPConnection) -> str:
-        day = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
-        path = f"/api/journeys?from=Paris&to=Milan&date={day}"
+        path = f"/api/journeys?from=Paris&to=Milan&date={day()}"
         answer = self._edge.request("GET", path, connection=connection)
-        return _judge(answer) or ("" if answer.json()["journeys"] else "no journeys")
+        return judge(answer) or ("" if answer.json()["journeys"] else "no journeys")
 
     def _echo(self, connection: http.client.HTTPConnection) -> str:
         body = secrets.token_bytes(4096)
         answer = self._edge.request("POST", "/api/echo", body=body, connection=connection)
         correct = hashlib.sha256(body).hexdigest() in answer.body.decode(errors="replace")
-        return _judge(answer) or ("" if correct else "not what was sent")
+        return judge(answer) or ("" if correct else "not what was sent")
+
+    def _end(self, kind: str, wrong: str, begun: float, notes: Counter[str]) -> None:
+        with self._lock:
+            for note, count in notes.items():
+                self.counts[f"{kind} {note}"] += count
+        # A transfer that was left because the load ended is neither good nor bad.
+        if kind in ("download", "upload") and notes["left"]:
+            return
+        self._record(kind, wrong, begun)
+        if wrong:
+            self._ended.wait(AFTER_A_FAILURE)
+
+    def _record(self, kind: str, wrong: str, begun: float) -> None:
+        took = time.monotonic() - begun
+        with self._lock:
+            self.counts[kind] += 1
+            self.counts["failed"] += bool(wrong)
+            if wrong and len(self.failures) < MOST_FAILURES_KEPT:
+                now = datetime.now(UTC).strftime("%H:%M:%S.%f")[:-3]
+                self.failures.append(f"{now} {kind} after {took:.2f} s: {wrong}")
 
 
-def _judge(answer: Answer) -> str:
-    if answer.status == 200:
-        return ""
-    return f"{answer.status} {answer.body[:120]!r} request {answer.headers['X-Request-ID']}"
+def _answered(ask: Callable[[], str]) -> str:
+    try:
+        return ask()
+    except NO_ANSWER as problem:
+        return f"no answer: {problem!r}"
+
+
+def _into(notes: Counter[str]) -> Note:
+    def note(word: str) -> None:
+        notes[word] += 1
+
+    return note

@@ -73,6 +73,25 @@ def restarts(container_ids: Sequence[str]) -> list[str]:
     return ["docker", "inspect", "--format", "{{.RestartCount}}", *container_ids]
 
 
+def memory_limits(container_ids: Sequence[str]) -> list[str]:
+    return ["docker", "inspect", "--format", "{{.HostConfig.Memory}}", *container_ids]
+
+
+def image_folder() -> list[str]:
+    return ["docker", "info", "--format", "{{.DockerRootDir}}"]
+
+
+def switchover(cluster: str, leader: str, successor: str) -> list[str]:
+    """Inside a PostgreSQL member's container."""
+    return ["patronictl", "switchover", cluster, "--leader", leader, "--candidate", successor, "--force"]
+
+
+def failover(master: str) -> list[str]:
+    """Inside a sentinel's container; its password is read there and is no argument."""
+    ask = f"{{ cat /config/sentinel.auth; echo SENTINEL FAILOVER {master}; }}"
+    return ["sh", "-c", f"{ask} | redis-cli --tls --cacert /config/tls/ca.crt -p 26379"]
+
+
 def logs(container_id: str, lines: int) -> list[str]:
     return ["docker", "logs", "--tail", str(lines), container_id]
 

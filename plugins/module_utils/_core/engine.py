@@ -53,9 +53,12 @@ class Engine:
     def pull_missing(self, file: str) -> list[str]:
         """Pull what the file needs and the engine lacks; return the references pulled."""
         missing = self.missing_images(file)
-        with ThreadPoolExecutor(PARALLEL_PULLS) as pool:
-            list(pool.map(self._pull, missing))
+        self.pull(missing)
         return missing
+
+    def pull(self, images: Sequence[str]) -> None:
+        with ThreadPoolExecutor(PARALLEL_PULLS) as pool:
+            list(pool.map(self._pull, images))
 
     def missing_images(self, file: str) -> list[str]:
         needed = sorted(set(self._checked(commands.image_names(self._project, file)).split()))
@@ -83,11 +86,28 @@ class Engine:
     def signal(self, file: str, service: str, name: str) -> None:
         self._checked(commands.signal(self._project, file, service, name))
 
+    def memory_limits(self) -> dict[str, int]:
+        """Bytes that each running service may use, by name."""
+        running = [container for container in self.containers() if container.running]
+        if not running:
+            return {}
+        told = self._checked(commands.memory_limits([container.id for container in running])).split()
+        return {container.service: int(limit) for container, limit in zip(running, told, strict=True)}
+
+    def image_folder(self) -> str:
+        """Where the engine keeps images."""
+        return self._checked(commands.image_folder()).strip()
+
     def restarts(self, service: str) -> int:
         """How often the engine has started a service's container again because it had ended."""
         found = [container.id for container in self.containers() if container.service == service]
         told = self._checked(commands.restarts(found)).split() if found else []
         return max(map(int, told), default=0)
+
+    def stop(self, containers: Sequence[Container]) -> None:
+        """Stop containers, which stay stopped over a restart of the host."""
+        if containers:
+            self._checked(commands.stop([container.id for container in containers]))
 
     def remove(self, containers: Sequence[Container]) -> None:
         ids = [container.id for container in containers]

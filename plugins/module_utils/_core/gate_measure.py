@@ -8,16 +8,20 @@ from .edge_counts import EdgeCounts
 from .errors import SlipwayError
 from .gatekeeping import Judged, Measure, Watched, doubted, noted, only_queries, queried
 from .judging import Sample, judge
+from .memory_gate import judge_memory
+from .memory_watch import MemoryWatch
 from .model import Gates
 from .prometheus import Prometheus
 
 
 def measuring(services: Sequence[Watched], prometheus: Prometheus, counts: EdgeCounts | None) -> Measure:
     """A measurement to be repeated. `counts`: None where there is no time to count in."""
+    memory = MemoryWatch(prometheus.ask, [one.service for one in services if _measured(one.gates)])
 
     def measure() -> dict[str, Judged]:
         missing = _missing(counts) if counts else []
-        return {one.service: _judged(one, prometheus, counts, missing) for one in services}
+        memory.update()
+        return {one.service: _judged(one, prometheus, counts, memory, missing) for one in services}
 
     return measure
 
@@ -34,16 +38,22 @@ def _missing(counts: EdgeCounts) -> list[str]:
 
 
 def _judged(
-    one: Watched, prometheus: Prometheus, counts: EdgeCounts | None, missing: Sequence[str]
+    one: Watched,
+    prometheus: Prometheus,
+    counts: EdgeCounts | None,
+    memory: MemoryWatch,
+    missing: Sequence[str],
 ) -> Judged:
     values, faults = queried(prometheus.value, one)
+    before = memory.of(one.service, one.old) if one.old else []
+    used = judge_memory(memory.of(one.service, one.new), before, one.gates, memory.seconds)
     if counts is None:
-        judgement = judge(Sample(0, 0), None, only_queries(one.gates), values)
+        judgement = judge(Sample(0, 0), None, only_queries(one.gates), values, used)
         return Judged(doubted(judgement, faults), Sample(0, 0), None, Sample(0, 0))
     new = counts.sample(one.service, one.new)
     old = counts.sample(one.service, one.old) if one.old else None
     judgement = doubted(
-        judge(new, old, one.gates, values), [*faults, *(missing if counts_matter(one.gates) else [])]
+        judge(new, old, one.gates, values, used), [*faults, *(missing if counts_matter(one.gates) else [])]
     )
     unseen = [] if missing else counts.unseen()
     return Judged(noted(judgement, unseen), new, old, counts.sample(one.service, ""))
@@ -51,6 +61,10 @@ def _judged(
 
 def counts_matter(gates: Gates) -> bool:
     return only_queries(gates) != gates
+
+
+def _measured(gates: Gates) -> bool:
+    return gates.memory < 100 or bool(gates.memory_lasts)
 
 
 def _named(hosts: Sequence[str]) -> str:

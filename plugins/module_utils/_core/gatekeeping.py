@@ -132,7 +132,7 @@ def _outcome(
 
 
 def only_queries(gates: Gates) -> Gates:
-    """What can be judged without any time: the user's own queries."""
+    """What can be judged without counting requests: memory, and the user's own queries."""
     return replace(gates, errors=100, errors_above_old=100, p95=None, p99=None, slower_than_old=None)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .components import COMPONENTS
+from .health_plan import probes_for
 from .plan import Unit
 from .readiness import readiness
 from .router import Address
@@ -74,6 +75,30 @@ def own_routers(view: HostView) -> dict[str, dict[str, Any]]:
     kinds = [kind for kind in ("router", "local-router") if view.runs(kind)]
     name, address = view.host.name, view.host.address
     return {kind: asdict(Address(f"{kind} on {name}", address, PORTS[f"{kind}-api"])) for kind in kinds}
+
+
+def leaders(topology: Topology) -> dict[str, list[dict[str, Any]]]:
+    """Whom to ask whether a component has what leads it: all its members, by component."""
+    return {
+        component: [
+            probe.to_dict()
+            for member in topology.members(component)
+            for probe in probes_for(topology, topology.views[member.name])
+            if probe.kind == component
+        ]
+        for component in ("postgres", "redis")
+    }
+
+
+def image_paths(topology: Topology, images: Mapping[str, str]) -> dict[str, str]:
+    """Where in the stack each image reference comes from."""
+    services = topology.stack.services
+    paths = {reference: f"stack/images/{name}" for name, reference in images.items() if name not in services}
+    return paths | {
+        images[name]: f"stack/services/{name}/{'build' if service.build else 'image'}"
+        for name, service in services.items()
+        if name in images
+    }
 
 
 def targets(topology: Topology, view: HostView) -> str:

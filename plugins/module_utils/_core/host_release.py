@@ -6,7 +6,7 @@ import difflib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from .errors import SlipwayError
 from .jobs import PREFIX
 from .plan import Observed, Step, Unit, Wanted, plan, replica_of
 from .pools import Pools, ServicePools
+from .refusals import Refusals
 from .rolling import RollingReplica
 from .router import Order, Routers
 from .topology import POOLS
@@ -43,8 +44,8 @@ class Traffic:
     routers: Routers
     replicas: Mapping[str, RollingReplica]
     wait_ready: Callable[[RollingReplica], None]
-    # Called with a router's component name before it is told to read its configuration again.
-    before_reload: Callable[[str], None]
+    # Around what a component notices: told its name, it sees to it that no client does.
+    changing: Callable[[str], AbstractContextManager[None]]
 
 
 def readmit(replica: RollingReplica, traffic: Traffic) -> None:
@@ -108,6 +109,7 @@ class HostRelease:
         self._units = {unit.name: unit for unit in units}
         # Of stored releases, which nobody edits: each question costs a start of Compose.
         self._hashes: dict[str, dict[str, str]] = {}
+        self._services = {unit.service for unit in units if unit.service}
 
     @property
     def compose_file(self) -> str:
@@ -119,20 +121,33 @@ class HostRelease:
         with self._compose_file(files, self._release) as path:
             return self._steps(files, path)
 
-    def prepare(self, files: Sequence[File]) -> list[Step]:
-        """Store the release, pull its images, let components judge their configuration; touch nothing."""
-        self._refuse_other_voters(files)
+    def missing_images(self, files: Sequence[File]) -> list[str]:
+        with self._compose_file(files, self._release) as path:
+            return self._engine.missing_images(path)
+
+    def store(self, files: Sequence[File]) -> None:
+        """Keep the release here; nothing that runs reads it."""
         self._tree.stage(self._release, files)
         # What modules use on this host; no container mounts it.
         self._tree.bring_live(self._release, "config/host")
-        steps = self._steps(files, self.compose_file)
-        if steps:
-            self._engine.pull_missing(self.compose_file)
-        for unit in self._units.values():
-            if unit.check and unit.image and any(step.service == unit.name for step in steps):
+
+    def check(self, steps: Sequence[Step], refusals: Refusals) -> None:
+        """Let each component that has a step judge its own new configuration."""
+        for unit in self._of(steps):
+            if unit.check and unit.image:
                 folder = self._tree.release(self._release) / str(unit.folder)
-                self._engine.check(unit.image, unit.user, str(folder), unit.check)
-        return steps
+                with refusals.of(unit.name):
+                    self._engine.check(unit.image, unit.user, str(folder), unit.check)
+
+    def unwell(self) -> list[str]:
+        """Live replicas that are not well before anything was done to them."""
+        found = []
+        for container in self._engine.containers():
+            service, pool = replica_of(container.service)
+            sick = not container.running or "unhealthy" in container.status
+            if service in self._services and pool == self._pools.of(service).live and sick:
+                found.append(f"{container.service} ({container.status or container.state})")
+        return found
 
     def steps(self) -> list[Step]:
         """What is still to be done, read from the running system and the stored release."""
@@ -160,7 +175,8 @@ class HostRelease:
         for step in forgotten:
             readmit(traffic.replicas[step.service], traffic)
         for step in others:
-            self._carry_out(step, timeout, traffic)
+            with traffic.changing(step.service):
+                self._carry_out(step, timeout)
         return [str(step) for step in started + forgotten + others]
 
     def services(self, steps: Sequence[Step], files: Sequence[File]) -> dict[str, dict[str, Any]]:
@@ -171,7 +187,7 @@ class HostRelease:
         reasons = {step.service: step.reason for step in steps if step.action == "rollout"}
         reasons = self._declared_otherwise(files) | reasons
         told = {}
-        for service in sorted({unit.service for unit in self._units.values() if unit.service}):
+        for service in sorted(self._services):
             pools = self._pools.of(service)
             told[service] = {
                 "live": pools.live,
@@ -223,13 +239,14 @@ class HostRelease:
     @contextmanager
     def _compose_file(self, files: Sequence[File], release: str) -> Iterator[str]:
         """The Compose file of a release: where it is stored, or a passing copy of one that is not."""
+        wanted = next(file for file in files if file.path == COMPOSE_FILE)
         stored = self._tree.release(release) / COMPOSE_FILE
-        if stored.exists():
+        if stored.exists() and stored.read_text(encoding="utf-8") == wanted.content:
             yield str(stored)
             return
         with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
             copy = Path(folder) / COMPOSE_FILE
-            write_file(copy, next(file for file in files if file.path == COMPOSE_FILE))
+            write_file(copy, wanted)
             yield str(copy)
 
     def finish(self, keep: int, protected: Sequence[str] = ()) -> list[str]:
@@ -299,10 +316,9 @@ class HostRelease:
         self._engine.up(self.compose_file, [step.service for step in steps], timeout)
         self._remember(steps)
 
-    def _carry_out(self, step: Step, timeout: int, traffic: Traffic) -> None:
+    def _carry_out(self, step: Step, timeout: int) -> None:
         unit = self._units[step.service]
         if step.action == "reload":
-            traffic.before_reload(step.service)
             self._engine.signal(self.compose_file, step.service, str(unit.reload))
         elif step.action == "restart":
             self._engine.restart(self.compose_file, step.service, timeout)
@@ -328,9 +344,8 @@ class HostRelease:
             for name, told in self._service_hashes(compose_file).items()
             if not name.startswith(PREFIX)
         }
-        services = {unit.service for unit in self._units.values()}
         forgotten = sorted(
-            name for name in hashes.keys() - self._units.keys() if replica_of(name)[0] not in services - {""}
+            name for name in hashes.keys() - self._units.keys() if replica_of(name)[0] not in self._services
         )
         if forgotten:
             raise SlipwayError(

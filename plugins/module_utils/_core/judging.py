@@ -8,7 +8,7 @@ before that, and before the time is up, only what chance does not explain does.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .chances import at_least, fraction_above
@@ -80,8 +80,17 @@ class Judgement:
         return any(finding.clear for finding in self.findings)
 
 
-def judge(new: Sample, old: Sample | None, gates: Gates, queries: Mapping[str, float | None]) -> Judgement:
-    """Judge the new pool. `old`: the other in the same time; `queries`: values by name, None: no answer."""
+def judge(
+    new: Sample,
+    old: Sample | None,
+    gates: Gates,
+    queries: Mapping[str, float | None],
+    more: Sequence[Finding] = (),
+) -> Judgement:
+    """Judge the new pool. `old`: the other in the same time; `queries`: values by name, None: no answer.
+
+    more: what else was found (see memory_gate).
+    """
     findings: list[Finding] = []
     if gates.errors < 100:
         findings.append(_errors(new, gates))
@@ -92,6 +101,7 @@ def judge(new: Sample, old: Sample | None, gates: Gates, queries: Mapping[str, f
             findings.append(_slow(name, new, share, limit / 1000, gates.minimum_requests))
     if gates.slower_than_old is not None:
         findings.append(_slower_than_old(new, old, gates.slower_than_old, gates.minimum_requests))
+    findings += more
     findings += [_query(query.name, query.max, queries.get(query.name)) for query in gates.queries]
     return Judgement(_worst(findings), tuple(findings))
 

@@ -8,21 +8,26 @@ from itertools import takewhile
 
 from . import sql
 from .errors import Problem
+from .migration_rules import ALLOWABLE
 from .sql import Fault, Statement
 from .wording import did_you_mean
 
 NO_TRANSACTION = "no-transaction"
 REPEATABLE = "repeatable"
-DIRECTIVES = (NO_TRANSACTION, REPEATABLE, "expand", "contract")
+EXPAND = "expand"
+CONTRACT = "contract"
+ALLOW = "allow"
+DIRECTIVES = (NO_TRANSACTION, REPEATABLE, EXPAND, CONTRACT)
 _MARK = "-- slipway:"
 
 
 @dataclass(frozen=True)
 class Script:
-    """What one file says: its directives and its statements in order."""
+    """What one file says: its directives, the rules it may break, and its statements in order."""
 
     file: str
     directives: frozenset[str]
+    allowed: frozenset[str]
     statements: tuple[Statement, ...]
     problems: tuple[Problem, ...]
 
@@ -34,37 +39,59 @@ class Script:
     def repeatable(self) -> bool:
         return REPEATABLE in self.directives
 
+    @property
+    def kind(self) -> str:
+        """Whether the release that went before can live with it (`expand`), or only the one it came with."""
+        return CONTRACT if CONTRACT in self.directives else EXPAND
+
+
+def kind(text: str) -> str:
+    """The same, without reading further than the opening lines."""
+    return CONTRACT if CONTRACT in _directives(text)[0] else EXPAND
+
 
 @lru_cache(maxsize=64)
 def script(file: str, text: str) -> Script:
     """Read a file completely; everything wrong with it is in `problems`, addressed by line."""
-    directives = _directives(text)
+    directives, allowed = _directives(text)
     found = sql.statements(text)
     if isinstance(found, Fault):
         fault = Problem(f"{file}:{found.line}", found.problem, "Correct the file; migrations are plain SQL")
-        return Script(file, directives, (), (fault,))
-    problems = [*_unknown(file, directives)]
+        return Script(file, directives, allowed, (), (fault,))
+    problems = _unknown(file, directives, allowed)
     if not found:
         problems.append(
             Problem(file, "holds no statement", "Write its SQL, or `SELECT 1;` where nothing is to be done")
         )
     for statement in found:
         problems += _refused(file, statement, NO_TRANSACTION not in directives)
-    return Script(file, directives, tuple(found), tuple(problems))
+    return Script(file, directives, allowed, tuple(found), tuple(problems))
 
 
-def _directives(text: str) -> frozenset[str]:
-    """Directives stand in the comment lines a file opens with."""
+def _directives(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Directives stand in the comment lines a file opens with; what follows `allow` in a line are rules."""
     opening = takewhile(lambda line: line.startswith("--") or not line.strip(), text.splitlines())
-    marked = (line.removeprefix(_MARK) for line in opening if line.startswith(_MARK))
-    return frozenset(word for line in marked for word in line.replace(",", " ").split())
+    directives: set[str] = set()
+    allowed: set[str] = set()
+    for line in (line.removeprefix(_MARK) for line in opening if line.startswith(_MARK)):
+        words = line.replace(",", " ").split()
+        end = words.index(ALLOW) if ALLOW in words else len(words)
+        directives.update(words[:end])
+        allowed.update(words[end + 1 :])
+    return frozenset(directives), frozenset(allowed)
 
 
-def _unknown(file: str, directives: frozenset[str]) -> list[Problem]:
+def _unknown(file: str, directives: frozenset[str], allowed: frozenset[str]) -> list[Problem]:
     problems = []
     for directive in sorted(directives - set(DIRECTIVES)):
-        remedy = f"{did_you_mean(directive, DIRECTIVES)}Known are {', '.join(DIRECTIVES)}"
+        known = (*DIRECTIVES, ALLOW)
+        remedy = f"{did_you_mean(directive, known)}Known are {', '.join(known)}"
         problems.append(Problem(file, f"`{_MARK} {directive}` is not a known directive", remedy))
+    for rule in sorted(allowed - ALLOWABLE):
+        remedy = f"{did_you_mean(rule, ALLOWABLE)}Those are listed in docs/releases.md"
+        problems.append(Problem(file, f"`{_MARK} {ALLOW} {rule}` names no rule that can be allowed", remedy))
+    if {EXPAND, CONTRACT} <= directives:
+        problems.append(Problem(file, "says both expand and contract", "Keep one, or split the file"))
     return problems
 
 

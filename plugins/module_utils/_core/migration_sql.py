@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import sql
+from .migration_file import CONTRACT, EXPAND
 from .migrations import APPLIED, APPLYING, REVERTING, Record, Step
 
 LEDGER = "public.slipway_migrations"
 # Two halves of one advisory lock, which PostgreSQL keeps per database: "SLIP", and the first use of it.
 LOCK = (0x534C4950, 1)
 
-_COLUMNS = "number, name, checksum, state, statement, applied_at, duration_ms, applied_by"
+_KIND = f"kind text CHECK (kind IN ('{EXPAND}', '{CONTRACT}'))"
 _CREATE = f"""CREATE TABLE IF NOT EXISTS {LEDGER} (
     number bigint PRIMARY KEY,
     name text NOT NULL,
@@ -28,11 +29,20 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS {LEDGER} (
     statement integer NOT NULL DEFAULT 0,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     duration_ms bigint NOT NULL DEFAULT 0,
-    applied_by text NOT NULL
+    applied_by text NOT NULL,
+    {_KIND}
 );
 """
-_SHOW = f"""SELECT 'slipway:ledger ' || coalesce(jsonb_agg(l ORDER BY number), '[]')::text
-FROM (SELECT {_COLUMNS} FROM {LEDGER}) l;
+# A ledger of an earlier version has no kind. ALTER TABLE takes its lock even where IF NOT EXISTS finds the
+# column, and would wait for a dump.
+_EXTEND = rf"""SELECT NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = '{LEDGER}'::regclass
+    AND attname = 'kind' AND NOT attisdropped) AS earlier \gset
+\if :earlier
+ALTER TABLE {LEDGER} ADD COLUMN {_KIND};
+\endif
+"""
+_SHOW = f"""SELECT 'slipway:ledger ' || coalesce(jsonb_agg(to_jsonb(l) ORDER BY number), '[]')::text
+FROM {LEDGER} l;
 """
 _FINGERPRINT = (
     "coalesce((SELECT string_agg(concat_ws(':', number, checksum, state, statement), ',' ORDER BY number) "
@@ -58,6 +68,11 @@ OPEN_TRANSACTIONS = HOLDER.format(
     since="xact_start",
     which="datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()",
 )
+
+
+def restore_point(name: str) -> str:
+    """Sets a named point in the WAL that a restore can stop at; answers with its position."""
+    return f"SELECT pg_create_restore_point({sql.literal(name)});"
 
 
 @dataclass(frozen=True)
@@ -94,7 +109,7 @@ def progress(out: str) -> Progress:
         mark, _, rest = line.partition(" ")
         marks.add(mark)
         if mark == "slipway:ledger":
-            ledger = tuple(Record(**row) for row in json.loads(rest))
+            ledger = tuple(Record.from_row(row) for row in json.loads(rest))
         elif mark == "slipway:statement":
             statement = int(rest)
     return Progress(
@@ -119,7 +134,7 @@ SELECT pg_try_advisory_lock({LOCK[0]}, {LOCK[1]}) AS locked \gset
 SET ROLE {sql.name(session.owner)};
 SET lock_timeout = {sql.literal(session.lock_timeout)};
 SET statement_timeout = {sql.literal(session.statement_timeout)};
-{_CREATE}SELECT {_FINGERPRINT} = {sql.literal(fingerprint(ledger))} AS planned \gset
+{_CREATE}{_EXTEND}SELECT {_FINGERPRINT} = {sql.literal(fingerprint(ledger))} AS planned \gset
 \if :planned
 \else
 \echo slipway:moved
@@ -152,12 +167,13 @@ def _begun(step: Step, session: Session) -> str:
     migration = step.migration
     state = APPLYING if step.direction == "up" else REVERTING
     values = ", ".join(
-        sql.literal(text) for text in (migration.name, migration.checksum, state, session.applied_by)
+        sql.literal(text)
+        for text in (migration.name, migration.checksum, state, session.applied_by, migration.kind)
     )
-    return f"""INSERT INTO {LEDGER} (number, name, checksum, state, applied_by)
+    return f"""INSERT INTO {LEDGER} (number, name, checksum, state, applied_by, kind)
 VALUES ({migration.number}, {values})
 ON CONFLICT (number) DO UPDATE SET name = excluded.name, checksum = excluded.checksum, state = excluded.state,
-    applied_by = excluded.applied_by, statement = 0, applied_at = clock_timestamp();
+    applied_by = excluded.applied_by, kind = excluded.kind, statement = 0, applied_at = clock_timestamp();
 """
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import SlipwayError
-from .migration_file import Script, script
+from .errors import Problem, SlipwayError
+from .migration_file import EXPAND, Script, kind, script
 
 APPLIED = "applied"
 APPLYING = "applying"
@@ -32,6 +32,10 @@ class Migration:
     def label(self) -> str:
         return f"{self.number:06d}_{self.name}"
 
+    @property
+    def kind(self) -> str:
+        return kind(self.up)
+
     def script(self, direction: str) -> Script:
         return script(f"{self.label}.{direction}.sql", self.up if direction == "up" else self.down)
 
@@ -42,6 +46,7 @@ class Record:
 
     state: `applied`; `applying` and `reverting` mark a file outside of a transaction that was left half-way.
     statement: how many statements of such a file are known to be done.
+    kind: `expand` or `contract`; None where it was applied before that was recorded.
     """
 
     number: int
@@ -52,10 +57,16 @@ class Record:
     applied_at: str
     duration_ms: int
     applied_by: str
+    kind: str | None = None
 
     @property
     def label(self) -> str:
         return f"{self.number:06d}_{self.name}"
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Record:
+        """A row of the table, whose columns may be fewer or more than this version's."""
+        return cls(**{name: value for name, value in row.items() if name in cls.__annotations__})
 
 
 @dataclass(frozen=True)
@@ -114,9 +125,27 @@ def goal(target: str, folder: Sequence[Migration]) -> int:
 
 def plan(folder: Sequence[Migration], ledger: Sequence[Record], target: int, allow_down: bool) -> list[Step]:
     """The files to run, in order; raises with every reason why that would be unsafe."""
+    steps = missing(folder, ledger, target, allow_down)
+    faults = unfit(steps)
+    if faults:
+        listing = "".join(f"\n  - {fault}" for fault in faults)
+        raise SlipwayError(
+            f"these migrations cannot be run:{listing}\nNothing was run", "Correct the files and run again"
+        )
+    return steps
+
+
+def missing(
+    folder: Sequence[Migration], ledger: Sequence[Record], target: int, allow_down: bool
+) -> list[Step]:
+    """The files that lead to the target, whether they can be run or not."""
     _agree(folder, ledger)
     by_number = {migration.number: migration for migration in folder}
-    steps = [_resumed(record, by_number) for record in ledger if record.state != APPLIED]
+    steps = [
+        _resumed(record, by_number)
+        for record in ledger
+        if record.state != APPLIED and record.number in by_number
+    ]
     done = {record.number for record in ledger if record.state == APPLIED}
     for step in steps:
         if step.direction == "up":
@@ -135,9 +164,12 @@ def plan(folder: Sequence[Migration], ledger: Sequence[Record], target: int, all
             f"reaching {target} would revert {names}, and data with them",
             "Set `allow_down: true` where that is meant, or choose a higher target",
         )
-    steps += [Step("down", migration) for migration in downward]
-    _acceptable(steps)
-    return steps
+    return steps + [Step("down", migration) for migration in downward]
+
+
+def unfit(steps: Sequence[Step]) -> list[Problem]:
+    """What is wrong with the files themselves: all are read before the first is run."""
+    return [problem for step in steps for problem in step.migration.script(step.direction).problems]
 
 
 def _agree(folder: Sequence[Migration], ledger: Sequence[Record]) -> None:
@@ -146,8 +178,10 @@ def _agree(folder: Sequence[Migration], ledger: Sequence[Record]) -> None:
     faults = []
     for record in ledger:
         migration = by_number.get(record.number)
-        if migration is None:
+        if migration is None and not _beyond(record, folder):
             faults.append(f"{record.label} is applied and its file is missing: put the file back")
+        elif migration is None:
+            continue
         elif record.state == APPLIED and migration.checksum != record.checksum:
             faults.append(_edited(record, migration))
     applied = {record.number for record in ledger}
@@ -162,6 +196,11 @@ def _agree(folder: Sequence[Migration], ledger: Sequence[Record]) -> None:
             f"the migrations folder and the database disagree:{listing}\nNothing was run",
             "Put the folder right; a change to the schema is always a new file",
         )
+
+
+def _beyond(record: Record, folder: Sequence[Migration]) -> bool:
+    """Whether a later release has left an expand, with which an earlier one can live by its nature."""
+    return record.kind == EXPAND and record.number > max((it.number for it in folder), default=0)
 
 
 def _edited(record: Record, migration: Migration) -> str:
@@ -193,13 +232,3 @@ def _resumed(record: Record, by_number: Mapping[int, Migration]) -> Step:
         "Make the file safe to run again (DROP INDEX CONCURRENTLY IF EXISTS …, IF NOT EXISTS), "
         "add `-- slipway: repeatable` to its opening lines, and run again",
     )
-
-
-def _acceptable(steps: Sequence[Step]) -> None:
-    """Read every file before the first is run."""
-    faults = [str(problem) for step in steps for problem in step.migration.script(step.direction).problems]
-    if faults:
-        listing = "".join(f"\n  - {fault}" for fault in faults)
-        raise SlipwayError(
-            f"these migrations cannot be run:{listing}\nNothing was run", "Correct the files and run again"
-        )

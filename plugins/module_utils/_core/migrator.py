@@ -53,15 +53,25 @@ def folder(directory: Path) -> tuple[Migration, ...]:
 
 
 class Migrator:
-    """Runs steps against the leader; `patience` says anew, after each step, how long to wait for others."""
+    """Runs steps against the leader.
+
+    patience: says anew, after each step, how long to wait for others. before_first: is called once, if and
+    when there is a step to run.
+    """
 
     def __init__(
-        self, psql: Psql, session: Session, seconds: float, patience: Callable[[], Patience]
+        self,
+        psql: Psql,
+        session: Session,
+        seconds: float,
+        patience: Callable[[], Patience],
+        before_first: Callable[[], None] = lambda: None,
     ) -> None:
         self._psql = psql
         self._session = session
         self._seconds = seconds
         self._patience = patience
+        self._before_first = before_first
 
     def ledger(self) -> list[Record]:
         return list(progress(self._psql.ask(migration_sql.READ)).ledger or ())
@@ -75,7 +85,11 @@ class Migrator:
         taken: list[Step] = []
         ledger = self.ledger()
         patience = self._patience()
+        begun = False
         while steps := plan(goal.folder, ledger, goal.target, goal.allow_down):
+            if not begun:
+                self._before_first()
+                begun = True
             came = self._attempt(steps[0], ledger, patience)
             if came is None:
                 ledger = self.ledger()

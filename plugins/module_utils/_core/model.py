@@ -14,6 +14,7 @@ RETRIES = ("unsent", "reads")
 INCONCLUSIVE = ("proceed", "rollback")
 BEFORE_TRAFFIC, AFTER_RELEASE = "before_traffic", "after_release"
 JOB_TIMES = (BEFORE_TRAFFIC, AFTER_RELEASE)
+CONTRACT = ("after_watch", "on_demand")
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,8 @@ class Gates:
     errors: percent of responses that are 5xx. errors_above_old: percentage points above the old pool.
     p95, p99: milliseconds. slower_than_old: factor between the p95 of both pools.
     minimum_requests: below so many the verdict is inconclusive.
+    memory: percent of its limit that the fullest replica may use; 100: not judged.
+    memory_lasts: seconds in which a growing replica must not reach its limit; 0: not judged.
     """
 
     errors: float
@@ -121,6 +124,8 @@ class Gates:
     slower_than_old: float | None
     minimum_requests: int
     queries: tuple[GateQuery, ...]
+    memory: float = 100
+    memory_lasts: int = 0
 
 
 @dataclass(frozen=True)
@@ -183,6 +188,8 @@ class Service:
     volumes: Mapping[str, str] = field(default_factory=dict)
     probes: tuple[ServiceProbe, ...] = ()
     sticky: bool = False
+    # When contract migrations run.
+    contract: str = CONTRACT[0]
 
     @property
     def is_worker(self) -> bool:

@@ -62,6 +62,15 @@ def disk(probe: Probe) -> Finding:
 
 
 def memory(probe: Probe) -> Finding:
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    amounts = {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
+    amounts = _meminfo()
     return verdicts.room(amounts["MemAvailable"], amounts["MemTotal"], "memory", probe.expect)
+
+
+def available() -> int:
+    """Bytes of memory that could be used now without swapping."""
+    return _meminfo()["MemAvailable"]
+
+
+def _meminfo() -> dict[str, int]:
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}

@@ -10,6 +10,7 @@ import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from .errors import SlipwayError
 from .image_references import Reference
@@ -22,6 +23,8 @@ MANIFESTS = ", ".join(
         "application/vnd.docker.distribution.manifest.v2+json",
     )
 )
+
+LARGEST_MANIFEST = 4 * 1024 * 1024
 
 
 class UnreachableError(SlipwayError):
@@ -45,28 +48,41 @@ class RegistryClient:
 
     def check(self) -> None:
         """Raise unless the registry answers and accepts us."""
-        status, _headers = self._ask("GET", "/v2/", {})
+        status, _headers, _body = self._ask("GET", "/v2/", {})
         if status != http.client.OK:
             raise self._refused(status)
 
     def digest(self, repository: str, tag: str) -> str | None:
         """The digest behind a tag; None when the registry does not have it."""
-        path = f"/v2/{repository}/manifests/{tag}"
-        headers = {"Accept": MANIFESTS}
-        status, answer = self._ask("HEAD", path, headers)
-        if status == http.client.UNAUTHORIZED and "www-authenticate" in answer:
-            token = _anonymous_token(answer["www-authenticate"])
-            status, answer = self._ask("HEAD", path, {**headers, "Authorization": f"Bearer {token}"})
+        status, answer, _body = self._manifest("HEAD", repository, tag)
         if status == http.client.NOT_FOUND:
             return None
         if status != http.client.OK:
             raise self._refused(status)
         return answer.get("docker-content-digest")
 
-    def _ask(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, dict[str, str]]:
+    def manifest(self, repository: str, name: str) -> dict[str, Any] | None:
+        """The manifest, or the index of several, behind a tag or a digest; None when there is none."""
+        status, _answer, body = self._manifest("GET", repository, name)
+        if status == http.client.NOT_FOUND:
+            return None
+        if status != http.client.OK:
+            raise self._refused(status)
+        return dict(json.loads(body))
+
+    def _manifest(self, method: str, repository: str, name: str) -> tuple[int, dict[str, str], bytes]:
+        path, headers = f"/v2/{repository}/manifests/{name}", {"Accept": MANIFESTS}
+        status, answer, body = self._ask(method, path, headers)
+        if status == http.client.UNAUTHORIZED and "www-authenticate" in answer:
+            token = _anonymous_token(answer["www-authenticate"])
+            return self._ask(method, path, {**headers, "Authorization": f"Bearer {token}"})
+        return status, answer, body
+
+    def _ask(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
         try:
             self._connection.request(method, path, headers=dict(headers))
             answer = self._connection.getresponse()
+            body = answer.read(LARGEST_MANIFEST)
             answer.read()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
@@ -74,7 +90,7 @@ class RegistryClient:
                 f"registry {self._address} cannot be reached: {error}",
                 "Check that it runs, that no firewall is in the way and that its certificate is valid",
             ) from error
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, body
 
     def _refused(self, status: int) -> UnreachableError:
         return UnreachableError(

@@ -71,15 +71,28 @@ def parse_orders(table: str) -> dict[str, Order]:
     }
 
 
-def healthy_again(table: str) -> str:
+def parse_places(table: str) -> list[tuple[str, str]]:
+    """Backend and name of every server, from the answer to `show servers state`."""
+    rows = [line.split() for line in table.splitlines()[2:] if line.strip()]
+    return [(row[1], row[SERVER]) for row in rows]
+
+
+def belongs(server: str, host: str) -> bool:
+    """Whether a server is one of a host's: `<replica>.<host>`, or the host's own database."""
+    return bool(host) and (server == host or server.endswith(f".{host}"))
+
+
+def healthy_again(table: str, out: str = "") -> str:
     """`show servers state` with every server up and none taken out: only weights shall outlive the router.
 
     One that starts asks every server anyway; what was true when the table was written may not be now.
+    out: the host that is out of service; what its servers were told stays.
     """
     lines = table.strip().splitlines()
     rows = [line.split() for line in lines[2:]]
     for row in rows:
-        row[OPERATION], row[ADMINISTRATION] = RUNNING, "0"
+        kept = int(row[ADMINISTRATION]) & FORCED if belongs(row[SERVER], out) else 0
+        row[OPERATION], row[ADMINISTRATION] = RUNNING, str(kept)
     return "\n".join([*lines[:2], *(" ".join(row) for row in rows), ""])
 
 

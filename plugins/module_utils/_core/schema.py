@@ -27,7 +27,7 @@ from .forms import (
     WORD,
 )
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Number, Scalar, Table, duration, size
-from .model import BEFORE_TRAFFIC, JOB_TIMES, PROTOCOLS, RETRIES
+from .model import BEFORE_TRAFFIC, CONTRACT, JOB_TIMES, PROTOCOLS, RETRIES
 from .schema_components import COMPONENT_SETTINGS
 from .schema_hooks import HOOK
 from .schema_rollout import GATES, MOST_REPLICAS, PROBE, STRATEGY_TABLE
@@ -132,6 +132,12 @@ SERVICE = Table(
         ),
         "migrations": Key(
             FILE, "Folder of `000001_name.up.sql` and `.down.sql` files for that database.", None
+        ),
+        "contract": Key(
+            Choice(CONTRACT),
+            "When migrations run that only the new release can live with: in the release, once its watch "
+            "window has passed, or with `playbooks/contract.yml`.",
+            CONTRACT[0],
         ),
         "redis": Key(Boolean(), "Whether the service uses Redis.", False),
         "volumes": Key(

@@ -105,6 +105,18 @@ GATES = Table(
         "minimum_requests": Key(
             Integer(1, 1_000_000), "Requests to the new pool below which nothing can be concluded.", 50
         ),
+        "memory": Key(
+            Number(1, 100),
+            "Percent of its memory limit that the fullest replica may use, unless the old pool's is as full; "
+            "100: not judged.",
+            90,
+        ),
+        "memory_lasts": Key(
+            duration("0s", "1d"),
+            "A replica that outgrows the old pool must not reach its memory limit within this time, at the "
+            "rate it has had for a minute or more; 0s: not judged.",
+            "30m",
+        ),
         "queries": Key(ListOf(GATE_QUERY), "Gates of your own.", []),
     },
 )

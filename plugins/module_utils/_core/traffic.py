@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from . import edge, maintenance
+from .edge import Edge
 from .errors import SlipwayError
 from .health import FAIL, Probe
 from .host_release import Traffic
@@ -29,7 +31,7 @@ def traffic(
 ) -> Traffic:
     """What renewing replicas needs.
 
-    own_routers: component -> runtime address of this host's routers, for what may make them reload.
+    own_routers: component -> runtime address of this host's routers, for what may make them start anew.
     forgiving: see `router.Routers`.
     """
     context = client_context(root / "config/host/tls")
@@ -38,13 +40,16 @@ def traffic(
     here = {replica.name: replica for replica in own}
     beside = {name: Router(Address.from_dict(told), context) for name, told in (own_routers or {}).items()}
 
-    def before_reload(component: str) -> None:
-        # One that does not answer has nothing to keep; the reload itself will say what is wrong with it.
+    @contextmanager
+    def changing(component: str) -> Iterator[None]:
+        # One that does not answer has nothing to keep; the change itself will say what is wrong with it.
         with suppress(SlipwayError):
             if component in beside:
                 keep_orders(root, component, beside[component])
+        with Edge(run, root.name, root).changing() if component == edge.COMPONENT else nullcontext():
+            yield
 
-    return Traffic(Routers(members, forgiving=forgiving), here, lambda it: wait_ready(it, run), before_reload)
+    return Traffic(Routers(members, forgiving=forgiving), here, lambda it: wait_ready(it, run), changing)
 
 
 def orders(
@@ -71,5 +76,6 @@ def wait_ready(replica: RollingReplica, run: Run) -> None:
 
 def keep_orders(root: Path, component: str, router: Router) -> None:
     """Store what a router's servers were told where it finds it when it starts again."""
-    path = f"state/{component}/servers"
-    write_file(root / path, File(path, healthy_again(router.table()), 0o644, os.geteuid()))
+    path, out = f"state/{component}/servers", maintenance.read(root)
+    kept = healthy_again(router.table(), out.host if out else "")
+    write_file(root / path, File(path, kept, 0o644, os.geteuid()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import threading
@@ -57,6 +58,22 @@ def test_sigterm_during_a_slow_request_finishes_it_and_exits_with_0(wayfare: Sta
         lines = [json.loads(line) for line in response]
         assert lines[-1]["done"] is True
         assert lines[-1]["elapsed"] >= 6
+        assert wayfare.exit_code(alias) == 0
+
+
+def test_sigterm_during_a_long_download_lets_it_end_whole(wayfare: Stack) -> None:
+    with wayfare.replica("api") as alias:
+        wayfare.until_ready(alias)
+        connection = http.client.HTTPConnection(*wayfare.address(alias), timeout=30)
+        connection.request("GET", "/api/download?bytes=4000000&seconds=6")
+        begun = time.monotonic()
+        response = connection.getresponse()
+        body = response.read(100_000)
+        docker("kill", "--signal=TERM", wayfare.container(alias))
+        body += response.read()
+        assert time.monotonic() - begun >= 5
+        assert len(body) == 4_000_000
+        assert hashlib.sha256(body).hexdigest() == response.headers["X-Content-SHA256"]
         assert wayfare.exit_code(alias) == 0
 
 

@@ -1,0 +1,74 @@
+"""Whether what a release relies on is there: a PostgreSQL leader, a Redis master, this host's own routers.
+
+The services that a release changes are not asked: it may be their cure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from .errors import SlipwayError
+from .health import OK, Probe
+from .probes_data import patroni_view, redis
+from .refusals import Refusals
+from .router import Address, Router, client_context
+
+_REMEDIES = {
+    "postgres": ("PostgreSQL has no leader", "Bring one back first: docs/runbooks/postgres.md"),
+    "redis": ("Redis has no master", "Bring one back first: docs/runbooks/redis.md"),
+}
+
+
+def look(
+    root: Path,
+    members: Mapping[str, Sequence[Mapping[str, Any]]],
+    routers: Mapping[str, Mapping[str, Any]],
+    refusals: Refusals,
+) -> None:
+    """members: by component the probes of all its members, of which one must lead."""
+    if not (root / "config/host/tls/tls.key").exists():
+        return  # a host without a certificate is new, and has nothing yet to ask with
+    for component, declared in members.items():
+        with refusals.of(component):
+            _one_leads(component, [Probe.from_dict(probe) for probe in declared])
+    for component, address in routers.items():
+        with refusals.of(component):
+            Router(Address.from_dict(address), client_context(root / "config/host/tls")).table()
+
+
+def _one_leads(component: str, probes: Sequence[Probe]) -> None:
+    if not probes:
+        return
+    leads = {"postgres": _patroni, "redis": _redis}[component]
+    with ThreadPoolExecutor(len(probes)) as pool:
+        answers = list(pool.map(lambda probe: _asked(probe, leads), probes))
+    if "" not in answers:
+        problem, remedy = _REMEDIES[component]
+        raise SlipwayError(f"{problem} ({'; '.join(dict.fromkeys(answers))})", remedy)
+
+
+def _asked(probe: Probe, leads: Callable[[Probe], str]) -> str:
+    try:
+        return leads(probe)
+    except SlipwayError as error:
+        return f"{probe.where}: {error.problem}"
+    except (OSError, ValueError, EOFError, HTTPException) as error:
+        return f"{probe.where}: {error or type(error).__name__}"
+
+
+def _patroni(probe: Probe) -> str:
+    """Nothing where the cluster has a leader that runs, as this member sees it; else what it says."""
+    _name, cluster = patroni_view(probe)
+    running = [member for member in cluster.get("members", ()) if member.get("state") == "running"]
+    if any(member.get("role") in ("leader", "standby_leader") for member in running):
+        return ""
+    return f"{probe.where}: no member leads"
+
+
+def _redis(probe: Probe) -> str:
+    finding = redis(Probe(probe.name, probe.component, probe.kind, probe.target, {"role": "master"}))
+    return "" if finding.status == OK else f"{probe.where}: {finding.detail}"
