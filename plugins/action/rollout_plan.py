@@ -8,6 +8,7 @@ from typing import Any
 
 from ..module_utils._core.fleet import Seen
 from ..module_utils._core.fleet_moves import plan_back, plan_forward
+from ..module_utils._core.homeward import returns
 from ..module_utils._core.jobs import job_lines, job_moves
 from ..module_utils._core.model import AFTER_RELEASE, BEFORE_TRAFFIC
 from ..module_utils._core.refusals import NotPreparedError, Refusal, by_reason, told_apart
@@ -55,6 +56,7 @@ class ActionModule(StackAction):
                 for it in plan.changes
                 if it.before
             },
+            "warm": {} if first else returns(plan.changes),
             "services": {
                 it.service.name: {
                     "strategy": it.service.strategy.name,

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..module_utils._core import handover
-from ..module_utils._core.tree import release_id
+from ..module_utils._core.tree import File, release_id
+from ..plugin_utils.once_a_run import once_a_run
 from ..plugin_utils.render import Material, render
 from ..plugin_utils.stack_action import Result, StackAction, material
 
@@ -36,10 +37,14 @@ class ActionModule(StackAction):
         if arguments.get("state", "prepared") != "prepared" or arguments.get("release"):
             return self.module(arguments, task_vars)
         ingredients = material(self.declared, images)
-        trees = {name: render(self.topology, view, ingredients) for name, view in self.topology.views.items()}
+        # The release is named by the trees of all hosts, so every host needs them.
+        trees = once_a_run(("trees", self.declared.stack, ingredients), lambda: self._trees(ingredients))
         arguments["release"] = release_id(trees)
         arguments["files"] = json.dumps([file.to_dict() for file in trees[self.view.host.name]])
         return redacted(self.module(arguments, task_vars), secret_texts(ingredients))
+
+    def _trees(self, ingredients: Material) -> dict[str, list[File]]:
+        return {name: render(self.topology, view, ingredients) for name, view in self.topology.views.items()}
 
 
 def secret_texts(ingredients: Material) -> list[str]:

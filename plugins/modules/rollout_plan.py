@@ -59,6 +59,11 @@ home:
   type: dict
   returned: when O(back=false)
   sample: {api: {old: blue, new: green, replicas: 2}}
+warm:
+  description: The same for services whose free pool is kept warm and is the release wanted, where all are.
+  type: dict
+  returned: when O(back=false)
+  sample: {}
 judge:
   description: The host that judges, the first with a Prometheus.
   type: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from ..module_utils._core.validation import inspect_stack
 from ..module_utils._core.wording import plain
 from . import environment, input_files, pki, secrets
 from .native import native
+from .once_a_run import once_a_run
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
+_INPUTS = ("stack", "slipway_replicas", "slipway_checkout", "slipway_secrets_file", "inventory_dir")
 _SOON = 30
 _CA_SOON = 180
 
@@ -47,6 +49,29 @@ class Declared:
         return self
 
 
+def declared(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader) -> Declared:
+    """What the run's environment declares, valid; gathered once a run, and again when its secrets changed."""
+    return once_a_run(
+        ("declared", _read_from(task_vars, templar)),
+        lambda: gather(task_vars, templar, loader, datetime.now(UTC)).valid(),
+    )
+
+
+def _read_from(task_vars: Mapping[str, Any], templar: Any) -> tuple[object, ...]:
+    """All that may differ between one task's declaration and another's in the same run."""
+    inputs = repr([native(task_vars.get(name)) for name in _INPUTS])
+    settings = _Settings(task_vars, templar)
+    secrets_file = _secrets_file(settings, _checkout(settings))
+    found = secrets_file.stat() if secrets_file.exists() else None
+    return (
+        tuple(task_vars["ansible_play_hosts_all"]),
+        inputs,
+        # An expression may say something else of each host.
+        task_vars["inventory_hostname"] if "{{" in inputs or "{%" in inputs else "",
+        (found.st_ino, found.st_mtime_ns, found.st_size) if found else None,
+    )
+
+
 def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, now: datetime) -> Declared:
     """Everything the run's environment declares. Only a run that is for no single environment raises."""
     members = environments(task_vars)
@@ -55,7 +80,7 @@ def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, n
     twins = environment.shared_machines(members[name], _endpoints(members, task_vars["hostvars"]))
     settings = _Settings(task_vars, templar)
     definition, wishes = scaled(_definition(settings, name), settings.value("slipway_replicas"))
-    checkout = Path(str(settings.value("slipway_checkout") or _REPOSITORY))
+    checkout = _checkout(settings)
     secrets_file = _secrets_file(settings, checkout)
     inspection = inspect_stack(definition, fleet.hosts)
     document, unreadable = _document(secrets_file, checkout, loader)
@@ -72,6 +97,10 @@ def _definition(settings: _Settings, name: str) -> object:
         remedy = f"Declare it, for example in inventories/{name}/group_vars/{name}/stack.yml"
         settings.problems.append(Problem("stack", f"is not declared for {name}", remedy))
     return definition
+
+
+def _checkout(settings: _Settings) -> Path:
+    return Path(str(settings.value("slipway_checkout") or _REPOSITORY))
 
 
 def _secrets_file(settings: _Settings, checkout: Path) -> Path:

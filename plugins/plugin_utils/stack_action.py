@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -12,7 +11,7 @@ from ansible.plugins.action import ActionBase
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.topology import topology
 from . import secrets
-from .declared import Declared, gather
+from .declared import Declared, declared
 from .native import native
 from .render import Material
 from .this_run import this_run
@@ -31,7 +30,7 @@ class StackAction(ActionBase):
         variables = task_vars or {}
         result: Result = super().run(tmp, variables)
         try:
-            self.declared = gather(variables, self._templar, self._loader, datetime.now(UTC)).valid()
+            self.declared = declared(variables, self._templar, self._loader)
             self.topology = topology(self.declared.stack)
             self.view = self.topology.views[variables["inventory_hostname"]]
             return {**result, **self.act(native(self._task.args), variables)}

@@ -11,6 +11,9 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves 
     plan_back,
     plan_forward,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.homeward import (
+    returns,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import (
     BUILT_IN,
 )
@@ -202,6 +205,7 @@ def test_a_pool_that_is_kept_warm_is_gone_back_to_by_moving_the_traffic(before, 
     kinds = [move.kind for move in back.moves]
     assert kinds[0] == "traffic" and set(kinds) == {"traffic", "retire", "hold"}
     assert not any(move.seconds for move in [*back.moves, *back.closing])
+    assert returns(back.changes) == {"web": {"old": "blue", "new": "green", "replicas": before}}
     world.run([*back.moves, *back.closing], lambda world: world.serving() >= before)
     world.alone(OLD, before)
 
@@ -213,8 +217,19 @@ def test_a_warm_pool_that_is_not_whole_any_more_is_gone_back_to_step_by_step():
     world.running["b"]["blue"].pop()
     back = plan_forward([it], {"web": world.seen(OLD)}, OLD)
     assert "start" in [move.kind for move in back.moves]
+    assert returns(back.changes) == {}
     world.run([*back.moves, *back.closing])
     world.alone(OLD, 2, NEW)
+
+
+def test_what_is_warm_waits_for_what_is_not():
+    world, it = World(2), web("blue_green", 2)
+    plan = forward(world, it)
+    world.run([*plan.moves, *plan.closing])
+    other = replace(it, name="api")
+    seen = {"web": world.seen(OLD), "api": World(2, NEW).seen(OLD)}
+    assert returns(plan_forward([it], {"web": seen["web"]}, OLD).changes)
+    assert returns(plan_forward([it, other], seen, OLD).changes) == {}
 
 
 def test_an_earlier_release_has_the_replicas_it_had():

@@ -1,4 +1,4 @@
-"""Send the traffic back to the old replicas before anything else: the quickest part of a way back."""
+"""Send the traffic to replicas that have served before: the quickest part of a way back, and the first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import SlipwayError
+from .fleet import Change
 from .router import ADMINISTRATION, FORCED, OPERATION, RUNNING, SERVER, Router
+from .strategies import RETURN
 from .topology import Topology
 
 
@@ -59,6 +61,18 @@ def homes(topology: Topology, services: Mapping[str, Mapping[str, Any]]) -> list
                 here.append(replica.server)
         found.append({"service": name, "pool": told["old"], **pools})
     return found
+
+
+def returns(changes: Sequence[Change]) -> dict[str, dict[str, Any]]:
+    """What `homes` needs to go back to pools that are kept warm; empty unless that is all there is to do.
+
+    Services of one release are not torn apart: where one of them is not warm, all go by the plan.
+    """
+    if any(it.service.strategy != RETURN for it in changes):
+        return {}
+    return {
+        it.service.name: {"old": it.new, "new": it.old, "replicas": it.service.replicas} for it in changes
+    }
 
 
 def send_home(routers: Sequence[Router], homes: Sequence[Home], kept: Callable[[Router], None]) -> list[str]:
