@@ -28,6 +28,11 @@ options:
         must stay up that have been.
     type: dict
     required: true
+  hosts:
+    description: Hosts whose replicas must be up, and are probed; none given for all.
+    type: list
+    elements: str
+    default: []
   seconds:
     description: How long to judge. 0 looks once, at replicas and the services' own queries only.
     type: float
@@ -159,6 +164,7 @@ from ..module_utils._core.server_watch import LOOKS_DOWN, PATIENCE, ServerWatch,
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "services": {"type": "dict", "required": True},
+    "hosts": {"type": "list", "elements": "str", "default": []},
     "seconds": {"type": "float", "default": 0},
     "since": {"type": "float"},
     "stack": {"type": "str", "default": ""},

@@ -88,10 +88,18 @@ class World:
         for move in moves:
             if move.kind == "traffic":
                 self.weights |= move.services.get("web", {})
+            if move.kind == "hold":
+                self.hold(move)
             for host in HOSTS:
                 if not move.hosts or host in move.hosts:
                     self.take(move, host)
                 watch(self)
+
+    def hold(self, move):
+        """What a gate expects to be up is there."""
+        told = move.services["web"]
+        for host in move.hosts or HOSTS:
+            assert len(self.running[host][told["new"]]) >= told["replicas"], f"{host} had no turn yet"
 
     def serving(self):
         """Replicas that get traffic."""

@@ -121,7 +121,8 @@ def _host_by_host(
 ) -> Iterator[Move]:
     """Batches of hosts, each through all stages; meanwhile every replica gets the same traffic.
 
-    The very first new replicas start without any, so that they can be probed before.
+    The very first new replicas of a service start without any, so that they can be probed before. A service
+    is judged on its own hosts that have had their turn: the others' replicas are not there yet.
     """
     none_yet = judged and not any(
         told.there[it.new] for it in changes for told in seen[it.service.name].values()
@@ -131,21 +132,25 @@ def _host_by_host(
         yield from _kept(changes)
     else:
         yield from _traffic(f"the same traffic for every replica of {names(served(changes))}", equal)
-    for number, hosts in enumerate(_batches(changes, seen)):
+    turned: tuple[str, ...] = ()
+    begun: set[str] = set()
+    for hosts in _batches(changes, seen):
+        turned += hosts
         some = _of(hosts, seen)
-        share = 0 if none_yet and number == 0 else None
-        before = {
-            name: (replace(low, share=share), replace(high, share=share))
-            for name, (low, high) in (
-                _extents(changes, some) if release else _homewards(_extents(changes, some))
-            ).items()
-        }
+        here = [it for it in changes if some[it.service.name]]
+        extents = _extents(here, some) if release else _homewards(_extents(here, some))
+        before = {}
+        for name, (low, high) in extents.items():
+            share = 0 if none_yet and name not in begun else None
+            before[name] = (replace(low, share=share), replace(high, share=share))
         ways = {
             it.service.name: [replace(stage, share=None) for stage in way(it, some[it.service.name])]
-            for it in changes
+            for it in here
         }
-        for move in walk(changes, ways, before, release, judged=judged):
-            yield replace(move, hosts=hosts) if move.kind in ("start", "probe", "retire", "stay") else move
+        where = {"hold": turned, **dict.fromkeys(("start", "probe", "retire", "stay"), hosts)}
+        for move in walk(here, ways, before, release, judged=judged):
+            yield replace(move, hosts=where.get(move.kind, ()))
+        begun |= ways.keys()
 
 
 def _kept(changes: Sequence[Change]) -> Iterator[Move]:
@@ -177,12 +182,10 @@ def _all_to(changes: Sequence[Change], side: str) -> dict[str, dict[str, int]]:
 
 
 def _of(hosts: Sequence[str], seen: Mapping[str, Mapping[str, Seen]]) -> dict[str, dict[str, Seen]]:
-    """What was found on some hosts; of a service that none of them has, what was found on the others."""
-    found = {
-        name: {host: told for host, told in there.items() if not hosts or host in hosts}
-        for name, there in seen.items()
+    """What was found on some hosts; nothing of a service that none of them has."""
+    return {
+        name: {host: told for host, told in there.items() if host in hosts} for name, there in seen.items()
     }
-    return {name: there or dict(seen[name]) for name, there in found.items()}
 
 
 def _furthest(it: Change, seen: Mapping[str, Seen]) -> Pools:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,17 +13,19 @@ from .topology import POOLS, PORTS, Topology
 from .wording import did_you_mean, listed
 
 
-def watched(topology: Topology, moving: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def watched(
+    topology: Topology, moving: Mapping[str, Mapping[str, Any]], hosts: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
     """Every service at the gate as `gatekeeping.Watched` reads it; InvalidInputError for unknown names.
 
     moving: by service, the pools `new` and `old` (optional), and `replicas` (optional): how many of the new
-    pool run on each host.
+    pool run on each of the hosts (none given: all). The others have yet to have their turn.
     """
     services = topology.stack.services
     problems = [problem for name, pools in moving.items() for problem in _problems(name, pools, services)]
     if problems:
         raise InvalidInputError(problems)
-    return {name: _watched(topology, services[name], pools) for name, pools in moving.items()}
+    return {name: _watched(topology, services[name], pools, hosts) for name, pools in moving.items()}
 
 
 def prometheus(topology: Topology) -> dict[str, Any] | None:
@@ -32,10 +34,13 @@ def prometheus(topology: Topology) -> dict[str, Any] | None:
     return {"host": members[0].address, "port": PORTS["prometheus"]} if members else None
 
 
-def _watched(topology: Topology, service: Service, pools: Mapping[str, Any]) -> dict[str, Any]:
+def _watched(
+    topology: Topology, service: Service, pools: Mapping[str, Any], hosts: Sequence[str]
+) -> dict[str, Any]:
     # Routers see nothing of a worker: its hosts look after it.
     there = [] if service.is_worker else topology.replicas_of(service.name)
     own = [replica for replica in there if replica.pool == pools["new"]]
+    running = [replica for replica in own if not hosts or replica.host.name in hosts]
     count = pools.get("replicas")
     return {
         "service": service.name,
@@ -44,7 +49,7 @@ def _watched(topology: Topology, service: Service, pools: Mapping[str, Any]) -> 
         # The edge sees nothing of a service without a route.
         "gates": asdict(service.gates if service.route else only_queries(service.gates)),
         "servers": [replica.server for replica in own],
-        "expected": [replica.server for replica in own if count is not None and replica.index <= int(count)],
+        "expected": [it.server for it in running if count is not None and it.index <= int(count)],
         "inconclusive": service.strategy.inconclusive,
     }
 
