@@ -42,15 +42,17 @@ def _watched(
     own = [replica for replica in there if replica.pool == pools["new"]]
     running = [replica for replica in own if not hosts or replica.host.name in hosts]
     count = pools.get("replicas")
+    # A pause before anything new is there: it only takes its time.
+    nothing = count is not None and int(count) == 0
     return {
         "service": service.name,
         "new": pools["new"],
         "old": pools.get("old"),
         # The edge sees nothing of a service without a route.
         "gates": asdict(service.gates if service.route else only_queries(service.gates)),
-        "servers": [replica.server for replica in own],
+        "servers": [] if nothing else [replica.server for replica in own],
         "expected": [it.server for it in running if count is not None and it.index <= int(count)],
-        "inconclusive": service.strategy.inconclusive,
+        "inconclusive": "proceed" if nothing else service.strategy.inconclusive,
     }
 
 
