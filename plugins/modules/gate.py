@@ -159,7 +159,8 @@ from ..module_utils._core.gate_measure import measuring
 from ..module_utils._core.gatekeeping import Look, Outcome, Watched, report, watch
 from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.prometheus import Prometheus
-from ..module_utils._core.router import Address, client_context
+from ..module_utils._core.router import client_context
+from ..module_utils._core.router_address import Address
 from ..module_utils._core.server_watch import LOOKS_DOWN, PATIENCE, ServerWatch, WatchedRouter
 
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -13,7 +13,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.host_release
 from ansible_collections.slipway.compose.plugins.module_utils._core.plan import Unit
 from ansible_collections.slipway.compose.plugins.module_utils._core.pools import Pools, ServicePools
 from ansible_collections.slipway.compose.plugins.module_utils._core.preparing import Preparation, Told
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File, ReleaseTree
 
 ME = os.geteuid()

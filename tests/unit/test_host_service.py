@@ -20,7 +20,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.host_service
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.maintenance import Out, note
 from ansible_collections.slipway.compose.plugins.module_utils._core.rolling import RollingReplica
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
 from test_maintenance import TABLE
 from test_rolling import Clock, MemoryRouter, ServerState
 

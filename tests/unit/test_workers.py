@@ -22,7 +22,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model import
     Strategy,
     StrategyStep,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
 from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack

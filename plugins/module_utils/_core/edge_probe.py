@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from .model import ServiceProbe
-from .router import Address
+from .router_address import Address
 
 # Tries of one question at one replica through one edge host: one bad answer is an accident, two are not.
 TRIES = 3

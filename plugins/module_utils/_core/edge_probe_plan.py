@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .model import Service
-from .router import Address
+from .router_address import Address
 from .service_probes import health
 from .topology import PORTS, Topology
 

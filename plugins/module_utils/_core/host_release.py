@@ -18,7 +18,8 @@ from .plan import Observed, Step, Unit, Wanted, plan, replica_of
 from .pools import Pools, ServicePools
 from .refusals import Refusals
 from .rolling import RollingReplica
-from .router import Order, Routers
+from .router_state import Order
+from .routers import Routers
 from .topology import POOLS
 from .tree import File, ReleaseTree, folder_digest, write_file
 

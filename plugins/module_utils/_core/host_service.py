@@ -17,7 +17,8 @@ from .maintenance import SETTLED
 from .probes import measure
 from .probes_data import patroni_view
 from .rolling import RollingReplica
-from .router import Router, parse_places
+from .router import Router
+from .router_state import parse_places
 from .run import Run
 from .traffic import keep_orders
 

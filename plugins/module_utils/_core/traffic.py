@@ -15,7 +15,10 @@ from .health import FAIL, Probe
 from .host_release import Traffic
 from .probes import measure
 from .rolling import RollingReplica
-from .router import Address, Order, Router, Routers, client_context, healthy_again
+from .router import Router, client_context
+from .router_address import Address
+from .router_state import Order, healthy_again
+from .routers import Routers
 from .run import Run
 from .tree import File, write_file
 
@@ -32,7 +35,7 @@ def traffic(
     """What renewing replicas needs.
 
     own_routers: component -> runtime address of this host's routers, for what may make them start anew.
-    forgiving: see `router.Routers`.
+    forgiving: see `routers.Routers`.
     """
     context = client_context(root / "config/host/tls")
     members = [Router(Address.from_dict(address), context) for address in addresses]
