@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import edge_probe_plan, gate_plan
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_forward
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import (
     Portion,
     ServiceProbe,
     Strategy,

@@ -9,7 +9,9 @@ import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import ports, schema
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
 from ansible_collections.slipway.compose.plugins.module_utils._core.kinds import Entries, ListOf, Table
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Resources, Route, Tls
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Tls
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import Resources, Route
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from hypothesis import given
 from hypothesis import strategies as st

@@ -16,7 +16,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves 
 from ansible_collections.slipway.compose.plugins.module_utils._core.gate_plan import watched
 from ansible_collections.slipway.compose.plugins.module_utils._core.health_plan import probes_for
 from ansible_collections.slipway.compose.plugins.module_utils._core.host_rollout import HostRollout, PoolOrder
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import (
     GateQuery,
     Portion,
     Strategy,

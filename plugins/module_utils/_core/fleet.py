@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from .model import Service
+from .model_service import Service
 from .rollout import Pools
 from .shares import share_of
 from .strategies import RETURN

@@ -12,7 +12,8 @@ from itertools import groupby
 
 from .fleet import Change, Seen, agreed_live, as_released, change, observed
 from .fleet_tidy import clear, fill, tidy
-from .model import Service, Strategy
+from .model_rollout import Strategy
+from .model_service import Service
 from .rollout import Pools, Stage, back, forward, settled
 from .rollout_text import describe
 from .stage_moves import UNKNOWN, Move, holds, names, served, walk

@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import InvalidInputError, Problem
 from .gatekeeping import only_queries
-from .model import Service
+from .model_service import Service
 from .topology import POOLS, PORTS, Topology
 from .wording import did_you_mean, listed
 

@@ -27,7 +27,8 @@ from .forms import (
     WORD,
 )
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Number, Scalar, Table, duration, size
-from .model import BEFORE_TRAFFIC, CONTRACT, JOB_TIMES, PROTOCOLS, RETRIES
+from .model import BEFORE_TRAFFIC, JOB_TIMES
+from .model_service import CONTRACT, PROTOCOLS, RETRIES
 from .schema_components import COMPONENT_SETTINGS
 from .schema_hooks import HOOK
 from .schema_rollout import GATES, MOST_REPLICAS, PROBE, STRATEGY_TABLE

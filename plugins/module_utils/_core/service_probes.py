@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import Problem
-from .model import Service, ServiceProbe, Stack
+from .model import Stack
+from .model_rollout import ServiceProbe
+from .model_service import Service
 
 # Milliseconds for an answer to a question that the user has not written.
 USUAL = 2000
