@@ -15,7 +15,7 @@ USUAL = 2000
 
 
 def probes_from(given: Mapping[str, Any]) -> tuple[ServiceProbe, ...]:
-    """From a service's table as `schema.SERVICE` reads it."""
+    """From a service's table as `schema_service.SERVICE` reads it."""
     if given["probes"] is not None:
         return tuple(ServiceProbe(**probe) for probe in given["probes"])
     return health(given["health_path"]) if given["route"] else ()
