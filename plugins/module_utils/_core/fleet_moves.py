@@ -6,17 +6,20 @@ continued: a free pool that holds the wanted release is taken further, one that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+from .extents import extents, furthest, homewards
 from .fleet import Change, Seen, agreed_live, as_released, change, observed
 from .fleet_tidy import clear, fill, tidy
+from .host_turns import takes_turns, turn_by_turn
 from .model_rollout import Strategy
 from .model_service import Service
-from .rollout import Pools, Stage, back, forward, settled
+from .rollout import Stage, back, forward, settled
 from .rollout_text import describe
-from .stage_moves import UNKNOWN, Move, holds, names, served, walk
+from .stage_moves import Move, holds, names, served, walk
+from .traffic_moves import all_traffic_to, keep_traffic, send_traffic
 
 
 @dataclass
@@ -86,152 +89,37 @@ def plan_back(services: Sequence[Service], seen: Mapping[str, Mapping[str, Seen]
         here = list(group)
 
         def home(it: Change, there: Mapping[str, Seen], strategy: Strategy = strategy) -> list[Stage]:
-            return back(_furthest(it, there), it.old_replicas, strategy)
+            return back(furthest(it, there), it.old_replicas, strategy)
 
-        if _by_hosts(strategy):
-            moves += _host_by_host(here, seen, "", home)
-            moves += _traffic("send all the traffic to the old replicas", _all_to(here, "old"))
+        if takes_turns(strategy):
+            moves += turn_by_turn(here, seen, "", home)
+            moves += send_traffic("send all the traffic to the old replicas", all_traffic_to(here, "old"))
         else:
             ways = {it.service.name: home(it, seen[it.service.name]) for it in here}
-            moves += walk(here, ways, _homewards(_extents(here, seen)), "", batch=strategy.batch)
+            moves += walk(here, ways, homewards(extents(here, seen)), "", batch=strategy.batch)
     if changes:
         live = {it.service.name: {"pool": it.old, "warm": False} for it in changes}
         moves.append(Move("promote", "keep the old replicas live", live))
     return moves
 
 
-def _by_hosts(strategy: Strategy) -> bool:
-    """Whether some hosts go through all stages before the next ones begin.
-
-    Where a stage has a share of the traffic, that is the whole fleet's: all hosts are in it together.
-    """
-    return bool(strategy.batch) and all(step.share is None for step in strategy.steps)
-
-
-def _homewards(extents: Mapping[str, tuple[Stage, Stage]]) -> dict[str, tuple[Stage, Stage]]:
-    """On the way back no new replica is started, also where it crashes."""
-    return {name: (replace(low, new=high.new), high) for name, (low, high) in extents.items()}
-
-
-def _host_by_host(
-    changes: Sequence[Change],
-    seen: Mapping[str, Mapping[str, Seen]],
-    release: str,
-    way: Callable[[Change, Mapping[str, Seen]], list[Stage]],
-    judged: bool = False,
-) -> Iterator[Move]:
-    """Batches of hosts, each through all stages; meanwhile every replica gets the same traffic.
-
-    The very first new replicas of a service start without any, so that they can be probed before. A service
-    is judged on its own hosts that have had their turn: the others' replicas are not there yet.
-    """
-    none_yet = judged and not any(
-        told.there[it.new] for it in changes for told in seen[it.service.name].values()
-    )
-    equal = {it.service.name: {it.old: 100, it.new: 100} for it in served(changes)}
-    if none_yet:
-        yield from _kept(changes)
-    else:
-        yield from _traffic(f"the same traffic for every replica of {names(served(changes))}", equal)
-    turned: tuple[str, ...] = ()
-    begun: set[str] = set()
-    for hosts in _batches(changes, seen):
-        turned += hosts
-        some = _of(hosts, seen)
-        here = [it for it in changes if some[it.service.name]]
-        extents = _extents(here, some) if release else _homewards(_extents(here, some))
-        before = {}
-        for name, (low, high) in extents.items():
-            share = 0 if none_yet and name not in begun else None
-            before[name] = (replace(low, share=share), replace(high, share=share))
-        ways = {
-            it.service.name: [replace(stage, share=None) for stage in way(it, some[it.service.name])]
-            for it in here
-        }
-        where = {"hold": turned, **dict.fromkeys(("start", "probe", "retire", "stay"), hosts)}
-        for move in walk(here, ways, before, release, judged=judged):
-            yield replace(move, hosts=where.get(move.kind, ()))
-        begun |= ways.keys()
-
-
-def _kept(changes: Sequence[Change]) -> Iterator[Move]:
-    yield from _traffic(f"keep the traffic of {names(served(changes))} where it is", _all_to(changes, "old"))
-
-
-def _batches(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]]) -> list[tuple[str, ...]]:
-    running: dict[str, int] = {}
-    for it in changes:
-        for host, told in seen[it.service.name].items():
-            running[host] = running.get(host, 0) + sum(told.running.values())
-    # Whoever has fewest comes first: there an interrupted run was at work.
-    hosts = sorted(running, key=lambda host: (running[host], host))
-    size = changes[0].service.strategy.batch
-    return [tuple(hosts[at : at + size]) for at in range(0, len(hosts), size)]
-
-
-def _traffic(title: str, shares: Mapping[str, Mapping[str, int]]) -> Iterator[Move]:
-    """Nothing where all are workers."""
-    if shares:
-        yield Move("traffic", title, shares)
-
-
-def _all_to(changes: Sequence[Change], side: str) -> dict[str, dict[str, int]]:
-    return {
-        it.service.name: {it.old: 100 if side == "old" else 0, it.new: 0 if side == "old" else 100}
-        for it in served(changes)
-    }
-
-
-def _of(hosts: Sequence[str], seen: Mapping[str, Mapping[str, Seen]]) -> dict[str, dict[str, Seen]]:
-    """What was found on some hosts; nothing of a service that none of them has."""
-    return {
-        name: {host: told for host, told in there.items() if host in hosts} for name, there in seen.items()
-    }
-
-
-def _furthest(it: Change, seen: Mapping[str, Seen]) -> Pools:
-    """The most new replicas and the fewest old ones that any host has."""
-    new = max(host.there[it.new] for host in seen.values())
-    old = min(host.running[it.old] for host in seen.values())
-    return Pools(new, min(old, it.old_replicas), 50 if new else 0)
-
-
-def _extents(
-    changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]]
-) -> dict[str, tuple[Stage, Stage]]:
-    """The fewest and the most replicas on any host; nobody knows what every router was told."""
-    found = {}
-    for it in changes:
-        hosts = seen[it.service.name].values()
-        found[it.service.name] = (
-            Stage(
-                min(host.running[it.new] for host in hosts),
-                min(host.running[it.old] for host in hosts),
-                UNKNOWN,
-            ),
-            Stage(
-                max(host.there[it.new] for host in hosts), max(host.there[it.old] for host in hosts), UNKNOWN
-            ),
-        )
-    return found
-
-
 def _roll(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]], release: str) -> Iterator[Move]:
     """Services of one strategy, stage by stage side by side; each stage is judged."""
     strategy = changes[0].service.strategy
-    if _by_hosts(strategy):
+    if takes_turns(strategy):
 
         def way(it: Change, there: Mapping[str, Seen]) -> list[Stage]:
             return _way(replace(it, observed=observed(it, there)))
 
-        yield from _host_by_host(changes, seen, release, way, judged=True)
-        yield from _traffic(
-            f"send all the traffic of {names(served(changes))} to the new replicas", _all_to(changes, "new")
+        yield from turn_by_turn(changes, seen, release, way, judged=True)
+        yield from send_traffic(
+            f"send all the traffic of {names(served(changes))} to the new replicas",
+            all_traffic_to(changes, "new"),
         )
         return
     fresh = [it for it in changes if not it.observed.new]
-    yield from _kept(fresh)
-    before = _extents(changes, seen)
+    yield from keep_traffic(fresh)
+    before = extents(changes, seen)
     for it in fresh:
         low, high = before[it.service.name]
         # Foreign replicas in the free pool were retired before.
