@@ -54,6 +54,14 @@ class Change:
     reason: str
 
 
+def emptied(seen: Mapping[str, Seen], pool: str) -> dict[str, Seen]:
+    """What will be seen once all replicas of a pool are retired."""
+    return {
+        host: replace(told, running={**told.running, pool: 0}, there={**told.there, pool: 0})
+        for host, told in seen.items()
+    }
+
+
 def agreed_live(seen: Mapping[str, Seen], release: str = "") -> str:
     """The live pool. Hosts disagree when a host is new, or after a run that died while promoting."""
     lives = {host.live for host in seen.values()}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from .extents import extents, furthest, homewards
-from .fleet import Change, Seen, agreed_live, as_released, change, observed
+from .fleet import Change, Seen, agreed_live, as_released, change, emptied, observed
 from .fleet_tidy import clear, fill, tidy
 from .host_turns import takes_turns, turn_by_turn
 from .model_rollout import Strategy
@@ -67,11 +67,12 @@ def plan_forward(
     }
     foreign = [(service, here[service.name]) for service, it in found if it and it.foreign]
     plan.moves += clear(foreign, "make room: retire replicas of another release")
+    left = {it.service.name: emptied(seen[it.service.name], it.new) for it in plan.changes if it.foreign}
     settled_services = [(service, here[service.name]) for service, it in found if not it]
     plan.moves += [*fill(settled_services, release), *tidy(settled_services)]
     for strategy, group in groupby(plan.changes, key=lambda it: it.service.strategy):
         changes = list(group)
-        plan.moves += _roll(changes, seen, release)
+        plan.moves += _roll(changes, {**seen, **left}, release)
         for it in changes:
             plan.lines.append(f"{it.service.name}: changed ({it.reason})")
             plan.lines += describe(it.service, strategy, _way(it), it.observed)
@@ -122,7 +123,6 @@ def _roll(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]], rel
     before = extents(changes, seen)
     for it in fresh:
         low, high = before[it.service.name]
-        # Foreign replicas in the free pool were retired before.
         before[it.service.name] = (replace(low, new=0, share=0), replace(high, new=0, share=0))
     ways = {it.service.name: _way(it) for it in changes}
     yield from walk(changes, ways, before, release, batch=strategy.batch, judged=True)
