@@ -13,13 +13,13 @@ from ..plugin_utils.this_run import moment, note_step
 class ActionModule(StackAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         arguments["stack"] = self.declared.stack.name
-        moving = arguments.get("services") or {}
+        moving, hosts = arguments.get("services") or {}, arguments.get("hosts") or ()
         arguments["edges"] = edge_probe_plan.edges(self.topology)
         arguments["subjects"] = edge_probe_plan.probed(
-            self.topology, moving, stored=bool(arguments.get("stored"))
+            self.topology, moving, hosts, stored=bool(arguments.get("stored"))
         )
         arguments["secret"] = material(self.declared, {}).secrets.get("edge_probe", "")
-        arguments["services"] = gate_plan.watched(self.topology, moving)
+        arguments["services"] = gate_plan.watched(self.topology, moving, hosts)
         arguments["routers"] = handover.routers(self.topology)
         arguments["prometheus"] = gate_plan.prometheus(self.topology)
         arguments["run"] = self.lock_holder()

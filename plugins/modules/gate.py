@@ -28,6 +28,11 @@ options:
         must stay up that have been.
     type: dict
     required: true
+  hosts:
+    description: Hosts whose replicas must be up, and are probed; none given for all.
+    type: list
+    elements: str
+    default: []
   seconds:
     description: How long to judge. 0 looks once, at replicas and the services' own queries only.
     type: float
@@ -154,11 +159,13 @@ from ..module_utils._core.gate_measure import measuring
 from ..module_utils._core.gatekeeping import Look, Outcome, Watched, report, watch
 from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.prometheus import Prometheus
-from ..module_utils._core.router import Address, client_context
+from ..module_utils._core.router import client_context
+from ..module_utils._core.router_address import Address
 from ..module_utils._core.server_watch import LOOKS_DOWN, PATIENCE, ServerWatch, WatchedRouter
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "services": {"type": "dict", "required": True},
+    "hosts": {"type": "list", "elements": "str", "default": []},
     "seconds": {"type": "float", "default": 0},
     "since": {"type": "float"},
     "stack": {"type": "str", "default": ""},

@@ -68,8 +68,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.compose_file import COMPOSE_FILE
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.host_release import COMPOSE_FILE
 from ..module_utils._core.job_run import HostJobs
 from ..module_utils._core.jobs import declared
 from ..module_utils._core.lock import LOCK_FILE, alive

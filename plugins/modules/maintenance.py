@@ -111,7 +111,8 @@ from ..module_utils._core.host_service import HostService, leave_out, of_followe
 from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.maintenance import Out
 from ..module_utils._core.pools import Pools, is_live, write_metrics
-from ..module_utils._core.router import Address, Router, client_context
+from ..module_utils._core.router import Router, client_context
+from ..module_utils._core.router_address import Address
 from ..module_utils._core.traffic import traffic
 from ..module_utils._core.turn import own_turn
 

@@ -63,8 +63,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.compose_file import COMPOSE_FILE
 from ..module_utils._core.engine import Engine
-from ..module_utils._core.host_release import COMPOSE_FILE
 from ..module_utils._core.lock import LOCK_FILE, alive_if_held
 from ..module_utils._core.maintenance import refuse_while_out
 from ..module_utils._core.pools import Pools, is_live

@@ -122,7 +122,8 @@ from ..module_utils._core.homeward import Home, send_home
 from ..module_utils._core.host_rollout import HostRollout, PoolOrder
 from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.pools import Pools, write_metrics
-from ..module_utils._core.router import Address, Router, client_context
+from ..module_utils._core.router import Router, client_context
+from ..module_utils._core.router_address import Address
 from ..module_utils._core.traffic import keep_orders, traffic
 from ..module_utils._core.tree import ReleaseTree
 from ..module_utils._core.turn import own_turn

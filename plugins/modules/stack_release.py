@@ -191,9 +191,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import preparing
 from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.definitions import Definitions
 from ..module_utils._core.engine import Engine
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.host_release import HostRelease, file_changes, unified
+from ..module_utils._core.host_release import HostRelease
 from ..module_utils._core.job_run import HostJobs
 from ..module_utils._core.jobs import done as done_jobs
 from ..module_utils._core.jobs import pending as pending_jobs
@@ -206,7 +207,9 @@ from ..module_utils._core.probes_host import available
 from ..module_utils._core.record import RUNNING
 from ..module_utils._core.record_store import FOLDER, History
 from ..module_utils._core.refusals import Refusal
+from ..module_utils._core.release_diff import file_changes, unified
 from ..module_utils._core.scaling import require_only_numbers
+from ..module_utils._core.services_seen import ServicesSeen
 from ..module_utils._core.traffic import orders, traffic
 from ..module_utils._core.tree import IMAGES, File, ReleaseTree
 from ..module_utils._core.turn import own_turn
@@ -270,7 +273,9 @@ def previous(tree: ReleaseTree) -> str:
     return target
 
 
-def prepare(module: AnsibleModule, engine: Engine, host: HostRelease, tree: ReleaseTree) -> dict[str, Any]:
+def prepare(
+    module: AnsibleModule, engine: Engine, host: HostRelease, seen: ServicesSeen, tree: ReleaseTree
+) -> dict[str, Any]:
     params = module.params
     files = [File.from_dict(file) for file in json.loads(params["files"])] or tree.staged(params["release"])
     if not files:
@@ -301,7 +306,7 @@ def prepare(module: AnsibleModule, engine: Engine, host: HostRelease, tree: Rele
         "steps": [str(step) for step in it.steps],
         "pending": pending(it.steps),
         "changing": sorted({step.service for step in it.steps if not replica_of(step.service)[0]}),
-        "services": host.services(it.steps, files) if known else {},
+        "services": seen.tell(release, it.steps, files) if known else {},
         "jobs": [asdict(job) for job in jobs],
         "room": {"available": available(), "limits": engine.memory_limits() if it.steps else {}},
         "refused": [asdict(refusal) for refusal in it.refusals.found],
@@ -331,9 +336,11 @@ def main() -> None:
         if params["release"] == "previous":
             params["release"] = previous(tree)
         pools = Pools(tree.root)
-        host = HostRelease(engine, tree, params["release"], units(params["units"]), orders=told, pools=pools)
+        definitions = Definitions(engine, tree, units(params["units"]))
+        host = HostRelease(engine, tree, params["release"], definitions, orders=told, pools=pools)
         if params["state"] == "prepared":
-            result = prepare(module, engine, host, tree)
+            seen = ServicesSeen(engine, tree, definitions, orders=told, pools=pools)
+            result = prepare(module, engine, host, seen, tree)
             if result["refused"]:
                 reasons = [str(Refusal(**refusal)) for refusal in result["refused"]]
                 module.fail_json(msg=" ".join(reasons), release=params["release"], **result)

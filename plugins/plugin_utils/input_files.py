@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..module_utils._core.errors import Problem
 from ..module_utils._core.migrations_folder import check_names
-from ..module_utils._core.model import Service, Stack
+from ..module_utils._core.model import Stack
+from ..module_utils._core.model_service import Service
 from . import pki
 from .minting import edge_names
 from .secrets import supplied

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.migration_file import script
 from ..module_utils._core.migration_lint import findings, judged
-from ..module_utils._core.model import Service
+from ..module_utils._core.model_service import Service
 
 _SECONDS = 60
 

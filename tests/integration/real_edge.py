@@ -23,11 +23,8 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.edge_probe_p
 from ansible_collections.slipway.compose.plugins.module_utils._core.edge_prober import EdgeProber
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import (
-    Address,
-    Router,
-    client_context,
-)
+from ansible_collections.slipway.compose.plugins.module_utils._core.router import Router, client_context
+from ansible_collections.slipway.compose.plugins.module_utils._core.router_address import Address
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 from certificates import issue

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.edge_prober import watching
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import RateLimit, ServiceProbe
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import ServiceProbe
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import RateLimit
 from real_edge import SECRET, pools_of, real_edge
 from whole_stack import with_service
 

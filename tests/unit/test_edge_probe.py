@@ -17,7 +17,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.edge_probe_p
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_back, plan_forward
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import ServiceProbe
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import ServiceProbe
 from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack

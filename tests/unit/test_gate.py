@@ -13,7 +13,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core import gatek
 from ansible_collections.slipway.compose.plugins.module_utils._core.gatekeeping import Judged, Watched, watch
 from ansible_collections.slipway.compose.plugins.module_utils._core.judging import Sample, judge
 from ansible_collections.slipway.compose.plugins.module_utils._core.memory_watch import LIMIT, USED, WRITTEN
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import GateQuery, Gates
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import GateQuery, Gates
 from ansible_collections.slipway.compose.plugins.module_utils._core.server_watch import Alarm
 from ansible_collections.slipway.compose.plugins.modules import gate
 from prometheus_server import World, served

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core import edge_counts, gate_plan
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
 from ansible_collections.slipway.compose.plugins.module_utils._core.gatekeeping import Watched, only_queries
+from ansible_collections.slipway.compose.plugins.module_utils._core.server_watch import Health, ServerWatch
+from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
-from whole_stack import compose, stack, usual
+from whole_stack import compose, stack, usual, with_service
 
 WHOLE = topology(stack())
 MOVING = {"new": "green", "old": "blue"}
@@ -132,3 +135,19 @@ def test_what_releases_are_judged_by_is_fresh(job):
     jobs = yaml.safe_load(usual(3, 3)["config/prometheus/prometheus.yml"])["scrape_configs"]
     (found,) = [one for one in jobs if one["job_name"] == job]
     assert (found["scrape_interval"], found["scrape_timeout"]) == ("5s", "4s")
+
+
+def test_a_pause_before_there_is_anything_new_only_takes_its_time():
+    declared = with_service(stack(), "api", strategy=replace(BUILT_IN["recreate"], inconclusive="rollback"))
+    told = gate_plan.watched(topology(declared), {"api": {**MOVING, "replicas": 0}})["api"]
+    assert ServerWatch([AllDown()], {"api": told["servers"]}, set(told["expected"])).look() == []
+    assert told["inconclusive"] == "proceed"
+
+
+class AllDown:
+    """A router that finds no replica up."""
+
+    name = "router on h1.test"
+
+    def health(self):
+        return {it.server: Health("DOWN", 0, "L4CON") for it in WHOLE.replicas_of("api")}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.health import problems
 from ansible_collections.slipway.compose.plugins.module_utils._core.health_plan import probes_for
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Tls
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Tls
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from whole_stack import stack
 

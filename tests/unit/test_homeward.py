@@ -8,9 +8,8 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.homeward imp
     Home,
     homes,
     send_home,
-    servers_in_service,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import Address
+from ansible_collections.slipway.compose.plugins.module_utils._core.router_address import Address
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from whole_stack import stack
 
@@ -18,15 +17,6 @@ OLD = {"h1": ["api-blue-1.h1", "api-blue-2.h1"], "h2": ["api-blue-1.h2", "api-bl
 NEW = {"h1": ["api-green-1.h1", "api-green-2.h1"], "h2": ["api-green-1.h2", "api-green-2.h2"]}
 HOME = Home("api", "blue", OLD, NEW)
 EVERY_OLD = {*OLD["h1"], *OLD["h2"]}
-
-# As HAProxy 3.0 answers `show servers state`, as far as it is read: up; down; drained; up, weight 0.
-TABLE = """1
-# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight
-4 api 1 api-blue-1.h1 10.0.0.1 2 0 100
-4 api 2 api-blue-2.h1 10.0.0.1 0 0 100
-4 api 3 api-green-1.h1 10.0.0.1 2 8 100
-4 api 4 api-green-2.h1 10.0.0.1 2 0 0
-"""
 
 
 class Told:
@@ -62,10 +52,6 @@ class Told:
 )
 def test_old_replicas_take_all_the_traffic_only_where_all_of_them_are_there(up, carries):
     assert HOME.carries(up) is carries
-
-
-def test_only_what_is_up_and_was_not_taken_out_is_in_service():
-    assert servers_in_service(TABLE) == {"api-blue-1.h1", "api-green-2.h1"}
 
 
 def test_a_router_is_told_and_what_it_was_told_is_kept():

@@ -21,7 +21,8 @@ import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
 from ansible_collections.slipway.compose.plugins.module_utils._core.hooks import event, notify, payload
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Email, Hook, Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_hooks import Email, Hook
 from ansible_collections.slipway.compose.plugins.module_utils._core.record import OUTCOMES, Record
 from ansible_collections.slipway.compose.plugins.module_utils._core.schema_hooks import EVENTS
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack

@@ -7,13 +7,15 @@ from contextlib import nullcontext
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import preparing
+from ansible_collections.slipway.compose.plugins.module_utils._core.definitions import Definitions
 from ansible_collections.slipway.compose.plugins.module_utils._core.engine import Engine
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.host_release import HostRelease, Traffic
+from ansible_collections.slipway.compose.plugins.module_utils._core.host_release import HostRelease
 from ansible_collections.slipway.compose.plugins.module_utils._core.plan import Unit
 from ansible_collections.slipway.compose.plugins.module_utils._core.pools import Pools, ServicePools
 from ansible_collections.slipway.compose.plugins.module_utils._core.preparing import Preparation, Told
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.traffic import Traffic
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File, ReleaseTree
 
 ME = os.geteuid()
@@ -69,9 +71,9 @@ def docker():
 
 def host(docker, root, release="r1"):
     units = [*UNITS, *(Unit(name, "services", service="web", pool=name[4:-2]) for name in docker.replicas)]
-    return HostRelease(
-        Engine(docker, "shop"), ReleaseTree(root), release, units, orders={}, pools=Pools(root)
-    )
+    engine, tree = Engine(docker, "shop"), ReleaseTree(root)
+    definitions = Definitions(engine, tree, units)
+    return HostRelease(engine, tree, release, definitions, orders={}, pools=Pools(root))
 
 
 def prepared(docker, root, release, wanted, *, dry=False, minimum=0):

@@ -10,7 +10,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
 from ansible_collections.slipway.compose.plugins.module_utils._core.host_rollout import HostRollout, PoolOrder
 from ansible_collections.slipway.compose.plugins.module_utils._core.pools import Pools, write_metrics
 from ansible_collections.slipway.compose.plugins.module_utils._core.rolling import RollingReplica
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File, ReleaseTree
 from test_rolling import Clock, MemoryRouter, ServerState
 

@@ -11,7 +11,6 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.edge import 
 from ansible_collections.slipway.compose.plugins.module_utils._core.engine import Engine
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.health import Probe
-from ansible_collections.slipway.compose.plugins.module_utils._core.host_release import Traffic
 from ansible_collections.slipway.compose.plugins.module_utils._core.host_service import (
     HostService,
     leave_out,
@@ -20,7 +19,8 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.host_service
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.maintenance import Out, note
 from ansible_collections.slipway.compose.plugins.module_utils._core.rolling import RollingReplica
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.traffic import Traffic
 from test_maintenance import TABLE
 from test_rolling import Clock, MemoryRouter, ServerState
 

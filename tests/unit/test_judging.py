@@ -12,7 +12,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.chances impo
     percentile,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.judging import Sample, judge
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import GateQuery, Gates
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import GateQuery, Gates
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,8 +11,8 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
     SlipwayError,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.maintenance import Out
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Etcd
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Etcd
+from ansible_collections.slipway.compose.plugins.module_utils._core.router_state import (
     healthy_again,
     parse_orders,
     parse_places,

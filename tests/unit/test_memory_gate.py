@@ -14,7 +14,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.memory_watch
     WRITTEN,
     MemoryWatch,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Gates
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import Gates
 from ansible_collections.slipway.compose.plugins.module_utils._core.prometheus import Series
 
 MIB = 1024**2

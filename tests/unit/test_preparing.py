@@ -13,7 +13,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core import hando
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_forward
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Resources
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import Resources
 from ansible_collections.slipway.compose.plugins.module_utils._core.pulling import (
     Lookup,
     check_space,

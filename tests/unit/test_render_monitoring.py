@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.handover import targets
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Etcd, Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Etcd
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import POOLS, PORTS
 from whole_stack import SECRETS, compose, rendered, stack, topology, usual, with_service
 

@@ -9,20 +9,12 @@ from threading import Barrier, Event
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.rolling import RollingReplica, roll
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import (
-    Address,
+from ansible_collections.slipway.compose.plugins.module_utils._core.router_address import Address
+from ansible_collections.slipway.compose.plugins.module_utils._core.router_state import (
     Order,
-    Routers,
     ServerState,
-    parse_servers,
 )
-
-STATISTICS = """# pxname,svname,qcur,scur,status,type,
-http,FRONTEND,,7,OPEN,0,
-web,web-blue-1.a,1,3,UP,2,
-web,web-blue-2.a,0,0,DRAIN,2,
-web,BACKEND,0,3,UP,1,
-"""
+from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
 
 
 class MemoryRouter:
@@ -81,13 +73,6 @@ def replicas(count=2):
         RollingReplica(f"web-blue-{index}", "web", f"web-blue-{index}.a", 5, 5, {})
         for index in range(1, count + 1)
     ]
-
-
-def test_statistics_of_haproxy_are_read_by_server():
-    assert parse_servers(STATISTICS) == {
-        "web-blue-1.a": ServerState("web", "UP", 4),
-        "web-blue-2.a": ServerState("web", "DRAIN", 0),
-    }
 
 
 def test_each_replica_leaves_every_router_before_it_is_renewed_and_returns_before_the_next_leaves(journal):
@@ -176,34 +161,3 @@ def test_after_one_service_fails_another_begins_no_further_turn(journal):
     with pytest.raises(SlipwayError, match="api-blue-1 did not come back"):
         roll([*replicas(2), broken], fleet(journal), renew, lambda replica: None)
     assert renewed == ["web-blue-1"]
-
-
-def test_a_replica_that_an_interrupted_run_left_out_is_noticed_on_any_router(journal):
-    routers = fleet(journal)
-    routers._routers[1].set_state("web", "web-blue-2.a", "drain")
-    assert {name for name, order in routers.orders().items() if order.left_out} == {"web-blue-2.a"}
-
-
-class SilentRouter(MemoryRouter):
-    """A router of a host that is lost."""
-
-    asked = 0
-
-    def servers(self):
-        self.asked += 1
-        raise SlipwayError("router on c does not answer", "Start it")
-
-    orders = servers
-
-
-@pytest.mark.parametrize("order", ["drain", "admit"])
-def test_a_silent_router_is_an_error_unless_it_is_forgiven(journal, order):
-    servers = {"web-blue-1.a": ServerState("web", "UP", 2)}
-    clock = Clock()
-    silent, answering = SilentRouter("c", servers, journal), MemoryRouter("a", servers, journal)
-    with pytest.raises(SlipwayError, match="router on c does not answer"):
-        getattr(Routers([silent, answering], clock, clock.sleep), order)("web-blue-1.a", 5)
-    silent.asked = 0
-    getattr(Routers([silent, answering], clock, clock.sleep, forgiving=True), order)("web-blue-1.a", 5)
-    assert journal[-1] == f"a: web-blue-1.a {'drain' if order == 'drain' else 'ready'}"
-    assert silent.asked == 1, "waiting for it again and again costs the deadline"

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import (
     Portion,
-    Service,
     Strategy,
     StrategyStep,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import Service
 from ansible_collections.slipway.compose.plugins.module_utils._core.rollout import (
     Pools,
     Stage,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
 from ansible_collections.slipway.compose.plugins.module_utils._core.kinds import latency
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import (
     GateQuery,
     Gates,
     Portion,

@@ -6,10 +6,12 @@ import zlib
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import ports, schema
+from ansible_collections.slipway.compose.plugins.module_utils._core import ports, schema, schema_service
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
 from ansible_collections.slipway.compose.plugins.module_utils._core.kinds import Entries, ListOf, Table
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Resources, Route, Tls
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Tls
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import Resources, Route
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from hypothesis import given
 from hypothesis import strategies as st
@@ -340,7 +342,7 @@ def test_no_input_whatsoever_is_a_bug(junk, hosts):
     assert all(complaint.startswith(("stack", "inventory")) for complaint in complaints(junk, hosts))
 
 
-@given(st.sampled_from(sorted(schema.SERVICE.keys)), JUNK)
+@given(st.sampled_from(sorted(schema_service.SERVICE.keys)), JUNK)
 def test_no_service_whatsoever_is_a_bug(key, junk):
     web = {"image": "a/b:1", "port": 80, "health_path": "/", key: junk}
     complaints({"name": "a", "domain": "a.b", "services": {"web": web}}, [Host("a", "192.0.2.1")])

@@ -16,13 +16,13 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves 
 from ansible_collections.slipway.compose.plugins.module_utils._core.gate_plan import watched
 from ansible_collections.slipway.compose.plugins.module_utils._core.health_plan import probes_for
 from ansible_collections.slipway.compose.plugins.module_utils._core.host_rollout import HostRollout, PoolOrder
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import (
     GateQuery,
     Portion,
     Strategy,
     StrategyStep,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
 from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack

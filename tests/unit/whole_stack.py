@@ -7,22 +7,23 @@ from functools import cache
 from typing import Any
 
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
     Components,
     Edge,
     Etcd,
-    Gates,
-    Host,
     Monitoring,
     Postgres,
     Redis,
     Registry,
+    Tls,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import Gates
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import (
     Resources,
     Route,
     Scale,
     Service,
-    Stack,
-    Tls,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology

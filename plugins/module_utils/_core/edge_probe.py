@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from .model import ServiceProbe
-from .router import Address
+from .model_rollout import ServiceProbe
+from .router_address import Address
 
 # Tries of one question at one replica through one edge host: one bad answer is an accident, two are not.
 TRIES = 3

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .model import Service
-from .router import Address
+from .model_service import Service
+from .router_address import Address
 from .service_probes import health
 from .topology import PORTS, Topology
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from .model import Service
+from .model_service import Service
 from .rollout import Pools
 from .shares import share_of
 from .strategies import RETURN
@@ -52,6 +52,14 @@ class Change:
     observed: Pools
     foreign: bool
     reason: str
+
+
+def emptied(seen: Mapping[str, Seen], pool: str) -> dict[str, Seen]:
+    """What will be seen once all replicas of a pool are retired."""
+    return {
+        host: replace(told, running={**told.running, pool: 0}, there={**told.there, pool: 0})
+        for host, told in seen.items()
+    }
 
 
 def agreed_live(seen: Mapping[str, Seen], release: str = "") -> str:

@@ -6,16 +6,20 @@ continued: a free pool that holds the wanted release is taken further, one that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from .fleet import Change, Seen, agreed_live, as_released, change, observed
+from .extents import extents, furthest, homewards
+from .fleet import Change, Seen, agreed_live, as_released, change, emptied, observed
 from .fleet_tidy import clear, fill, tidy
-from .model import Service, Strategy
-from .rollout import Pools, Stage, back, forward, settled
+from .host_turns import takes_turns, turn_by_turn
+from .model_rollout import Strategy
+from .model_service import Service
+from .rollout import Stage, back, forward, settled
 from .rollout_text import describe
-from .stage_moves import UNKNOWN, Move, holds, names, served, walk
+from .stage_moves import Move, holds, names, served, walk
+from .traffic_moves import all_traffic_to, keep_traffic, send_traffic
 
 
 @dataclass
@@ -63,11 +67,12 @@ def plan_forward(
     }
     foreign = [(service, here[service.name]) for service, it in found if it and it.foreign]
     plan.moves += clear(foreign, "make room: retire replicas of another release")
+    left = {it.service.name: emptied(seen[it.service.name], it.new) for it in plan.changes if it.foreign}
     settled_services = [(service, here[service.name]) for service, it in found if not it]
     plan.moves += [*fill(settled_services, release), *tidy(settled_services)]
     for strategy, group in groupby(plan.changes, key=lambda it: it.service.strategy):
         changes = list(group)
-        plan.moves += _roll(changes, seen, release)
+        plan.moves += _roll(changes, {**seen, **left}, release)
         for it in changes:
             plan.lines.append(f"{it.service.name}: changed ({it.reason})")
             plan.lines += describe(it.service, strategy, _way(it), it.observed)
@@ -85,152 +90,39 @@ def plan_back(services: Sequence[Service], seen: Mapping[str, Mapping[str, Seen]
         here = list(group)
 
         def home(it: Change, there: Mapping[str, Seen], strategy: Strategy = strategy) -> list[Stage]:
-            return back(_furthest(it, there), it.old_replicas, strategy)
+            return back(furthest(it, there), it.old_replicas, strategy)
 
-        if _by_hosts(strategy):
-            moves += _host_by_host(here, seen, "", home)
-            moves += _traffic("send all the traffic to the old replicas", _all_to(here, "old"))
+        if takes_turns(strategy):
+            moves += turn_by_turn(here, seen, "", home)
+            moves += send_traffic("send all the traffic to the old replicas", all_traffic_to(here, "old"))
         else:
             ways = {it.service.name: home(it, seen[it.service.name]) for it in here}
-            moves += walk(here, ways, _homewards(_extents(here, seen)), "", batch=strategy.batch)
+            moves += walk(here, ways, homewards(extents(here, seen)), "", batch=strategy.batch)
     if changes:
         live = {it.service.name: {"pool": it.old, "warm": False} for it in changes}
         moves.append(Move("promote", "keep the old replicas live", live))
     return moves
 
 
-def _by_hosts(strategy: Strategy) -> bool:
-    """Whether some hosts go through all stages before the next ones begin.
-
-    Where a stage has a share of the traffic, that is the whole fleet's: all hosts are in it together.
-    """
-    return bool(strategy.batch) and all(step.share is None for step in strategy.steps)
-
-
-def _homewards(extents: Mapping[str, tuple[Stage, Stage]]) -> dict[str, tuple[Stage, Stage]]:
-    """On the way back no new replica is started, also where it crashes."""
-    return {name: (replace(low, new=high.new), high) for name, (low, high) in extents.items()}
-
-
-def _host_by_host(
-    changes: Sequence[Change],
-    seen: Mapping[str, Mapping[str, Seen]],
-    release: str,
-    way: Callable[[Change, Mapping[str, Seen]], list[Stage]],
-    judged: bool = False,
-) -> Iterator[Move]:
-    """Batches of hosts, each through all stages; meanwhile every replica gets the same traffic.
-
-    The very first new replicas start without any, so that they can be probed before.
-    """
-    none_yet = judged and not any(
-        told.there[it.new] for it in changes for told in seen[it.service.name].values()
-    )
-    equal = {it.service.name: {it.old: 100, it.new: 100} for it in served(changes)}
-    if none_yet:
-        yield from _kept(changes)
-    else:
-        yield from _traffic(f"the same traffic for every replica of {names(served(changes))}", equal)
-    for number, hosts in enumerate(_batches(changes, seen)):
-        some = _of(hosts, seen)
-        share = 0 if none_yet and number == 0 else None
-        before = {
-            name: (replace(low, share=share), replace(high, share=share))
-            for name, (low, high) in (
-                _extents(changes, some) if release else _homewards(_extents(changes, some))
-            ).items()
-        }
-        ways = {
-            it.service.name: [replace(stage, share=None) for stage in way(it, some[it.service.name])]
-            for it in changes
-        }
-        for move in walk(changes, ways, before, release, judged=judged):
-            yield replace(move, hosts=hosts) if move.kind in ("start", "probe", "retire", "stay") else move
-
-
-def _kept(changes: Sequence[Change]) -> Iterator[Move]:
-    yield from _traffic(f"keep the traffic of {names(served(changes))} where it is", _all_to(changes, "old"))
-
-
-def _batches(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]]) -> list[tuple[str, ...]]:
-    running: dict[str, int] = {}
-    for it in changes:
-        for host, told in seen[it.service.name].items():
-            running[host] = running.get(host, 0) + sum(told.running.values())
-    # Whoever has fewest comes first: there an interrupted run was at work.
-    hosts = sorted(running, key=lambda host: (running[host], host))
-    size = changes[0].service.strategy.batch
-    return [tuple(hosts[at : at + size]) for at in range(0, len(hosts), size)]
-
-
-def _traffic(title: str, shares: Mapping[str, Mapping[str, int]]) -> Iterator[Move]:
-    """Nothing where all are workers."""
-    if shares:
-        yield Move("traffic", title, shares)
-
-
-def _all_to(changes: Sequence[Change], side: str) -> dict[str, dict[str, int]]:
-    return {
-        it.service.name: {it.old: 100 if side == "old" else 0, it.new: 0 if side == "old" else 100}
-        for it in served(changes)
-    }
-
-
-def _of(hosts: Sequence[str], seen: Mapping[str, Mapping[str, Seen]]) -> dict[str, dict[str, Seen]]:
-    """What was found on some hosts; of a service that none of them has, what was found on the others."""
-    found = {
-        name: {host: told for host, told in there.items() if not hosts or host in hosts}
-        for name, there in seen.items()
-    }
-    return {name: there or dict(seen[name]) for name, there in found.items()}
-
-
-def _furthest(it: Change, seen: Mapping[str, Seen]) -> Pools:
-    """The most new replicas and the fewest old ones that any host has."""
-    new = max(host.there[it.new] for host in seen.values())
-    old = min(host.running[it.old] for host in seen.values())
-    return Pools(new, min(old, it.old_replicas), 50 if new else 0)
-
-
-def _extents(
-    changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]]
-) -> dict[str, tuple[Stage, Stage]]:
-    """The fewest and the most replicas on any host; nobody knows what every router was told."""
-    found = {}
-    for it in changes:
-        hosts = seen[it.service.name].values()
-        found[it.service.name] = (
-            Stage(
-                min(host.running[it.new] for host in hosts),
-                min(host.running[it.old] for host in hosts),
-                UNKNOWN,
-            ),
-            Stage(
-                max(host.there[it.new] for host in hosts), max(host.there[it.old] for host in hosts), UNKNOWN
-            ),
-        )
-    return found
-
-
 def _roll(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]], release: str) -> Iterator[Move]:
     """Services of one strategy, stage by stage side by side; each stage is judged."""
     strategy = changes[0].service.strategy
-    if _by_hosts(strategy):
+    if takes_turns(strategy):
 
         def way(it: Change, there: Mapping[str, Seen]) -> list[Stage]:
             return _way(replace(it, observed=observed(it, there)))
 
-        yield from _host_by_host(changes, seen, release, way, judged=True)
-        yield from _traffic(
-            f"send all the traffic of {names(served(changes))} to the new replicas", _all_to(changes, "new")
+        yield from turn_by_turn(changes, seen, release, way, judged=True)
+        yield from send_traffic(
+            f"send all the traffic of {names(served(changes))} to the new replicas",
+            all_traffic_to(changes, "new"),
         )
         return
     fresh = [it for it in changes if not it.observed.new]
-    yield from _kept(fresh)
-    before = _extents(changes, seen)
+    yield from keep_traffic(fresh)
+    before = extents(changes, seen)
     for it in fresh:
         low, high = before[it.service.name]
-        # Foreign replicas in the free pool were retired before.
         before[it.service.name] = (replace(low, new=0, share=0), replace(high, new=0, share=0))
     ways = {it.service.name: _way(it) for it in changes}
     yield from walk(changes, ways, before, release, batch=strategy.batch, judged=True)

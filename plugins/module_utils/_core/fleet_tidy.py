@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from .fleet import Seen
-from .model import Service
+from .model_service import Service
 from .stage_moves import Move
 from .topology import POOLS
 

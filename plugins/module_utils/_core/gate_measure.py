@@ -10,7 +10,7 @@ from .gatekeeping import Judged, Measure, Watched, doubted, noted, only_queries,
 from .judging import Sample, judge
 from .memory_gate import judge_memory
 from .memory_watch import MemoryWatch
-from .model import Gates
+from .model_rollout import Gates
 from .prometheus import Prometheus
 
 

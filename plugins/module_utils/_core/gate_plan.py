@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from .errors import InvalidInputError, Problem
 from .gatekeeping import only_queries
-from .model import Service
+from .model_service import Service
 from .topology import POOLS, PORTS, Topology
 from .wording import did_you_mean, listed
 
 
-def watched(topology: Topology, moving: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def watched(
+    topology: Topology, moving: Mapping[str, Mapping[str, Any]], hosts: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
     """Every service at the gate as `gatekeeping.Watched` reads it; InvalidInputError for unknown names.
 
     moving: by service, the pools `new` and `old` (optional), and `replicas` (optional): how many of the new
-    pool run on each host.
+    pool run on each of the hosts (none given: all). The others have yet to have their turn.
     """
     services = topology.stack.services
     problems = [problem for name, pools in moving.items() for problem in _problems(name, pools, services)]
     if problems:
         raise InvalidInputError(problems)
-    return {name: _watched(topology, services[name], pools) for name, pools in moving.items()}
+    return {name: _watched(topology, services[name], pools, hosts) for name, pools in moving.items()}
 
 
 def prometheus(topology: Topology) -> dict[str, Any] | None:
@@ -32,20 +34,25 @@ def prometheus(topology: Topology) -> dict[str, Any] | None:
     return {"host": members[0].address, "port": PORTS["prometheus"]} if members else None
 
 
-def _watched(topology: Topology, service: Service, pools: Mapping[str, Any]) -> dict[str, Any]:
+def _watched(
+    topology: Topology, service: Service, pools: Mapping[str, Any], hosts: Sequence[str]
+) -> dict[str, Any]:
     # Routers see nothing of a worker: its hosts look after it.
     there = [] if service.is_worker else topology.replicas_of(service.name)
     own = [replica for replica in there if replica.pool == pools["new"]]
+    running = [replica for replica in own if not hosts or replica.host.name in hosts]
     count = pools.get("replicas")
+    # A pause before anything new is there: it only takes its time.
+    nothing = count is not None and int(count) == 0
     return {
         "service": service.name,
         "new": pools["new"],
         "old": pools.get("old"),
         # The edge sees nothing of a service without a route.
         "gates": asdict(service.gates if service.route else only_queries(service.gates)),
-        "servers": [replica.server for replica in own],
-        "expected": [replica.server for replica in own if count is not None and replica.index <= int(count)],
-        "inconclusive": service.strategy.inconclusive,
+        "servers": [] if nothing else [replica.server for replica in own],
+        "expected": [it.server for it in running if count is not None and it.index <= int(count)],
+        "inconclusive": "proceed" if nothing else service.strategy.inconclusive,
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import SlipwayError
 from .judging import FAIL, INCONCLUSIVE, PASS, SKIPPED, Finding, Judgement, Sample
-from .model import GateQuery, Gates
+from .model_rollout import GateQuery, Gates
 from .server_watch import Alarm
 
 POLL = 1.0

@@ -11,7 +11,7 @@ from .components import COMPONENTS
 from .health_plan import probes_for
 from .plan import Unit
 from .readiness import readiness
-from .router import Address
+from .router_address import Address
 from .topology import PORTS, HostView, Replica, Topology
 
 

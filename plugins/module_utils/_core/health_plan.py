@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .health import Probe
-from .model import Postgres
+from .model_components import Postgres
 from .readiness import readiness
 from .topology import PORTS, HostView, Topology
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from .errors import SlipwayError
 from .fleet import Change
-from .router import ADMINISTRATION, FORCED, OPERATION, RUNNING, SERVER, Router
+from .router import Router
+from .router_state import servers_in_service
 from .strategies import RETURN
 from .topology import Topology
 
@@ -39,14 +40,6 @@ class Home:
     def weights(self) -> dict[str, int]:
         old = {server: 100 for servers in self.old.values() for server in servers}
         return old | {server: 0 for servers in self.new.values() for server in servers}
-
-
-def servers_in_service(table: str) -> set[str]:
-    """Servers that are up and that nobody has taken out, from the answer to `show servers state`."""
-    rows = [line.split() for line in table.splitlines()[2:] if line.strip()]
-    return {
-        row[SERVER] for row in rows if row[OPERATION] == RUNNING and not int(row[ADMINISTRATION]) & FORCED
-    }
 
 
 def homes(topology: Topology, services: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from .errors import Problem
-from .model import Hook, Stack
+from .model import Stack
+from .model_hooks import Hook
 from .wording import did_you_mean
 
 # Whoever knows such a URL can post.

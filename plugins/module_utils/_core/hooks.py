@@ -29,7 +29,7 @@ from urllib.request import (
     UnknownHandler,
 )
 
-from .model import Email, Hook
+from .model_hooks import Email, Hook
 from .record import Record
 from .record_text import one_line, page
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
+from .compose_file import COMPOSE_FILE
 from .engine import Container, Engine
 from .errors import SlipwayError
-from .host_release import COMPOSE_FILE
 from .plan import replica_of
 from .pools import Pools
 from .rolling import RollingReplica
-from .router import Routers
+from .routers import Routers
 from .tree import ReleaseTree, folder_digest
 
 # Seconds of asking whether a replica is ready, between looks at whether it crashes.

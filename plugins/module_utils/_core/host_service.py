@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from . import commands, maintenance
+from .compose_file import COMPOSE_FILE
 from .edge import COMPONENT, Edge
 from .engine import Engine
 from .errors import SlipwayError
 from .health import FAIL, Probe
-from .host_release import COMPOSE_FILE, Traffic
 from .maintenance import SETTLED
 from .probes import measure
 from .probes_data import patroni_view
 from .rolling import RollingReplica
-from .router import Router, parse_places
+from .router import Router
+from .router_state import parse_places
 from .run import Run
-from .traffic import keep_orders
+from .traffic import Traffic, keep_orders
 
 # What a probe that expects a replica finds in a leader or a master.
 NOT_A_FOLLOWER = "expected replica"

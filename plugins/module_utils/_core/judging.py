@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .chances import at_least, fraction_above
-from .model import Gates
+from .model_rollout import Gates
 
 PASS, SKIPPED, INCONCLUSIVE, FAIL = "pass", "skipped", "inconclusive", "fail"
 _RANK = {PASS: 0, SKIPPED: 0, INCONCLUSIVE: 1, FAIL: 2}

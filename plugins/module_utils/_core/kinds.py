@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .errors import SlipwayError
-from .model import Portion
+from .model_rollout import Portion
 from .wording import did_you_mean, listed, shown, type_of
 
 REQUIRED = object()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .judging import FAIL, INCONCLUSIVE, PASS, Finding
-from .model import Gates
+from .model_rollout import Gates
 from .verdicts import size
 
 Samples = tuple[tuple[float, float], ...]

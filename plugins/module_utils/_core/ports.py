@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .errors import Problem
-from .model import Service, Stack
+from .model import Stack
+from .model_service import Service
 from .topology import PORTS
 
 FIRST_PUBLISHED = 20_000

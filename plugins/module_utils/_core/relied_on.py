@@ -15,7 +15,8 @@ from .errors import SlipwayError
 from .health import OK, Probe
 from .probes_data import patroni_view, redis
 from .refusals import Refusals
-from .router import Address, Router, client_context
+from .router import Router, client_context
+from .router_address import Address
 
 _REMEDIES = {
     "postgres": ("PostgreSQL has no leader", "Bring one back first: docs/runbooks/postgres.md"),

@@ -9,7 +9,7 @@ from threading import Event
 from typing import Any
 
 from .errors import SlipwayError
-from .router import Routers
+from .routers import Routers
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from .model import Portion, Strategy, StrategyStep
+from .model_rollout import Portion, Strategy, StrategyStep
 from .strategies import keeps_old, stops_first
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .model import Service, Strategy
+from .model_rollout import Strategy
+from .model_service import Service
 from .rollout import Pools, Stage
 from .strategies import keeps_old
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .forms import ANSWER, NAME, QUERY, URL_PATH
 from .kinds import Boolean, Choice, Integer, Key, ListOf, Number, ReplicaCount, Table, duration, latency
-from .model import INCONCLUSIVE
+from .model_rollout import INCONCLUSIVE
 
 MOST_REPLICAS = 50
 

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import Problem
-from .model import Service, ServiceProbe, Stack
+from .model import Stack
+from .model_rollout import ServiceProbe
+from .model_service import Service
 
 # Milliseconds for an answer to a question that the user has not written.
 USUAL = 2000
 
 
 def probes_from(given: Mapping[str, Any]) -> tuple[ServiceProbe, ...]:
-    """From a service's table as `schema.SERVICE` reads it."""
+    """From a service's table as `schema_service.SERVICE` reads it."""
     if given["probes"] is not None:
         return tuple(ServiceProbe(**probe) for probe in given["probes"])
     return health(given["health_path"]) if given["route"] else ()

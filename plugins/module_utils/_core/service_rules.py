@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 from .components import COMPONENTS
 from .errors import Problem
-from .model import Service, Stack
+from .model import Stack
+from .model_service import Service
 from .service_probes import probe_rules, sticky_rules
 from .wording import did_you_mean
 from .worker_rules import WORKER_RULES

@@ -19,6 +19,7 @@ UNKNOWN = -1
 class Move:
     """One step of the fleet, or of some hosts (empty: all). `batch`: how many take it at once, 0 for all.
 
+    A hold is one host's; its `hosts` are those that have what it judges.
     kind, and what `services` holds for each service: traffic {pool: weight}; start {pool, count, release};
     retire, rest and stay {pool, count}; probe and hold {new, old, replicas}; promote {pool, warm}.
     """

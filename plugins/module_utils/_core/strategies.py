@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .model import GateQuery, Gates, Portion, Strategy, StrategyStep
+from .model_rollout import GateQuery, Gates, Portion, Strategy, StrategyStep
 from .wording import did_you_mean, listed
 
 ALL = Portion(100, percent=True)

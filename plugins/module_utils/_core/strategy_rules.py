@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import islice, pairwise
 
 from .errors import Problem
-from .model import Stack, Strategy, StrategyStep
+from .model import Stack
+from .model_rollout import Strategy, StrategyStep
 from .rollout import Stage, by_step, percent
 from .strategies import ALL, BUILT_IN, keeps_old, stops_first
 

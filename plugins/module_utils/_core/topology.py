@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .model import Host, Job, Service, Stack
+from .model import Host, Job, Stack
+from .model_service import Service
 
 # Two sets of replicas of every service: one is live, the other free, or a release on its way in or out.
 POOLS = ("blue", "green")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,30 @@ from . import edge, maintenance
 from .edge import Edge
 from .errors import SlipwayError
 from .health import FAIL, Probe
-from .host_release import Traffic
 from .probes import measure
 from .rolling import RollingReplica
-from .router import Address, Order, Router, Routers, client_context, healthy_again
+from .router import Router, client_context
+from .router_address import Address
+from .router_state import Order, healthy_again
+from .routers import Routers
 from .run import Run
 from .tree import File, write_file
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What renewing replicas under load needs: all routers, this host's replicas, a patient probe."""
+
+    routers: Routers
+    replicas: Mapping[str, RollingReplica]
+    wait_ready: Callable[[RollingReplica], None]
+    # Around what a component notices: told its name, it sees to it that no client does.
+    changing: Callable[[str], AbstractContextManager[None]]
+
+
+def readmit(replica: RollingReplica, traffic: Traffic) -> None:
+    traffic.wait_ready(replica)
+    traffic.routers.admit(replica.server, replica.start_timeout)
 
 
 def traffic(
@@ -32,7 +51,7 @@ def traffic(
     """What renewing replicas needs.
 
     own_routers: component -> runtime address of this host's routers, for what may make them start anew.
-    forgiving: see `router.Routers`.
+    forgiving: see `routers.Routers`.
     """
     context = client_context(root / "config/host/tls")
     members = [Router(Address.from_dict(address), context) for address in addresses]

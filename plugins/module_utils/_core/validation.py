@@ -8,28 +8,11 @@ from typing import Any
 
 from . import schema
 from .errors import InvalidInputError, Problem
-from .model import (
-    Components,
-    Edge,
-    Email,
-    Etcd,
-    Hook,
-    Host,
-    Job,
-    Monitoring,
-    Postgres,
-    RateLimit,
-    Redis,
-    Registry,
-    Resources,
-    Route,
-    Scale,
-    SecretRule,
-    Service,
-    Stack,
-    Strategy,
-    Tls,
-)
+from .model import Host, Job, SecretRule, Stack
+from .model_components import Components, Edge, Etcd, Monitoring, Postgres, Redis, Registry, Tls
+from .model_hooks import Email, Hook
+from .model_rollout import Strategy
+from .model_service import RateLimit, Resources, Route, Scale, Service
 from .ports import publish_base
 from .reading import Faults, read
 from .service_probes import probes_from

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from .errors import Problem
-from .model import Service, Stack
+from .model import Stack
+from .model_service import Service
 from .rollout import Stage, stages
 
 # What a replica's container has at these places already.

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
-import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import (
-    Address,
+from ansible_collections.slipway.compose.plugins.module_utils._core.router_state import (
     Order,
-    Routers,
     ServerState,
     healthy_again,
     parse_orders,
     parse_servers,
+    servers_in_service,
 )
 
 # From HAProxy 3.0: a drained server, one that is down with a weight of 0, one in maintenance.
@@ -45,36 +40,6 @@ def test_only_weights_outlive_a_router():
     assert [line.split()[5] for line in kept.splitlines()[2:]] == ["2", "2", "2"]
 
 
-class Slow:
-    """A router of a lost host: silent for as long as anybody waits."""
-
-    def __init__(self, name):
-        self.address = Address(name, "10.0.0.1", 9999)
-        self.asked = 0
-
-    def orders(self):
-        self.asked += 1
-        time.sleep(0.2)
-        raise SlipwayError(f"{self.address.name} does not answer", "Start it")
-
-    servers = orders
-
-
-def test_routers_of_a_lost_host_cost_one_time_limit_together_and_are_asked_once():
-    lost = [Slow("router on h2"), Slow("local-router on h2")]
-    routers = Routers(lost, forgiving=True)
-    begun = time.monotonic()
-    assert routers.drain("api-blue-1.h1", 0) == 0
-    assert routers.drain("api-blue-2.h1", 0) == 0
-    assert time.monotonic() - begun < 0.35
-    assert [router.asked for router in lost] == [1, 1]
-
-
-def test_a_silent_router_is_an_error_unless_it_may_be_passed_over():
-    with pytest.raises(SlipwayError, match="router on h2 does not answer"):
-        Routers([Slow("router on h2")]).drain("api-blue-1.h1", 0)
-
-
 def test_sessions_of_users_who_are_kept_on_a_pool_are_its_servers_own():
     statistics = """# pxname,svname,qcur,scur,status,type
 http_in,FRONTEND,,9,OPEN,0
@@ -83,3 +48,32 @@ api,BACKEND,0,2,UP,1
 api:blue,api-blue-1.a:sticky,1,3,DRAIN,2
 """
     assert parse_servers(statistics) == {"api-blue-1.a": ServerState("api", "DRAIN", 6)}
+
+
+# As HAProxy 3.0 answers `show servers state`, as far as it is read: up; down; drained; up, weight 0.
+IN_SERVICE = """1
+# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight
+4 api 1 api-blue-1.h1 10.0.0.1 2 0 100
+4 api 2 api-blue-2.h1 10.0.0.1 0 0 100
+4 api 3 api-green-1.h1 10.0.0.1 2 8 100
+4 api 4 api-green-2.h1 10.0.0.1 2 0 0
+"""
+
+
+def test_only_what_is_up_and_was_not_taken_out_is_in_service():
+    assert servers_in_service(IN_SERVICE) == {"api-blue-1.h1", "api-green-2.h1"}
+
+
+STATISTICS = """# pxname,svname,qcur,scur,status,type,
+http,FRONTEND,,7,OPEN,0,
+web,web-blue-1.a,1,3,UP,2,
+web,web-blue-2.a,0,0,DRAIN,2,
+web,BACKEND,0,3,UP,1,
+"""
+
+
+def test_statistics_of_haproxy_are_read_by_server():
+    assert parse_servers(STATISTICS) == {
+        "web-blue-1.a": ServerState("web", "UP", 4),
+        "web-blue-2.a": ServerState("web", "DRAIN", 0),
+    }

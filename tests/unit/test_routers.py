@@ -1,0 +1,74 @@
+"""All routers as one: every one of them confirms, and those of a lost host are not waited for twice."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.router_address import Address
+from ansible_collections.slipway.compose.plugins.module_utils._core.router_state import ServerState
+from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
+from test_rolling import Clock, MemoryRouter, fleet
+
+
+class Slow:
+    """A router of a lost host: silent for as long as anybody waits."""
+
+    def __init__(self, name):
+        self.address = Address(name, "10.0.0.1", 9999)
+        self.asked = 0
+
+    def orders(self):
+        self.asked += 1
+        time.sleep(0.2)
+        raise SlipwayError(f"{self.address.name} does not answer", "Start it")
+
+    servers = orders
+
+
+def test_routers_of_a_lost_host_cost_one_time_limit_together_and_are_asked_once():
+    lost = [Slow("router on h2"), Slow("local-router on h2")]
+    routers = Routers(lost, forgiving=True)
+    begun = time.monotonic()
+    assert routers.drain("api-blue-1.h1", 0) == 0
+    assert routers.drain("api-blue-2.h1", 0) == 0
+    assert time.monotonic() - begun < 0.35
+    assert [router.asked for router in lost] == [1, 1]
+
+
+def test_a_silent_router_is_an_error_unless_it_may_be_passed_over():
+    with pytest.raises(SlipwayError, match="router on h2 does not answer"):
+        Routers([Slow("router on h2")]).drain("api-blue-1.h1", 0)
+
+
+def test_a_replica_that_an_interrupted_run_left_out_is_noticed_on_any_router():
+    routers = fleet([])
+    routers._routers[1].set_state("web", "web-blue-2.a", "drain")
+    assert {name for name, order in routers.orders().items() if order.left_out} == {"web-blue-2.a"}
+
+
+class SilentRouter(MemoryRouter):
+    """A router of a host that is lost."""
+
+    asked = 0
+
+    def servers(self):
+        self.asked += 1
+        raise SlipwayError("router on c does not answer", "Start it")
+
+    orders = servers
+
+
+@pytest.mark.parametrize("order", ["drain", "admit"])
+def test_a_silent_router_is_an_error_unless_it_is_forgiven(order):
+    journal = []
+    servers = {"web-blue-1.a": ServerState("web", "UP", 2)}
+    clock = Clock()
+    silent, answering = SilentRouter("c", servers, journal), MemoryRouter("a", servers, journal)
+    with pytest.raises(SlipwayError, match="router on c does not answer"):
+        getattr(Routers([silent, answering], clock, clock.sleep), order)("web-blue-1.a", 5)
+    silent.asked = 0
+    getattr(Routers([silent, answering], clock, clock.sleep, forgiving=True), order)("web-blue-1.a", 5)
+    assert journal[-1] == f"a: web-blue-1.a {'drain' if order == 'drain' else 'ready'}"
+    assert silent.asked == 1, "waiting for it again and again costs the deadline"
