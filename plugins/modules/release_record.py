@@ -17,6 +17,7 @@ description:
   - V(begun) and V(ended) tell the hooks of the stack, from the control node, once a run. A hook that cannot
     be told fails nothing either.
   - The id, who, from where, when it began and the source revision are the same for every task of a run.
+  - What dashboards mark is C(state/metrics/runs.prom), when the newest run began, and when and how it ended.
   - Keeping this book is no change of the host. A dry run keeps none and tells nobody.
 options:
   state:
@@ -155,6 +156,7 @@ records:
   returned: when O(state=listed) or O(state=shown)
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +170,9 @@ from ..module_utils._core.postgres import Psql
 from ..module_utils._core.record import OUTCOMES, Record, updated
 from ..module_utils._core.record_store import FOLDER, History
 from ..module_utils._core.record_text import one_line
-from ..module_utils._core.tree import ReleaseTree
+from ..module_utils._core.release_marker import FILE as MARKER
+from ..module_utils._core.release_marker import marker
+from ..module_utils._core.tree import File, ReleaseTree, write_file
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["begun", "noted", "ended", "listed", "shown"], "required": True},
@@ -208,6 +212,7 @@ def written(module: AnsibleModule, history: History, root: Path) -> dict[str, An
         closed = history.close_interrupted(record.id)
         record = updated(Record(**{**_identity(record), "previous": ReleaseTree(root).current or ""}), record)
     history.write(record)
+    write_file(root / MARKER, File(MARKER, marker(record), 0o644, os.geteuid()))
     return {
         "changed": False,
         "id": record.id,
