@@ -13,7 +13,7 @@ def marker(record: Record) -> str:
     """Prometheus' text format. A run that has not ended, or of which nobody knows when, has begun only."""
     labels = f'what="{record.what}",release="{record.release}",run="{record.id}"'
     lines = _gauge(
-        "begun", "When the newest run that may change the environment began.", labels, record.begun
+        "begun", "When the newest run that may change anything began.", labels, record.begun
     )
     if record.ended:
         told = f'{labels},outcome="{record.outcome}"'
