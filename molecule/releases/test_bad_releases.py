@@ -46,12 +46,8 @@ def deployed(fleet: Fleet, *services: str, strategy: str = STRATEGY, **misbehavi
     ("misbehaviour", "strategy", "told"),
     [
         pytest.param("crash_on_start", STRATEGY, "api-", id="crashes-on-start"),
-        pytest.param("never_ready", STRATEGY, "is not ready", id="is-never-ready"),
-        pytest.param("crash_after=6s", STRATEGY, "api", id="crashes-after-a-while"),
         pytest.param("crash_after=30s", "watched", "down", id="crashes-after-30-s-in-the-watch-window"),
         pytest.param("errors=0.1", STRATEGY, "errors", id="fails-a-tenth-of-its-requests"),
-        pytest.param("errors=0.5", STRATEGY, "errors", id="fails-half-of-its-requests"),
-        pytest.param("latency=1500ms", STRATEGY, "slower", id="is-slow"),
         pytest.param("leak=1MB/s", "patient", "has grown by", id="leaks-memory"),
     ],
 )
