@@ -16,11 +16,12 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.edge_probe i
 from ansible_collections.slipway.compose.plugins.module_utils._core.edge_probe_plan import edges, probed
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_back, plan_forward
+from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_forward
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import ServiceProbe
 from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.way_back import plan_back
 from whole_stack import service, stack, with_service
 
 HEALTH = ServiceProbe("/ready", None, None, 2000)

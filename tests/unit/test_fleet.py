@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import (
-    plan_back,
     plan_forward,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.homeward import (
@@ -19,6 +18,9 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.strategies i
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import (
     POOLS,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.way_back import (
+    plan_back,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,12 +115,17 @@ class World:
 
     def alone(self, release, replicas, *warm):
         """One release has the traffic; nothing else runs but what is kept warm, and that of one of these."""
+        live, free = self.runs_alone(release, replicas, *warm)
+        assert self.weights[live] and not self.weights[free]
+
+    def runs_alone(self, release, replicas, *warm):
+        """As `alone`, whatever traffic a pool without replicas would get; the live pool and the free one."""
         (live,) = set(self.live.values())
         free = next(pool for pool in POOLS if pool != live)
         assert all(pools[live] == [release] * replicas for pools in self.running.values())
         left = {told for pools in self.running.values() for told in pools[free]}
         assert left <= (set(warm) if any(self.warm.values()) else set())
-        assert self.weights[live] and not self.weights[free]
+        return live, free
 
 
 def web(strategy, replicas):
@@ -169,10 +176,43 @@ def test_a_run_that_died_anywhere_is_finished_by_the_next(strategy, replicas, su
 def test_a_run_that_died_anywhere_makes_room_for_another_release(strategy, replicas, survived, hosts):
     world, it = World(replicas), web(strategy, replicas)
     interrupt(world, it, survived, hosts)
+    promised = min(world.serving(), least(strategy, replicas))
+
+    def watch(world):
+        assert world.serving() >= promised
+
     plan = forward(world, it, "r3")
-    world.run([*plan.moves, *plan.closing])
+    world.run([*plan.moves, *plan.closing], watch)
     # Which of the two was live when the other run died depends on how far it had come.
     world.alone("r3", replicas, OLD, NEW)
+
+
+@given(strategies, counts, st.integers(0, 40), st.integers(0, 2))
+def test_a_run_that_died_anywhere_is_undone_without_a_gap(strategy, replicas, survived, hosts):
+    world, it = World(replicas), web(strategy, replicas)
+    interrupt(world, it, survived, hosts)
+    promised = min(world.serving(), least(strategy, replicas))
+
+    def watch(world):
+        assert world.serving() >= promised
+
+    plan = forward(world, it, OLD)
+    world.run([*plan.moves, *plan.closing], watch)
+    world.runs_alone(OLD, replicas, NEW)
+
+
+def test_what_took_over_from_an_emptied_pool_is_live_before_another_release_comes():
+    world, it = World(2), web("rolling", 2)
+    plan = forward(world, it)
+    assert plan.closing[0].kind == "promote"
+    world.run(plan.moves)
+    third = forward(world, it, "r3")
+    assert third.moves[0].kind == "promote" and third.moves[0].services == {
+        "web": {"pool": "green", "warm": False}
+    }
+    assert third.lines[0] == "web: changed (an interrupted run left release r2)"
+    world.run([*third.moves, *third.closing], lambda world: world.serving() >= 6)
+    world.alone("r3", 2)
 
 
 @given(strategies, counts, counts, st.integers(0, 40))

@@ -12,7 +12,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
     InvalidInputError,
     SlipwayError,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_back, plan_forward
+from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_forward
 from ansible_collections.slipway.compose.plugins.module_utils._core.gate_plan import watched
 from ansible_collections.slipway.compose.plugins.module_utils._core.health_plan import probes_for
 from ansible_collections.slipway.compose.plugins.module_utils._core.host_rollout import HostRollout, PoolOrder
@@ -26,6 +26,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.routers impo
 from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.way_back import plan_back
 from ansible_collections.slipway.compose.plugins.module_utils._core.worker_watch import stay_up
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,8 @@
-"""Moves of the whole fleet to bring its services to a release, or back, in order: decisions, pure.
+"""Moves of the whole fleet to bring its services to a release, in order: decisions, pure.
 
 Every move is one step that all hosts take together. What runs decides, so that a run that died is
-continued: a free pool that holds the wanted release is taken further, one that holds another is emptied.
+continued: a free pool that holds the wanted release is taken further, one that holds another is emptied,
+once the live pool can do without it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from .extents import extents, furthest, homewards
+from .extents import extents
 from .fleet import Change, Seen, agreed_live, as_released, change, emptied, observed
 from .fleet_tidy import clear, fill, tidy
 from .host_turns import takes_turns, turn_by_turn
-from .model_rollout import Strategy
+from .interrupted import settle
 from .model_service import Service
-from .rollout import Stage, back, forward, settled
+from .rollout import Stage, forward, settled
 from .rollout_text import describe
 from .stage_moves import Move, holds, names, served, walk
 from .traffic_moves import all_traffic_to, keep_traffic, send_traffic
@@ -41,6 +42,7 @@ def plan_forward(
     """`seen`: service -> host -> what was found there."""
     plan = FleetPlan()
     services = [as_released(service, seen[service.name]) for service in services]
+    plan.moves, seen = settle(services, seen, release)
     lives = {service.name: agreed_live(seen[service.name], release) for service in services}
     split = {
         name: live for name, live in lives.items() if len({host.live for host in seen[name].values()}) > 1
@@ -78,30 +80,6 @@ def plan_forward(
             plan.lines += describe(it.service, strategy, _way(it), it.observed)
     plan.closing = _close(plan.changes, release)
     return plan
-
-
-def plan_back(services: Sequence[Service], seen: Mapping[str, Mapping[str, Seen]]) -> list[Move]:
-    """From wherever a rollout has come to the old release alone. A host that is lost is not in `seen`."""
-    moves: list[Move] = []
-    found = [change(service, seen[service.name], "") for service in services]
-    # Without an old release there is nothing to return to.
-    changes = [it for it in found if it and it.before]
-    for strategy, group in groupby(changes, key=lambda it: it.service.strategy):
-        here = list(group)
-
-        def home(it: Change, there: Mapping[str, Seen], strategy: Strategy = strategy) -> list[Stage]:
-            return back(furthest(it, there), it.old_replicas, strategy)
-
-        if takes_turns(strategy):
-            moves += turn_by_turn(here, seen, "", home)
-            moves += send_traffic("send all the traffic to the old replicas", all_traffic_to(here, "old"))
-        else:
-            ways = {it.service.name: home(it, seen[it.service.name]) for it in here}
-            moves += walk(here, ways, homewards(extents(here, seen)), "", batch=strategy.batch)
-    if changes:
-        live = {it.service.name: {"pool": it.old, "warm": False} for it in changes}
-        moves.append(Move("promote", "keep the old replicas live", live))
-    return moves
 
 
 def _roll(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]], release: str) -> Iterator[Move]:

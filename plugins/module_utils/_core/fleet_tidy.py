@@ -11,9 +11,18 @@ from .topology import POOLS
 
 
 def fill(services: Sequence[tuple[Service, Mapping[str, Seen]]], release: str) -> Iterator[Move]:
-    """Replicas that are missing where nothing has changed: a first deployment, a new host, a crash."""
+    """Replicas that are missing where nothing has changed: a first deployment, a new host, a crash.
+
+    Routers that are not there yet cannot confirm that they have found them. Where others will be retired in
+    their favour, as after an interrupted run, the routers are there, and must have.
+    """
     missing = {
-        service.name: {"pool": host.live, "count": service.replicas, "release": release, "confirmed": False}
+        service.name: {
+            "pool": host.live,
+            "count": service.replicas,
+            "release": release,
+            "confirmed": all(sum(told.there.values()) > told.there[told.live] for told in seen.values()),
+        }
         for service, seen in services
         for host in seen.values()
         if host.running[host.live] < service.replicas

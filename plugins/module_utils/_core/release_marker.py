@@ -12,9 +12,7 @@ FILE = "state/metrics/runs.prom"
 def marker(record: Record) -> str:
     """Prometheus' text format. A run that has not ended, or of which nobody knows when, has begun only."""
     labels = f'what="{record.what}",release="{record.release}",run="{record.id}"'
-    lines = _gauge(
-        "begun", "When the newest run that may change anything began.", labels, record.begun
-    )
+    lines = _gauge("begun", "When the newest run that may change anything began.", labels, record.begun)
     if record.ended:
         told = f'{labels},outcome="{record.outcome}"'
         lines += _gauge("ended", "When the newest run ended, and what it came to.", told, record.ended)
