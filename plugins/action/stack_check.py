@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.errors import InvalidInputError, SlipwayError
 from ..plugin_utils import secrets
-from ..plugin_utils.declared import gather, refuse_partial, warnings
+from ..plugin_utils.declared import declared, refuse_partial, warnings
 
 ARGUMENT_SPEC = {"partial": {"type": "bool", "default": False}}
 
@@ -32,17 +32,17 @@ class ActionModule(ActionBase):
 
     def _check(self, partial: bool, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         now = datetime.now(UTC)
-        declared = gather(task_vars, self._templar, self._loader, now)
+        found = declared(task_vars, self._templar, self._loader)
         if not partial:
-            refuse_partial(task_vars, declared)
-        wanting = secrets.problems(declared.document, declared.stack, declared.secrets_path)
-        problems = [*declared.problems, *(wanting if declared.document_read else ())]
+            refuse_partial(task_vars, found)
+        wanting = secrets.problems(found.document, found.stack, found.secrets_path)
+        problems = [*found.problems, *(wanting if found.document_read else ())]
         if problems:
             raise InvalidInputError(problems)
         return {
             "changed": False,
-            "environment": declared.environment,
-            "stack": declared.stack.name,
-            "hosts": [host.name for host in declared.stack.hosts],
-            "warnings": warnings(declared, now),
+            "environment": found.environment,
+            "stack": found.stack.name,
+            "hosts": [host.name for host in found.stack.hosts],
+            "warnings": warnings(found, now),
         }

@@ -17,7 +17,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.errors import SlipwayError
 from ..plugin_utils import secrets
-from ..plugin_utils.declared import Declared, gather
+from ..plugin_utils.declared import Declared, declared
 from ..plugin_utils.minting import Minted, complete
 
 
@@ -36,13 +36,13 @@ class ActionModule(ActionBase):
 
     def _complete(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         now = datetime.now(UTC)
-        declared = gather(task_vars, self._templar, self._loader, now).valid()
-        minted = complete(declared.document, declared.stack, declared.environment, now)
+        found = declared(task_vars, self._templar, self._loader).valid()
+        minted = complete(found.document, found.stack, found.environment, now)
         if minted.added:
-            ciphertext = self._encrypt(minted, declared.secrets_file)
+            ciphertext = self._encrypt(minted, found.secrets_file)
             if not self._task.check_mode:
-                secrets.save(declared.secrets_file, ciphertext)
-        return _report(declared, minted)
+                secrets.save(found.secrets_file, ciphertext)
+        return _report(found, minted)
 
     def _encrypt(self, minted: Minted, path: Path) -> bytes:
         """Encrypt with the password the file had, or the one Ansible encrypts with."""

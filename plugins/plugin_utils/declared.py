@@ -50,10 +50,10 @@ class Declared:
 
 
 def declared(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader) -> Declared:
-    """What the run's environment declares, valid; gathered once a run, and again when its secrets changed."""
+    """What the run's environment declares; gathered once a run, and again when its secrets changed."""
     return once_a_run(
         ("declared", _read_from(task_vars, templar)),
-        lambda: gather(task_vars, templar, loader, datetime.now(UTC)).valid(),
+        lambda: gather(task_vars, templar, loader, datetime.now(UTC)),
     )
 
 

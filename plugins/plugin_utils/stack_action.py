@@ -30,7 +30,7 @@ class StackAction(ActionBase):
         variables = task_vars or {}
         result: Result = super().run(tmp, variables)
         try:
-            self.declared = declared(variables, self._templar, self._loader)
+            self.declared = declared(variables, self._templar, self._loader).valid()
             self.topology = topology(self.declared.stack)
             self.view = self.topology.views[variables["inventory_hostname"]]
             return {**result, **self.act(native(self._task.args), variables)}
