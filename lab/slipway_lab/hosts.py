@@ -16,8 +16,8 @@ from .report import LabError, say, step
 from .shell import as_root, attempt
 from .state import CHECKOUT, Lab
 
-# The control group of all containers of an engine without systemd: by default it weighs as much as one process
-# outside, such as one of a deployment's workers, where the hosts stand for several machines.
+# The control group of all containers of an engine without systemd: by default it weighs as much as a single
+# process outside, one of a deployment's workers for example, where the hosts stand for several machines.
 ALL_CONTAINERS = Path("/sys/fs/cgroup/cpu/docker/cpu.shares")
 WEIGHT = 10240
 
