@@ -21,6 +21,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import extra_hosts
 from comparison_hosts import WEB, Host, starts, tidy
 from comparison_report import document, markdown
 from contender import Change, Way
@@ -32,7 +33,7 @@ from slipway_lab import state
 from undisturbed import end_as_by_ctrl_c, undisturbed
 from with_compose import compose
 from with_slipway import slipway
-from with_swarm import swarm
+from with_swarm import name_of_nodes, swarm
 
 CONTENDERS = ("slipway", "compose", "swarm")
 HIGHEST_LOAD = 3.0
@@ -85,7 +86,7 @@ def compare(hosts: Sequence[Host], arguments: argparse.Namespace) -> tuple[Start
     rows: list[Row] = []
     left_out: dict[str, str] = {}
     try:
-        tidy(hosts)
+        clear(hosts)
         say("measuring how long a replica needs to start")
         floors = starts(hosts, hosts[0].image(WEB))
         say(f"start to ready: {floors.alone:.1f} s alone, {floors.together:.1f} s on all hosts at once")
@@ -101,8 +102,14 @@ def compare(hosts: Sequence[Host], arguments: argparse.Namespace) -> tuple[Start
                 left_out[name] = str(error)
     finally:
         with undisturbed():
-            tidy(hosts)
+            clear(hosts)
     return floors, rows, left_out
+
+
+def clear(hosts: Sequence[Host]) -> None:
+    """Whatever a run has put somewhere and has not taken away itself, killed runs included."""
+    tidy(hosts)
+    extra_hosts.remove(name_of_nodes(hosts))
 
 
 def contender(name: str, hosts: Sequence[Host], pause: float) -> AbstractContextManager[list[Way]]:

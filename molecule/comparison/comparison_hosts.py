@@ -27,8 +27,6 @@ from reckoning import ComparisonError, Starts
 from slipway_lab import access
 from slipway_lab.state import Lab
 
-# Of the engine's settings while they are changed; its presence says that they are.
-SETTINGS, ASIDE = "/etc/docker/daemon.json", "/etc/docker/daemon.json.before-compare"
 # Containers of the reference stack.
 EDGE, WEB = "wayfare-edge-1", "wayfare-web-(blue|green)-1-1"
 TRIES = 3
@@ -41,14 +39,8 @@ TIDY = f"""
 exec >/dev/null
 failed=0
 trap failed=1 ERR
-if [ -e {ASIDE} ]; then docker swarm leave --force 2>/dev/null || true; fi
 docker ps --all --quiet --filter label={LABEL} | xargs --no-run-if-empty docker rm --force --volumes
 docker network ls --quiet --filter label={LABEL} | xargs --no-run-if-empty docker network rm
-if [ -e {ASIDE} ]; then
-  docker network ls --quiet --filter name=docker_gwbridge | xargs --no-run-if-empty docker network rm
-  mv {ASIDE} {SETTINGS}
-  systemctl reload docker
-fi
 rm -rf {FOLDER}
 systemctl reload slipway-firewall
 exit $failed
@@ -178,9 +170,9 @@ def _start(host: Host, image: str) -> float:
     return float(json.loads(told))
 
 
-def start_balancer(hosts: Sequence[Host]) -> None:
+def start_balancer(hosts: Sequence[Host], image: str) -> None:
     """On the first host, where Slipway's edge is asked, too."""
     first = hosts[0]
     first.write("nginx.conf", nginx_conf([host.address for host in hosts]))
-    first.write("balancer.yml", balancer_yml(first.image(EDGE)))
+    first.write("balancer.yml", balancer_yml(image))
     first(f"sudo docker compose --file {FOLDER}/balancer.yml up --detach")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from comparison_files import BALANCER_PORT, FOLDER, web_yml
-from comparison_hosts import WEB, Host, open_ports, settled, start_balancer, tidy, together
+from comparison_hosts import EDGE, WEB, Host, open_ports, settled, start_balancer, tidy, together
 from contender import NEW, OLD, Way, plain, release, rollback
 from reckoning import Floor
 from undisturbed import undisturbed
@@ -17,7 +17,7 @@ from undisturbed import undisturbed
 def compose(hosts: Sequence[Host]) -> Iterator[list[Way]]:
     try:
         open_ports(hosts)
-        start_balancer(hosts)
+        start_balancer(hosts, hosts[0].image(EDGE))
         image = hosts[0].image(WEB)
         for version in (OLD, NEW):
             together(hosts, lambda host, it=version: host.write(f"{it}.yml", web_yml(image, it)))

@@ -1,11 +1,13 @@
-"""Swarm on the same engines: one replica on each node, updated one after the other, nginx before them.
+"""Swarm on hosts of its own: one replica on each, updated one after the other, nginx before them.
 
 The lab's kernel has no IPVS, so a service has no virtual address here, and no port that any node answers:
 `dnsrr`, and a published port of each host's own. Two replicas cannot share such a port, so `start-first` is
 impossible: stop-first, one at a time.
 
-Swarm refuses `live-restore`. It is switched off (a reload of the engine's settings, which stops nothing), and
-on again by `tidy`. It matters only while an engine stops, and none does.
+The lab's own hosts would not stay as they are: Swarm refuses `live-restore`, and an engine that leaves a
+swarm forgets the names of all containers on all its networks until it is restarted (seen on Docker 26.1: the
+stack's replicas no longer found their database). So there are other hosts for it: same image, provisioned
+the same way, beside the lab's on the same machine.
 """
 
 from __future__ import annotations
@@ -15,47 +17,41 @@ from contextlib import contextmanager
 from functools import partial
 
 from comparison_files import BALANCER_PORT, CPUS, LABEL, MEMORY, WEB_PORT
-from comparison_hosts import ASIDE, SETTINGS, WEB, Host, open_ports, settled, start_balancer, tidy, together
+from comparison_hosts import EDGE, WEB, Host, open_ports, settled, start_balancer
 from contender import NEW, OLD, Way, plain, release, rollback
+from extra_hosts import carry, make, remove
 from reckoning import Floor
 from undisturbed import undisturbed
 
 SERVICE = "slipway-compare-web"
-# Beside what the lab's network and its engines use.
-ADDRESSES = "10.76.0.0/16"
 NODES = ("tcp dport { 2377, 7946 }", "udp dport { 4789, 7946 }")
-LIVE_RESTORE_OFF = f"""
-set -e
-cp --preserve {SETTINGS} {ASIDE}.new && mv {ASIDE}.new {ASIDE}
-python3 -c 'import json, pathlib
-path = pathlib.Path("{SETTINGS}")
-path.write_text(json.dumps(json.loads(path.read_text()) | {{"live-restore": False}}, indent=2))'
-systemctl reload docker
-for _ in $(seq 100); do
-  [ "$(docker info --format '{{{{.LiveRestoreEnabled}}}}')" = true ] || exit 0
-  sleep 0.1
-done
-echo 'live-restore stays on' >&2
-exit 1
-"""
+# Beside what labs and their engines use.
+ADDRESSES = "10.76.0.0/16"
+
+
+def name_of_nodes(hosts: Sequence[Host]) -> str:
+    return f"{hosts[0].lab.name}-swarm"
 
 
 @contextmanager
 def swarm(hosts: Sequence[Host]) -> Iterator[list[Way]]:
+    name = name_of_nodes(hosts)
     try:
-        open_ports(hosts, *NODES)
-        start_balancer(hosts)
-        together(hosts, lambda host: host.root(LIVE_RESTORE_OFF))
-        join(hosts)
-        manager = hosts[0]
-        manager(create(manager.image(WEB)))
-        settled(hosts, OLD)
-        each = Floor(alone=len(hosts))
+        nodes = make(name, len(hosts), {"live-restore": False})
+        open_ports(nodes, *NODES)
+        web = carry(hosts[0], hosts[0].image(WEB), nodes, "web")
+        nginx = carry(hosts[0], hosts[0].image(EDGE), nodes, "nginx")
+        start_balancer(nodes, nginx)
+        join(nodes)
+        manager = nodes[0]
+        manager(create(web))
+        settled(nodes, OLD)
+        each = Floor(alone=len(nodes))
         yield [
             Way(
                 name="Swarm, `docker service update`",
                 connect=plain(manager.address, BALANCER_PORT),
-                settle=partial(settled, hosts),
+                settle=partial(settled, nodes),
                 changes=(
                     release(partial(update, manager, f"--env-add WAYFARE_VERSION={NEW}"), each),
                     rollback(partial(update, manager, "--rollback"), each),
@@ -64,7 +60,7 @@ def swarm(hosts: Sequence[Host]) -> Iterator[list[Way]]:
         ]
     finally:
         with undisturbed():
-            tidy(hosts)
+            remove(name)
 
 
 def join(hosts: Sequence[Host]) -> None:
