@@ -135,7 +135,10 @@ def settled(hosts: Sequence[Host], version: str) -> None:
         time.sleep(0.05)
     if waiting:
         names = ", ".join(host.name for host in waiting)
-        raise ComparisonError(f"{version} is not ready on {names} after {READY_SECONDS} s", "Look there")
+        raise ComparisonError(
+            f"{version} is not ready on {names} after {READY_SECONDS} s",
+            "Look there, and deploy the lab from this checkout: an older `web` does not say its version",
+        )
 
 
 def _ready(host: Host) -> str:
