@@ -20,6 +20,11 @@ def answers(*more: Answer, last: str = "b") -> list[Answer]:
     return [*after, *before, *more]
 
 
+def silent_at_the_end() -> list[Answer]:
+    early = [Answer(103.0 + number / 100, 0.01, "GET", "b", "") for number in range(LAST_ANSWERS)]
+    return [Answer(99.0, 0.01, "GET", "a", ""), *early]
+
+
 def row(**changes: Any) -> Row:
     facts = {
         "way": "a way",
@@ -65,6 +70,7 @@ def test_an_old_answer_after_the_end_of_the_command_is_seen() -> None:
     [
         pytest.param(answers(last="a"), "b does not serve alone", id="nothing-moved"),
         pytest.param(answers()[1:], "b does not serve alone", id="too-few-answers-at-the-end"),
+        pytest.param(silent_at_the_end(), "b does not serve alone", id="silence-at-the-end"),
         pytest.param(
             answers(Answer(105.0, 0.1, "GET", "a", "")), "b does not serve alone", id="not-all-moved"
         ),
