@@ -117,6 +117,8 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     identity = lifecycle.settings.identity
     response.headers["Server"] = "wayfare"
     response.headers["X-Request-ID"] = request.get("id", "")
+    # For clients: the edge keeps what the platform's own headers say to itself.
+    response.headers["X-Wayfare-Version"] = identity.version
     response.headers["X-Slipway-Service"] = identity.service
     response.headers["X-Slipway-Pool"] = identity.pool
     response.headers["X-Slipway-Replica"] = identity.replica

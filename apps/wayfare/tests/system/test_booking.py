@@ -148,6 +148,7 @@ def test_the_correlation_id_goes_from_the_caller_to_grpc_the_audit_log_and_back(
     answer = wayfare.ask("api", f"/api/journeys?date={TOMORROW}", headers={"X-Request-ID": identifier})
     assert answer.headers["X-Request-ID"] == identifier
     assert answer.headers["X-Slipway-Replica"] == "api-blue-1"
+    assert answer.headers["X-Wayfare-Version"] == wayfare.ask("api", "/api/me").json["version"]
     for replica in ("api", "journeys"):
         assert [
             line
