@@ -122,7 +122,7 @@ docker exec {name}-sentinel-1 sh -c '{{ cat /config/sentinel.auth; echo SENTINEL
   redis-cli --tls --cacert /config/tls/ca.crt -p 26379'
 """
 ROLE = """
-docker exec {name}-redis-1 sh -c '{{ cat /config/monitor.auth; echo ROLE; }} |
+docker exec {name}-redis-1 sh -c '{{ cat /config/monitor.auth; echo INFO replication; }} |
   redis-cli --tls --cacert /config/tls/ca.crt'
 """
 ORDERS = """
@@ -168,7 +168,7 @@ class Maintenance:
         if component == "postgres":
             asked = "psql -U postgres -Atc 'select pg_is_in_recovery()'"
             return "primary" if self._lab.in_container(host, "postgres", asked).strip() == "f" else "replica"
-        return "master" if "master" in self._do(host, ROLE).split() else "replica"
+        return "master" if "role:master" in self._do(host, ROLE).split() else "replica"
 
     def ready(self) -> int:
         """What a load balancer in front of the host's edge is told."""
