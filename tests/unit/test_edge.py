@@ -7,6 +7,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.edge import 
     CLOSING,
     LEAVING,
     LONGEST_IDLE,
+    LONGEST_USUAL,
     Connections,
     Edge,
     parse_connections,
@@ -24,8 +25,9 @@ Reading: 0 Writing: 1 Waiting: {idle}
 class Nginx:
     """Idle connections go one per look while it closes them; a reload replaces the workers."""
 
-    def __init__(self, root, idle=0, running=True, stubborn=False):
+    def __init__(self, root, idle=0, running=True, stubborn=False, busy=0):
         self.root, self.idle, self.running, self.stubborn = root, idle, running, stubborn
+        self.busy = busy
         self.workers = ["7", "8"]
         self.ending = []
         self.looks = 0
@@ -39,7 +41,7 @@ class Nginx:
             self.looks += 1
             if (self.root / CLOSING).exists() and not self.stubborn:
                 self.idle = max(self.idle - 1, 0)
-            return 0, STATUS.format(open=self.idle + 1, idle=self.idle), ""
+            return 0, STATUS.format(open=self.idle + self.busy + 1, idle=self.idle), ""
         lines = [f"/proc/{pid}/cmdline:nginx: worker process\0\0" for pid in self.workers]
         lines += [f"/proc/{pid}/cmdline:nginx: worker process is shutting down\0" for pid in self.ending]
         lines.append("/proc/99/cmdline:sh\0-c\0grep -a 'nginx: worker process' /proc/[0-9]*/cmdline\0")
@@ -74,6 +76,18 @@ def test_a_reload_waits_until_no_connection_is_idle_and_old_workers_have_stopped
         assert (tmp_path / CLOSING).exists()
         nginx.reload()
     assert not (tmp_path / CLOSING).exists()
+
+
+def test_requests_that_began_before_have_time_to_end(tmp_path, clock):
+    nginx = Nginx(tmp_path, busy=1)
+    with edge(nginx, clock).changing():
+        assert LONGEST_USUAL <= clock.now < LONGEST_USUAL + 1
+        nginx.reload()
+
+
+def test_nobody_is_waited_for_where_nobody_is(tmp_path, clock):
+    with edge(Nginx(tmp_path), clock).changing():
+        assert clock.now == 0
 
 
 def test_connections_are_closed_until_the_old_workers_have_stopped(tmp_path, clock):

@@ -169,7 +169,7 @@ def test_a_good_pool_passes_with_its_numbers(call):
     with served(Live(traffic).answer) as port:
         result = call(api(p95=2000), port, seconds=1.5)
     assert not result.get("failed") and not result["changed"]
-    assert (result["verdict"], result["seconds"]) == ("pass", 1.5)
+    assert result["verdict"] == "pass" and result["seconds"] >= 1.5
     told = result["services"]["api"]
     assert told["new"]["requests"] >= 40 and told["new"]["errors"] == 0
     assert told["new"]["p95"] == pytest.approx(0.0955)

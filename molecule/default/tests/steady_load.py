@@ -33,7 +33,7 @@ from load_sessions import (
 CLIENTS = 4
 # Of each client: all together below the stack's rate limit (100 a second for each client address and
 # service), and so few that two cores, which are control node, client and all hosts, have time to deploy.
-REQUESTS_A_SECOND = 8.0
+REQUESTS_A_SECOND = 10.0
 DOWNLOADS = 2
 UPLOADS = 1
 WEBSOCKETS = 3

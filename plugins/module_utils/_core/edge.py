@@ -23,6 +23,9 @@ COMPONENT = "edge"
 CLOSING, LEAVING = "state/edge/closing", "state/edge/leaving"
 # nginx's `keepalive_timeout`: none that was idle before is idle any longer.
 LONGEST_IDLE = 65.0
+# Whether an answer ends its connection is decided when its request begins: most that had begun before have
+# ended by now.
+LONGEST_USUAL = 15.0
 POLL = 0.2
 # Seconds a reload may take until the old workers have stopped taking connections.
 RELOAD = 10.0
@@ -84,8 +87,12 @@ class Edge:
             (self._root / path).unlink(missing_ok=True)
 
     def until_idle_ones_left(self, patience: float = LONGEST_IDLE) -> None:
-        end = self._clock() + patience
-        while self.connections().idle and self._clock() < end:
+        """Also those that were busy when they could have been told, and are idle after that."""
+        begun = self._clock()
+        while (waited := self._clock() - begun) < patience:
+            there = self.connections()
+            if not there.open or (not there.idle and waited >= LONGEST_USUAL):
+                return
             self._sleep(POLL)
 
     def until_left(self, patience: float) -> int:
