@@ -46,9 +46,15 @@ def deployed(fleet: Fleet, *services: str, strategy: str = STRATEGY, **misbehavi
     ("misbehaviour", "strategy", "told"),
     [
         pytest.param("crash_on_start", STRATEGY, "api-", id="crashes-on-start"),
-        pytest.param("crash_after=30s", "watched", "down", id="crashes-after-30-s-in-the-watch-window"),
+        pytest.param(
+            "crash_after=30s",
+            "watched",
+            "down",
+            id="crashes-after-30-s-in-the-watch-window",
+            marks=pytest.mark.by_hand,
+        ),
         pytest.param("errors=0.1", STRATEGY, "errors", id="fails-a-tenth-of-its-requests"),
-        pytest.param("leak=1MB/s", "patient", "has grown by", id="leaks-memory"),
+        pytest.param("leak=1MB/s", "patient", "has grown by", id="leaks-memory", marks=pytest.mark.by_hand),
     ],
 )
 def test_it_goes_back(fleet: Fleet, load: Load, misbehaviour: str, strategy: str, told: str) -> None:
@@ -81,6 +87,7 @@ def test_without_enough_traffic_a_cautious_release_goes_back(fleet: Fleet, edge:
     assert answers and set(answers) == {200}
 
 
+@pytest.mark.by_hand
 def test_without_enough_traffic_a_bold_release_goes_on_and_says_so(fleet: Fleet, edge: Edge) -> None:
     services = ("api", "journeys")
     before = [fleet.assert_one_pool(name) for name in services]

@@ -69,6 +69,7 @@ def started(lab: Lab) -> dict[tuple[str, str], str]:
     return {(one.host, one.component): one.started for one in replicas(lab)}
 
 
+@pytest.mark.by_hand
 def test_a_change_of_settings_alone(
     fleet: Fleet, stack: dict[str, Any], load: Load, edge: Edge, lab: Lab
 ) -> None:
@@ -91,6 +92,7 @@ def outdated(stack: dict[str, Any], lab: Lab, edge: Edge, tmp_path: Path) -> byt
     return served(edge)
 
 
+@pytest.mark.by_hand
 def test_a_new_certificate(
     fleet: Fleet, stack: dict[str, Any], outdated: bytes, load: Load, edge: Edge
 ) -> None:
@@ -201,6 +203,7 @@ class Maintenance:
         return self._lab.as_root(host, script.format(name=self._name, **words))
 
 
+@pytest.mark.by_hand
 def test_a_host_goes_out_of_service_and_comes_back(
     fleet: Fleet, stack: dict[str, Any], load: Load, lab: Lab
 ) -> None:

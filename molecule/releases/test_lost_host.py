@@ -25,6 +25,8 @@ from leaders import lead_elsewhere
 from site_under_test import Machine
 from steady_load import Load
 
+pytestmark = pytest.mark.by_hand
+
 Fault = Callable[[Machine], AbstractContextManager[None]]
 
 # Where the new replicas have a share of the traffic, on every host; where each is asked for something.
