@@ -53,12 +53,13 @@ def test_two_runs_at_once_apply_each_file_once(shop, background):
 
 
 def test_a_held_lock_names_its_holder(shop, background, until):
-    shop.write(1, "slow", "SELECT pg_sleep(5);")
+    shop.write(1, "slow", "SELECT pg_sleep(60);")
     shop.write(2, "next", "SELECT 1;")
     background(lambda: shop.migrate(wait=TIMEOUT))
     until(shop.sleeps)
     with pytest.raises(SlipwayError, match=r"holds the lock: pid \d+ \(slipway migrate, active, \d+ s\)"):
         shop.migrate()
+    shop.database.ask("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep';")
 
 
 def test_a_file_that_fails_leaves_nothing_and_names_its_line(shop):
