@@ -22,7 +22,7 @@ from lab import Container, Lab
 
 # Load that runs well before and after shows what the change alone does.
 BEFORE_AND_AFTER = 4.0
-# WebSockets and streams use up their whole drain time, replica by replica; downloads take 12 s.
+# WebSockets and streams use up their whole drain time, replica by replica; downloads take 6 s.
 DRAINS = {"updates": "8s", "journeys": "8s", "api": "15s"}
 READY = "/.well-known/slipway/ready"
 

@@ -116,6 +116,7 @@ def test_what_would_break_the_serving_release_is_refused_before_anything_is_touc
     assert (fleet.assert_one_pool("api"), fleet.current(), schema.ledger()) == (live, here, [])
 
 
+@pytest.mark.by_hand
 def test_a_migration_that_fails_leaves_the_old_release_and_its_schema(
     fleet: Fleet, schema: Schema, load: Load
 ) -> None:

@@ -14,7 +14,9 @@ def mark() -> dict[str, str]:
     return {"RELEASE_UNDER_TEST": secrets.token_hex(4)}
 
 
-@pytest.mark.parametrize("strategy", ["rolling", "quick_blue_green", "quick_canary"])
+@pytest.mark.parametrize(
+    "strategy", ["rolling", "quick_blue_green", pytest.param("quick_canary", marks=pytest.mark.by_hand)]
+)
 def test_a_release_drops_no_request(fleet: Fleet, load: Load, strategy: str) -> None:
     before, told = fleet.assert_one_pool("api"), mark()
     run = fleet.deploy(fleet.stack("api", told, strategy=strategy))

@@ -112,7 +112,9 @@ def test_it_does_its_work(edge: Edge, lab: Lab) -> None:
     ("misbehaviour", "told"),
     [
         pytest.param("crash_on_start", "before it was ready", id="on-start"),
-        pytest.param("crash_after=6s", "since it was started", id="when-it-is-ready"),
+        pytest.param(
+            "crash_after=6s", "since it was started", id="when-it-is-ready", marks=pytest.mark.by_hand
+        ),
     ],
 )
 def test_one_that_crashes_goes_back(fleet: Fleet, misbehaviour: str, told: str) -> None:

@@ -27,7 +27,7 @@ from lab import CHECKOUT
 
 PROTO = CHECKOUT / "apps/wayfare/proto/wayfare/rpc"
 SIZE = 3_000_000
-DOWNLOAD_SECONDS = 12
+DOWNLOAD_SECONDS = 6
 UPLOAD_SECONDS = 6.0
 BLOCK = 65_536
 LOOK = 0.5
