@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED
-from ..module_utils._core.topology import PORTS
+from ..module_utils._core.topology import BACKUP_PORTS, PORTS
 
 DOCUMENTATION = r"""
 name: host_stack
@@ -54,7 +54,8 @@ def host_stack(
     components = stack.get("components") or {}
     edge = components.get("edge") or {}
     registry = components.get("registry") or {}
-    ports = {*PORTS.values(), int(registry.get("port") or REGISTRY_PORT)}
+    own = PORTS | (BACKUP_PORTS if isinstance(components.get("backup"), Mapping) else {})
+    ports = {*own.values(), int(registry.get("port") or REGISTRY_PORT)}
     return {
         "name": str(stack.get("name", "slipway")),
         "peers": sorted({_address(peer, variables[peer]) for peer in peers}),

@@ -19,7 +19,7 @@ import jinja2
 from ..module_utils._core.components import COMPONENTS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
-from ..module_utils._core.topology import POOLS, PORTS, HostView, Topology
+from ..module_utils._core.topology import BACKUP_PORTS, POOLS, PORTS, HostView, Topology
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 
@@ -50,7 +50,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "topology": topology,
         "view": view,
         "host": view.host,
-        "ports": PORTS,
+        "ports": PORTS | BACKUP_PORTS,
         "pools": POOLS,
         "images": material.images,
         "secrets": material.secrets,
