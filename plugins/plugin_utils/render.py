@@ -50,7 +50,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "topology": topology,
         "view": view,
         "host": view.host,
-        "ports": PORTS | BACKUP_PORTS,
+        "ports": {**PORTS, **BACKUP_PORTS},
         "pools": POOLS,
         "images": material.images,
         "secrets": material.secrets,

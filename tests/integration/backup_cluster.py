@@ -9,13 +9,13 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
@@ -27,6 +27,13 @@ from whole_stack import IMAGES, SECRETS, stack, with_backup
 SUBNET = "10.98.79"
 STARTED = ("etcd", "backup-repository", "postgres", "backup-agent")
 LIMIT = 120
+# In memory: nothing of what is tried here is about disks, and this is many times as fast.
+VOLUMES = {"postgres": 999, "postgres-socket": 999, "backup-repository": 999, "etcd": 10001}
+
+
+def in_memory(uid: int, size: str = "1g") -> list[str]:
+    """Options of `docker volume create`."""
+    return ["--opt=type=tmpfs", "--opt=device=tmpfs", f"--opt=o=uid={uid},gid={uid},mode=0750,size={size}"]
 
 
 def docker(*command: str, stdin: str | None = None, check: bool = True) -> str:
@@ -34,11 +41,6 @@ def docker(*command: str, stdin: str | None = None, check: bool = True) -> str:
     done = subprocess.run(argv, input=stdin or "", capture_output=True, text=True, timeout=LIMIT, check=False)
     assert not check or done.returncode == 0, f"{' '.join(argv)}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
-
-
-def run(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
-    done = subprocess.run(list(argv), input=stdin or "", capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr
 
 
 def declared(members: int, **backup: Any) -> Stack:
@@ -73,7 +75,11 @@ class Cluster:
         docker("network", "create", f"--subnet={SUBNET}.0/24", self.name)
         self.render()
         for index, host in enumerate(self.stack.hosts, 1):
-            place = ("--network", self.name, "--ip", host.address, "--name", self.container("host", index))
+            place = ["--network", self.name, "--ip", host.address, "--name", self.container("host", index)]
+            for volume, uid in VOLUMES.items():
+                docker("volume", "create", *in_memory(uid), self.volume(volume, index))
+                # It would be gone whenever no container has it.
+                place += ["--volume", f"{self.volume(volume, index)}:/held/{volume}"]
             docker("run", "--detach", "--init", *place, newest("postgres"), "sleep", "infinity")
         for component in STARTED:
             for index, _host in enumerate(self.stack.hosts, 1):
@@ -122,7 +128,11 @@ class Cluster:
         for volume in service["volumes"]:
             source, rest = volume.split(":", 1)
             root = f"/opt/{self.stack.name}/"
-            own = f"{tree}/{source.removeprefix(root)}" if source.startswith(root) else self.volume(source, host)
+            own = (
+                f"{tree}/{source.removeprefix(root)}"
+                if source.startswith(root)
+                else self.volume(source, host)
+            )
             options.append(f"--volume={own}:{rest}")
         return [*options, service["image"]]
 
@@ -152,7 +162,11 @@ class Cluster:
 
     def sql(self, script: str, database: str = "postgres", host: int = 0) -> str:
         """Standard output of a script on the leader, or on the member of a host."""
-        container = self.container("postgres", host or self.leader())
+        limit = time.monotonic() + LIMIT
+        while not (place := host or self.leader()):
+            assert time.monotonic() < limit, "nobody leads"
+            time.sleep(0.5)
+        container = self.container("postgres", place)
         psql = ["psql", "-U", "postgres", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database]
         return docker("exec", "-i", container, *psql, stdin=script).strip()
 

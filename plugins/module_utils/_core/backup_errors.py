@@ -38,8 +38,8 @@ _SIGNS: Sequence[_Sign] = (
         r"key/value found outside of section|No usable backup\.info file|CryptoError"
         r"|cipher header (?:missing|invalid)|unable to flush cipher",
         (95,),
-        "the repository cannot be decrypted: the key `platform/backup_cipher` of the secrets file is not the one "
-        "it was made with",
+        "the repository cannot be decrypted: `platform/backup_cipher` of the secrets file is not the key "
+        "that it was made with",
         "Put the old key back with ansible-vault edit and deploy; no backup can be read without it",
     ),
     _Sign(
@@ -58,8 +58,8 @@ _SIGNS: Sequence[_Sign] = (
         r"checksum (?:mismatch|error)|error restoring .*: actual checksum|ChecksumError",
         (26,),
         "a file of the repository is damaged: its checksum is wrong",
-        "Take a full backup now (playbooks/backup.yml -e type=full), restore from the second repository or an "
-        "older backup, and have the disk checked",
+        "Take a full backup now (playbooks/backup.yml -e type=full), restore from another repository or "
+        "an older backup, and have the disk checked",
     ),
     _Sign(
         r"timed out|archive_timeout|WAL segment .* was not archived",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -22,32 +21,128 @@ MARGIN = 512 << 20
 DAY = 86_400
 _STATE = """SELECT extract(epoch FROM pg_last_xact_replay_timestamp()),
     pg_walfile_name(pg_last_wal_replay_lsn());"""
+_HOLES = (
+    "WAL is missing in the archive: {}. Moments after it cannot be returned to from earlier backups. "
+    "Take a backup now (playbooks/backup.yml), and see why it was not archived"
+)
+_FULL = (
+    "the disk is full: a restore needs {} MB, {} MB are free. "
+    "Make room on the backup host: `df -h /var/lib/docker`"
+)
 
 
-@dataclass
-class _Progress:
-    """What a proof has found so far."""
+class Proof:
+    """One proof, while it is made. Nothing that it looks for is raised: it becomes a finding."""
 
-    checks: list[Check] = field(default_factory=list)
-    newest: str | None = None
-    rpo: float | None = None
-    rto: float | None = None
+    def __init__(self, repository: Repository, say: Callable[[str], object] = lambda _line: None) -> None:
+        """say: told each finding at once."""
+        self._repository = repository
+        self._say = say
+        self._begun = datetime.now(UTC)
+        self._checks: list[Check] = []
+        self._backup: Backup | None = None
+        self._newest: str | None = None
+        self._rpo: float | None = None
+        self._rto: float | None = None
 
-    @property
-    def ok(self) -> bool:
-        return all(check.ok for check in self.checks)
+    def of_repository(self, index: int) -> None:
+        """Read every file of it."""
+        with self._looking(f"repository {index}") as found:
+            found.extend(_few(self._repository.damage(index)))
+
+    def of_wal(self, index: int) -> None:
+        """Whether WAL is complete from the oldest backup to now; the newest one is what follows is about."""
+        with self._looking("wal") as found:
+            own = self._repository.info().of(index)
+            self._backup = newest(own)
+            missing = holes(self._repository.segments(self._backup.archive, index), _first(own, self._backup))
+            if missing:
+                found.append(_HOLES.format(spans(missing)))
+
+    def of_restore(
+        self, assertions: Sequence[Mapping[str, str]], margin: int, volume_options: Sequence[str]
+    ) -> None:
+        """Restore the newest backup with all WAL, start it and try it."""
+        if not self._backup:
+            return
+        source, stanza = self._repository.container, self._repository.stanza
+        with (
+            self._looking("scratch", only_failures=True),
+            scratch(self._repository.run, source, stanza, volume_options) as place,
+        ):
+            if self._restored(place, self._backup, margin):
+                self._tried(place, assertions)
+
+    def _restored(self, place: Scratch, backup: Backup, margin: int) -> bool:
+        with self._looking("space") as found:
+            needed, free = backup.size + margin, place.free()
+            if free < needed:
+                found.append(_FULL.format(needed >> 20, free >> 20))
+        if not self._checks[-1].ok:
+            return False
+        started = time.monotonic()
+        with self._looking("restore"):
+            place.restore(f"--repo={backup.repository}", f"--set={backup.label}")
+        if not self._checks[-1].ok:
+            return False
+        with self._looking("recovery") as found:
+            place.start(DAY)
+            replayed, segment = place.ask(_STATE).split("|")
+            self._rto = round(time.monotonic() - started, 1)
+            # What was committed until the backup ended is in it, also where no later transaction came.
+            moment = max(backup.ended.timestamp(), float(replayed or 0))
+            self._newest = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+            self._rpo = round(max(self._begun.timestamp() - moment, 0), 1)
+            found.extend(self._short(segment, backup))
+        return self._rto is not None
+
+    def _tried(self, place: Scratch, assertions: Sequence[Mapping[str, str]]) -> None:
+        with self._looking("pages") as found:
+            found.extend(_few(place.damage()))
+        for assertion in assertions:
+            with self._looking(f"assertion {assertion['name']}") as found:
+                answer = place.ask(assertion["sql"], assertion["database"])
+                if answer != "t":
+                    said = answer[:80] or "nothing"
+                    found.append(f"answered {said}, not t. Look into the data, or correct the assertion")
+
+    def _short(self, segment: str, backup: Backup) -> list[str]:
+        """Recovery that meets a hole takes it for the end and says nothing."""
+        held = self._repository.segments(backup.archive, backup.repository)
+        last = max(held, key=number, default=segment)
+        # One more may have arrived since.
+        if number(segment) + 2 >= number(last):
+            return []
+        return [f"it ended in {segment} although the archive has WAL up to {last}: what is between is lost"]
+
+    def result(self) -> Verification:
+        backup = self._backup
+        return Verification(
+            id=f"{self._begun:%Y%m%dT%H%M%S}-{uuid4().hex[:6]}",
+            begun=self._begun.isoformat(timespec="seconds"),
+            ended=datetime.now(UTC).isoformat(timespec="seconds"),
+            repository=backup.repository if backup else 0,
+            backup=backup.label if backup else "",
+            ok=all(check.ok for check in self._checks),
+            newest=self._newest,
+            rpo=self._rpo,
+            rto=self._rto,
+            bytes=backup.size if backup else 0,
+            checks=tuple(self._checks),
+        )
 
     @contextmanager
-    def looking(self, name: str, say: Callable[[str], object]):  # type: ignore[no-untyped-def]
-        """A known failure becomes a finding; the body gets a list for what else it finds wrong."""
+    def _looking(self, name: str, *, only_failures: bool = False) -> Iterator[list[str]]:
+        """A known failure is a finding; the body gets a list for what else it finds wrong."""
         begun, found = time.monotonic(), list[str]()
         try:
             yield found
         except SlipwayError as error:
             found.append(f"{error.problem}. {error.remedy}")
-        detail = "; ".join(found)
-        self.checks.append(Check(name, not found, detail or "well", round(time.monotonic() - begun, 1)))
-        say(f"{name}: {detail or 'well'}")
+        if found or not only_failures:
+            detail = "; ".join(found) or "well"
+            self._checks.append(Check(name, not found, detail, round(time.monotonic() - begun, 1)))
+            self._say(f"{name}: {detail}")
 
 
 def prove(
@@ -59,100 +154,13 @@ def prove(
     volume_options: Sequence[str] = (),
     margin: int = MARGIN,
 ) -> Verification:
-    """Verify every repository, then restore the first one's newest backup with all its WAL, and try it.
-
-    Never raises for what it looks for: it is in the result. say: told each finding at once.
-    """
-    begun, seen = datetime.now(UTC), _Progress()
-    backup: Backup | None = None
+    """Verify every repository, then restore the first one's newest backup with all its WAL, and try it."""
+    proof = Proof(repository, say)
     for index in repositories:
-        with seen.looking(f"repository {index}", say) as found:
-            found += _few(repository.damage(index))
-    with seen.looking("wal", say) as found:
-        own = repository.info().of(repositories[0])
-        backup = newest(own)
-        missing = holes(repository.segments(backup.archive, repositories[0]), _first(own, backup))
-        if missing:
-            found.append(
-                f"WAL is missing in the archive: {spans(missing)}. Moments after it cannot be returned to from "
-                "earlier backups. Take a backup now (playbooks/backup.yml); see why it was not archived"
-            )
-    if backup:
-        try:
-            with scratch(
-                repository.run, repository.container, repository.stanza, volume_options
-            ) as place:
-                _try(place, backup, seen, repository, assertions, begun, say, margin)
-        except SlipwayError as error:
-            seen.checks.append(Check("scratch", False, f"{error.problem}. {error.remedy}", 0.0))
-    return Verification(
-        id=f"{begun:%Y%m%dT%H%M%S}-{uuid4().hex[:6]}",
-        begun=_iso(begun),
-        ended=_iso(datetime.now(UTC)),
-        repository=repositories[0],
-        backup=backup.label if backup else "",
-        ok=seen.ok,
-        newest=seen.newest,
-        rpo=seen.rpo,
-        rto=seen.rto,
-        bytes=backup.size if backup else 0,
-        checks=tuple(seen.checks),
-    )
-
-
-def _try(
-    place: Scratch,
-    backup: Backup,
-    seen: _Progress,
-    repository: Repository,
-    assertions: Sequence[Mapping[str, str]],
-    begun: datetime,
-    say: Callable[[str], object],
-    margin: int,
-) -> None:
-    with seen.looking("space", say) as found:
-        free = place.free()
-        if free < backup.size + margin:
-            found.append(
-                f"the disk is full: a restore needs {(backup.size + margin) >> 20} MB, {free >> 20} MB are free. "
-                "Make room on the backup host: `df -h /var/lib/docker`"
-            )
-    if not seen.checks[-1].ok:
-        return
-    started = time.monotonic()
-    with seen.looking("restore", say):
-        place.restore(f"--repo={backup.repository}", f"--set={backup.label}")
-    if not seen.checks[-1].ok:
-        return
-    with seen.looking("recovery", say) as found:
-        place.start(DAY)
-        replayed, segment = place.ask(_STATE).split("|")
-        seen.rto = round(time.monotonic() - started, 1)
-        # What was committed until the backup ended is in it, also where no WAL of a later transaction came.
-        moment = max(backup.ended.timestamp(), float(replayed or 0))
-        seen.newest = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
-        seen.rpo = round(max(begun.timestamp() - moment, 0), 1)
-        found += _short(segment, repository, backup)
-    if seen.rto is None:
-        return
-    with seen.looking("pages", say) as found:
-        found += _few(place.damage())
-    for assertion in assertions:
-        with seen.looking(f"assertion {assertion['name']}", say) as found:
-            answer = place.ask(assertion["sql"], assertion["database"])
-            if answer != "t":
-                found.append(f"answered {answer[:80] or 'nothing'}, not t. Look into the data, or correct it")
-
-
-def _short(segment: str, repository: Repository, backup: Backup) -> list[str]:
-    """Recovery that meets a hole takes it for the end and says nothing."""
-    states = repository.info().repositories
-    reached = next((it.newest_wal for it in states if it.number == backup.repository), "")
-    # What the copy wrote itself may have begun the next one; what arrived since is no fault.
-    held = repository.segments(backup.archive, backup.repository)
-    if not segment or not reached or number(segment) + 2 >= max(map(number, held), default=0):
-        return []
-    return [f"recovery ended in {segment} although the archive has WAL up to {reached}: what is between is lost"]
+        proof.of_repository(index)
+    proof.of_wal(repositories[0])
+    proof.of_restore(assertions, margin, volume_options)
+    return proof.result()
 
 
 def _first(own: Sequence[Backup], last: Backup) -> str:
@@ -163,7 +171,3 @@ def _first(own: Sequence[Backup], last: Backup) -> str:
 def _few(lines: Sequence[str], most: int = 5) -> list[str]:
     more = len(lines) - most
     return [*lines[:most], *([f"and {more} more"] if more > 0 else [])]
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""What is remembered of backups and their proofs on the backup host, and told to the monitoring and the table."""
+"""What the backup host remembers of backups and their proofs, and tells the monitoring."""
 
 from __future__ import annotations
 

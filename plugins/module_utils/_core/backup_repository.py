@@ -22,7 +22,9 @@ from .run import Run
 
 # WAL that is being received holds a lock for a moment, again and again until there is a stanza.
 LOCK_PATIENCE = 60
-_FINDING = re.compile(r"(?P<what>invalid checksum|file missing|invalid size|invalid result) '(?P<file>[^']+)'")
+_FINDING = re.compile(
+    r"(?P<what>invalid checksum|file missing|invalid size|invalid result) '(?P<file>[^']+)'"
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Settings:
 
 @contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Hold the lock of all work on this host's backups; the kernel gives it back, however this process ends."""
+    """Hold the lock of all work on this host's backups, which ends with this process."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,7 +118,7 @@ class Repository:
         )
 
     def ensure(self, members: Sequence[str], *, adopt: bool = False) -> str:
-        """Make or renew the stanza where it has to be; the pgBackRest command that did it, "" if none had to."""
+        """Make or renew the stanza where it has to be; the pgBackRest command that did it, or ""."""
         step = stanza_step(self.info(), self.server(members), adopt=adopt)
         until = self._clock() + LOCK_PATIENCE
         while step != NOTHING:

@@ -46,7 +46,7 @@ def _second(stack: Stack) -> Iterator[Problem]:
     if bool(second.s3) == bool(second.sftp):
         found = "names both s3 and sftp" if second.s3 else "names neither s3 nor sftp"
         yield Problem(f"{_PATH}/second", found, "Name one of them")
-    wanted = {}
+    wanted: dict[str, str] = {}
     if second.s3:
         wanted |= {"s3/access_key": second.s3.access_key, "s3/secret_key": second.s3.secret_key}
     if second.sftp:

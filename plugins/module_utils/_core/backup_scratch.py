@@ -14,7 +14,8 @@ from .run import Run
 HOME = "/var/lib/postgresql"
 DATA = f"{HOME}/proof"
 _BIN = "/usr/lib/postgresql/17/bin"
-_LOG = f"{HOME}/proof.log"
+# Not on the volume: where that is full, the log would be the first to suffer.
+_LOG = "/tmp/postgres.log"
 _FIRST = re.compile(r"^.*\b(?:FATAL|PANIC):  (.*)$", re.MULTILINE)
 # What PostgreSQL took from production's configuration and must not have here.
 _OPTIONS = (
@@ -64,10 +65,8 @@ class Scratch:
         psql = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"]
         code, out, err = self._run(["docker", "exec", "-i", self.name, *psql], stdin=query)
         if code:
-            told = err.strip().splitlines()
-            raise SlipwayError(
-                f"the copy's answer: {told[-1] if told else code}", "Correct the query, or the data it asks"
-            )
+            told = re.findall(r"ERROR:  (.*)", err) or err.strip().splitlines() or [str(code)]
+            raise SlipwayError(f"the copy says: {told[0]}", "Correct the query, or the data it asks")
         return out.strip()
 
     def damage(self) -> list[str]:
@@ -93,7 +92,9 @@ def recovery_error(log: str) -> SlipwayError:
         return explain("the recovery failed", 0, log)
     fatal = _FIRST.findall(log)
     words = fatal[0] if fatal else (log.strip().splitlines() or ["it said nothing"])[-1]
-    if re.search(r"WAL ends before|could not locate (?:a valid|required) checkpoint|recovery ended before", log):
+    if re.search(
+        r"WAL ends before|could not locate (?:a valid|required) checkpoint|recovery ended before", log
+    ):
         return SlipwayError(
             f"WAL that the backup needs is missing: {words}", "Take a new backup: playbooks/backup.yml"
         )

@@ -48,9 +48,8 @@ def _insert(stack: str, proof: Verification) -> str:
         f"ARRAY[{problems}]::text[]",
         f"{_text(json.dumps(proof.to_dict(), sort_keys=True))}::jsonb",
     ]
-    return (
-        f"INSERT INTO slipway.backup_verifications VALUES ({', '.join(values)}) ON CONFLICT (id) DO NOTHING;\n"
-    )
+    row = f"INSERT INTO slipway.backup_verifications VALUES ({', '.join(values)})"
+    return f"{row} ON CONFLICT (id) DO NOTHING;\n"
 
 
 def _text(value: str) -> str:

@@ -40,7 +40,7 @@ def holes(found: Sequence[str], first: str) -> list[str]:
     # Where the timelines before ended: a new one begins within, or right after, what they have.
     reached = number(first) - 1
     for line, positions in sorted(lines.items()):
-        begin = min(reached + 1, min(positions))
+        begin = min(reached + 1, *positions)
         missing += [name(line, it) for it in range(begin, max(positions)) if it not in positions]
         reached = max(reached, *positions)
     return missing or ([] if lines else [first])

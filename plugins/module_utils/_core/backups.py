@@ -36,6 +36,14 @@ class Schedule:
         return self.daily(now) + (now - self.daily(now)) // pace * pace
 
 
+def calendar(at: str, every: str) -> str:
+    """The same times in the words of systemd's OnCalendar. every: `24h`, `4h` …"""
+    hour, minute = map(int, at.split(":"))
+    pace = int(every.removesuffix("h"))
+    hours = ",".join(f"{it:02}" for it in sorted((hour + step) % 24 for step in range(0, 24, pace)))
+    return f"*-*-* {hours}:{minute:02}:00 UTC"
+
+
 @dataclass(frozen=True)
 class Server:
     """What a member says of its cluster. version: as PostgreSQL counts, 170006 for 17.6."""
@@ -81,9 +89,9 @@ def stanza_step(info: Info, server: Server, *, adopt: bool = False) -> str:
         if adopt:
             return UPGRADE
         raise SlipwayError(
-            f"the repository belongs to the database cluster {info.system_id}, and {server.system_id} runs now",
-            "Restore (playbooks/restore.yml), or let this one take its place: playbooks/backup.yml -e adopt=true; "
-            "old backups are kept",
+            f"the repository belongs to database cluster {info.system_id}, and {server.system_id} runs now",
+            "Restore (playbooks/restore.yml), or let this one take its place, where old backups are kept: "
+            "playbooks/backup.yml -e adopt=true",
         )
     return CREATE if lacking else NOTHING
 

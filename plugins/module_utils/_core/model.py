@@ -304,7 +304,7 @@ class S3:
 
 @dataclass(frozen=True)
 class Sftp:
-    """A folder behind SSH; `private_key` names a declared secret, `fingerprint` is the host key's (SHA-256)."""
+    """A folder behind SSH; `private_key` names a declared secret, `fingerprint` is the host key's SHA-256."""
 
     host: str
     port: int

@@ -61,7 +61,7 @@ def collisions(stack: Stack) -> Iterator[Problem]:
 def _claims(stack: Stack) -> list[Claim]:
     """What cannot be moved comes first, so that the fault is found in what can."""
     edge, registry = stack.components.edge, stack.components.registry
-    own = PORTS | (BACKUP_PORTS if stack.components.backup else {})
+    own = {**PORTS, **(BACKUP_PORTS if stack.components.backup else {})}
     fixed = [Claim(name, "", port) for name, port in own.items()]
     components = [
         Claim("the edge's http_port", "stack/components/edge/http_port", edge.http_port),

@@ -9,6 +9,7 @@ from typing import Any
 from . import schema
 from .errors import InvalidInputError, Problem
 from .model import (
+    S3,
     Assertion,
     Backup,
     Components,
@@ -25,7 +26,6 @@ from .model import (
     Registry,
     Resources,
     Route,
-    S3,
     Scale,
     SecondRepository,
     SecretRule,
