@@ -144,9 +144,12 @@ class Cluster:
         members = len(self.stack.components.postgres.hosts) if self.stack.components.postgres else 0
         limit = time.monotonic() + LIMIT
         while True:
-            leader = self.leader()
             query = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
-            if leader and self.sql(query, host=leader) == str(members - 1):
+            ask = ["psql", "-U", "postgres", "-XAtqc", query]
+            # While it is bootstrapped it is stopped and started again.
+            leader = self.container("postgres", self.leader())
+            code, out, _err = run(["docker", "exec", leader, *ask])
+            if not code and out.strip() == str(members - 1):
                 return
             assert time.monotonic() < limit, docker("logs", "--tail=60", self.container("postgres"))
             time.sleep(0.5)

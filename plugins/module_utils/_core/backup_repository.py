@@ -155,9 +155,14 @@ class Repository:
 
     def segments(self, archive: str, repository: int) -> list[str]:
         """WAL of one database, as `backup_wal` names it. archive: its folder, `17-1` for example."""
+        return segments(self.files(archive, repository))
+
+    def files(self, archive: str, repository: int) -> dict[str, float]:
+        """The files of one database's archive, and when each arrived: seconds since the epoch."""
         folder = f"archive/{self.stanza}/{archive}"
         arguments = ("repo-ls", "--recurse", "--output=json", f"--repo={repository}", folder)
-        return segments(json.loads(self.checked("the archive cannot be listed", *arguments)))
+        told = json.loads(self.checked("the archive cannot be listed", *arguments))
+        return {path: float(facts.get("time") or 0) for path, facts in told.items()}
 
     def checked(self, what: str, *arguments: str) -> str:
         code, out, err = self.run(self.command(*arguments))

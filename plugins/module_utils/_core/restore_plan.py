@@ -1,0 +1,162 @@
+"""To which moment a restore goes, from which backup, and whether it can: decisions, pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from .backup_info import Backup, Info
+from .backup_wal import holes, name, number, segments, spans, timeline
+from .backups import newest
+from .errors import SlipwayError
+
+LATEST, MOMENT, POINT, BACKUP = "latest", "moment", "point", "backup"
+_LABEL = re.compile(r"\d{8}-\d{6}F(?:_\d{8}-\d{6}[DI])?")
+_POINT = re.compile(r"point:([A-Za-z0-9_.:-]{1,63})")
+# What a restore takes beside the databases.
+MARGIN = 512 << 20
+
+
+@dataclass(frozen=True)
+class Target:
+    """kind: one of the words above; value: the point's name or the backup's label."""
+
+    kind: str
+    moment: datetime | None = None
+    value: str = ""
+
+    def __str__(self) -> str:
+        if self.moment:
+            return f"{self.moment:%Y-%m-%d %H:%M:%S.%f} UTC"
+        return {
+            LATEST: "the newest transaction that was archived",
+            POINT: f"the restore point {self.value}",
+            BACKUP: f"the end of backup {self.value}",
+        }[self.kind]
+
+
+@dataclass(frozen=True)
+class RestorePlan:
+    """arguments: of pgBackRest. bytes: that the restored databases have; needed: that the disk must have."""
+
+    backup: str
+    repository: int
+    arguments: tuple[str, ...]
+    bytes: int
+    needed: int
+    target: str
+
+
+def parse_target(text: str, now: datetime) -> Target:
+    """`latest`, a time of ISO 8601 with its zone, `point:<name>` or a backup's label."""
+    if text == LATEST:
+        return Target(LATEST)
+    if match := _POINT.fullmatch(text):
+        return Target(POINT, value=match[1])
+    if _LABEL.fullmatch(text):
+        return Target(BACKUP, value=text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if not moment or not moment.tzinfo:
+        raise SlipwayError(
+            f"{text!r} names no moment to return to",
+            "Write latest, a time with its zone (2026-11-26T20:15:05Z), point:<name> or a backup's label",
+        )
+    if moment > now:
+        raise SlipwayError(f"{text} has not come yet", "Write an earlier time, or latest")
+    return Target(MOMENT, moment.astimezone(UTC))
+
+
+def plan_restore(
+    info: Info,
+    archive: Mapping[str, Mapping[str, float]],
+    target: Target,
+    major: str,
+    *,
+    label: str = "",
+    line: str = "",
+) -> RestorePlan:
+    """Which backup to begin with, and pgBackRest's arguments; SlipwayError says why it cannot be.
+
+    archive: by database (`17-1`) the files of its archive with their times, seconds since the epoch.
+    major: of the PostgreSQL that shall run it. label: a backup to begin with. line: a timeline to follow.
+    """
+    if info.version != major:
+        raise SlipwayError(
+            f"the backups are of PostgreSQL {info.version or '?'}, and {major} shall run them",
+            "Deploy a release with that version first; afterwards upgrade",
+        )
+    # The first repository: it is near, and the proofs are of it.
+    backup = _start(info.of(info.repositories[0].number), target, label)
+    if backup.damaged:
+        raise SlipwayError(
+            f"pages of backup {backup.label} had a wrong checksum when it was taken",
+            "Choose another one: -e set=<label>, see `pgbackrest info`",
+        )
+    files = archive.get(backup.archive, {})
+    missing = _missing(files, backup, target)
+    if missing:
+        raise SlipwayError(
+            f"WAL between backup {backup.label} and {target} is missing: {spans(missing)}",
+            "Choose a moment before it, or begin with a later backup: -e set=<label>",
+        )
+    arguments = [f"--repo={backup.repository}", f"--set={backup.label}", *_aim(target)]
+    arguments += [f"--target-timeline={line}"] if line else []
+    return RestorePlan(
+        backup.label, backup.repository, tuple(arguments), backup.size, backup.size + MARGIN, str(target)
+    )
+
+
+def _start(backups: Sequence[Backup], target: Target, label: str) -> Backup:
+    wanted = target.value if target.kind == BACKUP else label
+    if wanted:
+        found = next((it for it in backups if it.label == wanted), None)
+        if not found:
+            known = ", ".join(it.label for it in backups[-5:]) or "none"
+            raise SlipwayError(f"there is no backup {wanted}", f"The newest are: {known}")
+        if target.moment and found.ended > target.moment:
+            raise SlipwayError(
+                f"backup {wanted} ended at {found.ended:%Y-%m-%d %H:%M:%S} UTC, after {target}",
+                "Begin with an earlier one",
+            )
+        return found
+    if target.moment:
+        before = [it for it in backups if it.ended <= target.moment]
+        if not before:
+            first = min((it.ended for it in backups), default=None)
+            since = f"{first:%Y-%m-%d %H:%M:%S} UTC" if first else "never"
+            raise SlipwayError(f"no backup is older than {target}", f"The first moment is {since}")
+        return newest(before)
+    return newest(backups)
+
+
+def _aim(target: Target) -> list[str]:
+    if target.moment:
+        aim = ["--type=time", f"--target={target.moment:%Y-%m-%d %H:%M:%S.%f}+00"]
+    elif target.kind == POINT:
+        aim = ["--type=name", f"--target={target.value}"]
+    elif target.kind == BACKUP:
+        aim = ["--type=immediate"]
+    else:
+        return ["--type=default"]
+    return [*aim, "--target-action=promote"]
+
+
+def _missing(files: Mapping[str, float], backup: Backup, target: Target) -> list[str]:
+    """Segments that are missing on the way; for a moment, only those that were written before it."""
+    held = segments(files)
+    if target.kind == BACKUP:
+        there = {it for it in held if timeline(it) == timeline(backup.wal_stop)}
+        line, first, last = timeline(backup.wal_stop), number(backup.wal_start), number(backup.wal_stop)
+        return [it for it in (name(line, at) for at in range(first, last + 1)) if it not in there]
+    missing = holes(held, backup.wal_start)
+    if not target.moment:
+        return missing
+    times = {segment: time for path, time in files.items() for segment in segments([path])}
+    reached = [number(it) for it, time in times.items() if time > target.moment.timestamp()]
+    # The first segment that arrived later holds the moment, or what follows it.
+    return [it for it in missing if not reached or number(it) < min(reached)]
