@@ -23,6 +23,9 @@ from ..module_utils._core.topology import BACKUP_PORTS, POOLS, PORTS, HostView, 
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 
+# Alerts of what a stack may lack: their absence of figures would be one.
+_ONLY_WITH = {"rules/backup.yml": "backup-repository"}
+
 COMPOSE_FOLDER = Path(__file__).resolve().parents[2] / "compose"
 
 
@@ -96,6 +99,8 @@ def _configuration(environment: jinja2.Environment, component: str, context: Map
         if path.is_dir():
             continue
         inner = path.relative_to(folder).as_posix()
+        if inner in _ONLY_WITH and not context["topology"].members(_ONLY_WITH[inner]):
+            continue
         uid = COMPONENTS[component].uid
         if path.suffix == ".j2":
             text = _render(environment, f"config/{component}/{inner}", context)

@@ -27,6 +27,8 @@ from whole_stack import IMAGES, SECRETS, stack, with_backup
 SUBNET = "10.98.79"
 STARTED = ("etcd", "backup-repository", "postgres", "backup-agent")
 LIMIT = 120
+# How long a leader may be silent: nothing here is about failovers, and a busy machine must not bring them in.
+PATIENT = {'"ttl": 20': '"ttl": 90', '"retry_timeout": 5': '"retry_timeout": 30'}
 # In memory: nothing of what is tried here is about disks, and this is many times as fast.
 VOLUMES = {"postgres": 999, "postgres-socket": 999, "backup-repository": 999, "etcd": 10001}
 
@@ -34,6 +36,12 @@ VOLUMES = {"postgres": 999, "postgres-socket": 999, "backup-repository": 999, "e
 def in_memory(uid: int, size: str = "1g") -> list[str]:
     """Options of `docker volume create`."""
     return ["--opt=type=tmpfs", "--opt=device=tmpfs", f"--opt=o=uid={uid},gid={uid},mode=0750,size={size}"]
+
+
+def patient(text: str) -> str:
+    for stock, longer in PATIENT.items():
+        text = text.replace(stock, longer)
+    return text
 
 
 def docker(*command: str, stdin: str | None = None, check: bool = True) -> str:
@@ -102,7 +110,7 @@ class Cluster:
                 target = self.folder / f"h{index}" / file.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.unlink(missing_ok=True)
-                target.write_text(file.content)
+                target.write_text(patient(file.content))
                 target.chmod(file.mode)
                 os.chown(target, file.owner, file.owner)
         for path in (self.folder, *self.folder.rglob("*")):
@@ -121,7 +129,8 @@ class Cluster:
     def _options(self, service: dict[str, Any], host: int, tree: Path) -> list[str]:
         options = ["--init", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
         options += [f"--network=container:{self.container('host', host)}", f"--user={service['user']}"]
-        options += [f"--memory={service['mem_limit']}", f"--pids-limit={service['pids_limit']}"]
+        # Its files count as its memory here.
+        options += ["--memory=2g", f"--pids-limit={service['pids_limit']}"]
         options += [f"--shm-size={service['shm_size']}"] if "shm_size" in service else []
         options += [f"--tmpfs={mount}" for mount in service.get("tmpfs", [])]
         options += [f"--env={key}={value}" for key, value in service.get("environment", {}).items()]
@@ -151,7 +160,7 @@ class Cluster:
             code, out, _err = run(["docker", "exec", leader, *ask])
             if not code and out.strip() == str(members - 1):
                 return
-            assert time.monotonic() < limit, docker("logs", "--tail=60", self.container("postgres"))
+            assert time.monotonic() < limit, self.logs()
             time.sleep(0.5)
 
     def leader(self) -> int:
@@ -167,18 +176,24 @@ class Cluster:
         """Standard output of a script on the leader, or on the member of a host."""
         limit = time.monotonic() + LIMIT
         while not (place := host or self.leader()):
-            assert time.monotonic() < limit, "nobody leads"
+            assert time.monotonic() < limit, self.logs()
             time.sleep(0.5)
         container = self.container("postgres", place)
         psql = ["psql", "-U", "postgres", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database]
         return docker("exec", "-i", container, *psql, stdin=script).strip()
+
+    def logs(self) -> str:
+        """Last words of every member."""
+        members = len(self.stack.components.postgres.hosts) if self.stack.components.postgres else 0
+        names = [self.container("postgres", host) for host in range(1, members + 1)]
+        return "\n".join(f"{name}:\n{docker('logs', '--tail=40', name, check=False)}" for name in names)
 
     def archived(self) -> None:
         """Until everything written so far is in the repository."""
         segment = self.sql("SELECT pg_walfile_name(pg_switch_wal())")
         limit = time.monotonic() + LIMIT
         while self.sql("SELECT coalesce(max(last_archived_wal), '') FROM pg_stat_archiver") < segment:
-            assert time.monotonic() < limit, docker("logs", "--tail=60", self.container("postgres"))
+            assert time.monotonic() < limit, self.logs()
             time.sleep(0.3)
 
     def remove(self) -> None:

@@ -102,6 +102,10 @@ def test_a_dropped_table_comes_back_whole_and_so_does_what_was_given_up_for_it(
     returned(cluster, host, "back")
     assert cluster.sql("SELECT to_regclass('orders')", "shop") == ""
     assert cluster.sql("SELECT count(*) FROM written_since", "shop") == "0"
+    # The backup of the timeline that was left again is no beginning any more, until there is a newer one.
+    assert planned(repository, "latest", datetime.now(UTC)).backup == plan.backup
+    repository.take("diff", 1)
+    assert planned(repository, "latest", datetime.now(UTC)).backup == repository.info().backups[-1].label
 
 
 def returned(cluster: Cluster, host: RestoreHost, name: str) -> None:

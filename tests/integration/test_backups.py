@@ -66,7 +66,8 @@ def spoiled(cluster: Cluster, script: str) -> Iterator[None]:
     try:
         yield
     finally:
-        mend = f"rm -rf {KEPT}/*; cp -a /tmp/kept/* {KEPT}/; rm -rf /tmp/kept"
+        # WAL that has arrived meanwhile stays.
+        mend = f"cp -a /tmp/kept/. {KEPT}/; rm -rf /tmp/kept"
         subprocess.run(inside, input=mend, text=True, check=True)
 
 

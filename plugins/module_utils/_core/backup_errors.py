@@ -27,9 +27,11 @@ class _Sign:
     remedy: str
 
 
+# The last is all that pgBackRest says where a file is cut short, in the midst of recovery too.
+FULL_DISK = r"No space left on device|Disk quota exceeded|FileWriteError\]?:? unable to write"
 _SIGNS: Sequence[_Sign] = (
     _Sign(
-        r"No space left on device|Disk quota exceeded",
+        FULL_DISK,
         (),
         "the disk is full",
         "Make room there (`df -h`), or keep fewer backups: stack/components/backup/keep_days",

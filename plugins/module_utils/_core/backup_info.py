@@ -17,13 +17,15 @@ KINDS = (FULL, DIFFERENTIAL, INCREMENTAL)
 OK = 0
 NO_STANZA = (1, 3)
 NO_BACKUP = 2
+UNREADABLE = 99
 
 
 @dataclass(frozen=True)
 class Backup:
     """One backup of one repository. size: bytes of the databases; stored: bytes it added to the repository.
 
-    wal_start, wal_stop: first and last segment that it needs. damaged: pages failed their checksum in it.
+    wal_start, wal_stop: first and last segment that it needs; lsn: where it ends.
+    archive: folder of its database's WAL. damaged: pages failed their checksum in it.
     """
 
     label: str
@@ -35,6 +37,7 @@ class Backup:
     stored: int
     wal_start: str
     wal_stop: str
+    lsn: str
     archive: str
     damaged: bool
 
@@ -70,7 +73,10 @@ class Info:
 def parse_info(text: str, stanza: str) -> Info:
     """Read `pgbackrest info --output=json`; SlipwayError where it says something else."""
     try:
-        found = next((entry for entry in json.loads(text) if entry["name"] == stanza), None)
+        told = json.loads(text)
+        if not isinstance(told, list):
+            raise TypeError("not a list")
+        found = next((entry for entry in told if entry["name"] == stanza), None)
         if found is None:
             return Info((), (), "", "", None)
         return _info(found)
@@ -115,6 +121,7 @@ def _backup(entry: Mapping[str, Any], archives: Mapping[tuple[int, int], Mapping
         stored=int(entry["info"]["repository"]["delta"]),
         wal_start=str(entry["archive"]["start"] or ""),
         wal_stop=str(entry["archive"]["stop"] or ""),
+        lsn=str((entry.get("lsn") or {}).get("stop") or "0/0"),
         archive=str(archives[key]["id"]) if key in archives else "",
         damaged=bool(entry.get("error")),
     )

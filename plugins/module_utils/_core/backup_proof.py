@@ -12,8 +12,8 @@ from .backup_info import Backup
 from .backup_report import Check, Verification
 from .backup_repository import Repository
 from .backup_scratch import Scratch, scratch
-from .backup_wal import holes, number, spans
-from .backups import newest
+from .backup_wal import holes, number, segments, spans
+from .backups import newest, on_line
 from .errors import SlipwayError
 
 # What a restore takes beside the databases: WAL on its way, sorting, logs.
@@ -54,8 +54,13 @@ class Proof:
         """Whether WAL is complete from the oldest backup to now; the newest one is what follows is about."""
         with self._looking("wal") as found:
             own = self._repository.info().of(index)
-            self._backup = newest(own)
-            missing = holes(self._repository.segments(self._backup.archive, index), _first(own, self._backup))
+            archive = newest(own).archive
+            files = self._repository.files(archive, index)
+            line = self._repository.line(archive, index, files)
+            usable = on_line([it for it in own if it.archive == archive], line)
+            self._backup = newest(usable)
+            first = min((it.wal_start for it in usable), key=number)
+            missing = holes(segments(files), first, line)
             if missing:
                 found.append(_HOLES.format(spans(missing)))
 
@@ -161,11 +166,6 @@ def prove(
     proof.of_wal(repositories[0])
     proof.of_restore(assertions, margin, volume_options)
     return proof.result()
-
-
-def _first(own: Sequence[Backup], last: Backup) -> str:
-    """The oldest segment that any backup of the same database needs."""
-    return min((it.wal_start for it in own if it.archive == last.archive), key=number)
 
 
 def _few(lines: Sequence[str], most: int = 5) -> list[str]:

@@ -7,15 +7,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .backup_errors import LockedError, explain
-from .backup_info import Info, parse_info
-from .backup_wal import segments
+from .backup_info import UNREADABLE, Info, parse_info
+from .backup_wal import Line, history, newest_line, segments
 from .backups import NOTHING, Schedule, Server, stanza_step
 from .errors import SlipwayError
 from .run import Run
@@ -99,7 +99,12 @@ class Repository:
         self._clock = clock
 
     def info(self) -> Info:
-        return parse_info(self.checked("the repository cannot be read", "info", "--output=json"), self.stanza)
+        """SlipwayError where no repository can be read."""
+        info = parse_info(self.checked("the repository cannot be read", "info", "--output=json"), self.stanza)
+        broken = [it for it in info.repositories if it.code == UNREADABLE]
+        if broken and len(broken) == len(info.repositories):
+            raise explain("the repository cannot be read", 0, broken[0].message)
+        return info
 
     def server(self, members: Sequence[str]) -> Server:
         """What runs now, as any member's Patroni says; `members` are its API's addresses."""
@@ -163,6 +168,15 @@ class Repository:
         arguments = ("repo-ls", "--recurse", "--output=json", f"--repo={repository}", folder)
         told = json.loads(self.checked("the archive cannot be listed", *arguments))
         return {path: float(facts.get("time") or 0) for path, facts in told.items()}
+
+    def line(self, archive: str, repository: int, files: Iterable[str], wanted: int = 0) -> Line:
+        """The timeline that recovery follows: the newest among the archive's files, or the one wanted."""
+        number = wanted or newest_line(files)
+        if number <= 1:
+            return Line(max(number, 1))
+        path = f"archive/{self.stanza}/{archive}/{number:08X}.history"
+        told = self.checked("the timelines cannot be read", "repo-get", f"--repo={repository}", path)
+        return history(number, told)
 
     def checked(self, what: str, *arguments: str) -> str:
         code, out, err = self.run(self.command(*arguments))

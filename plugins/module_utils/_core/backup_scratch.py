@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from .backup_errors import explain
+from .backup_errors import FULL_DISK, explain
 from .errors import SlipwayError
 from .run import Run
 
@@ -17,6 +17,10 @@ _BIN = "/usr/lib/postgresql/17/bin"
 # Not on the volume: where that is full, the log would be the first to suffer.
 _LOG = "/tmp/postgres.log"
 _FIRST = re.compile(r"^.*\b(?:FATAL|PANIC):  (.*)$", re.MULTILINE)
+# What whoever asks whether it is up gets meanwhile; it explains nothing.
+_ASKED = re.compile(
+    r"^.*(?:FATAL: .*(?:starting up|not yet accepting)|(?:DETAIL|HINT): .*Hot standby).*\n", re.M
+)
 # What PostgreSQL took from production's configuration and must not have here.
 _OPTIONS = (
     "listen_addresses=''",
@@ -58,7 +62,7 @@ class Scratch:
         while self._inside("psql", "-XAtqc", "SELECT 1")[0]:
             ended = self._inside(*control, "status")[0]
             if ended or time.monotonic() > until:
-                raise recovery_error(self._inside("tail", "-n", "200", _LOG)[1])
+                raise recovery_error(self._inside("tail", "--bytes=200000", _LOG)[1])
             time.sleep(0.3)
 
     def ask(self, query: str, database: str = "postgres") -> str:
@@ -88,7 +92,8 @@ class Scratch:
 
 def recovery_error(log: str) -> SlipwayError:
     """Why a restored copy does not start, from the end of its log."""
-    if "No space left on device" in log:
+    log = _ASKED.sub("", log)
+    if re.search(FULL_DISK, log):
         return explain("the recovery failed", 0, log)
     fatal = _FIRST.findall(log)
     words = fatal[0] if fatal else (log.strip().splitlines() or ["it said nothing"])[-1]

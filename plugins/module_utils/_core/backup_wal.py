@@ -1,15 +1,51 @@
 """Which WAL a repository holds, and what is missing in it. Pure.
 
-A segment's name has 24 hexadecimal digits: timeline, log, segment; segments are of 16 MB.
+A segment's name has 24 hexadecimal digits: timeline, log, segment; segments are of 16 MB. A timeline begins
+where a server was promoted, within a segment that it has whole; its history tells of it and of all before it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 _FILE = re.compile(r"(?:.*/)?([0-9A-F]{24})-[0-9a-f]{40}(?:\.\w+)?")
+_HISTORY = re.compile(r"(?:.*/)?([0-9A-F]{8})\.history")
+_ANCESTOR = re.compile(r"^\s*(\d+)\s+([0-9A-F]+)/([0-9A-F]+)", re.MULTILINE)
 _PER_LOG = 0x100
+_SEGMENT_BITS = 24
+
+
+@dataclass(frozen=True)
+class Line:
+    """A timeline, and where each of those before it was left: timeline -> position in bytes."""
+
+    number: int
+    left: Mapping[int, int] = field(default_factory=dict)
+
+    def holds(self, line: int, position: int) -> bool:
+        """Whether what was written on a timeline up to a position is part of this one."""
+        return line == self.number or position <= self.left.get(line, -1)
+
+    def of(self, position: int) -> int:
+        """The timeline whose segment holds a position (in segments)."""
+        for line, end in sorted(self.left.items()):
+            if position < end >> _SEGMENT_BITS:
+                return line
+        return self.number
+
+
+def bytes_of(lsn: str) -> int:
+    """Position in bytes of what PostgreSQL writes as `0/5000028`."""
+    high, low = lsn.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def history(line: int, text: str) -> Line:
+    """A timeline from its history file; one without is the first."""
+    found = {int(number): bytes_of(f"{high}/{low}") for number, high, low in _ANCESTOR.findall(text)}
+    return Line(line, found)
 
 
 def segments(paths: Iterable[str]) -> list[str]:
@@ -17,12 +53,18 @@ def segments(paths: Iterable[str]) -> list[str]:
     return sorted({match[1] for path in paths if (match := _FILE.fullmatch(path))})
 
 
+def newest_line(paths: Iterable[str]) -> int:
+    """The timeline that recovery follows unless it is told another; 0: there is no WAL."""
+    found = [match[1] for path in paths if (match := _HISTORY.fullmatch(path) or _FILE.fullmatch(path))]
+    return max((int(it[:8], 16) for it in found), default=0)
+
+
 def timeline(segment: str) -> int:
     return int(segment[:8], 16)
 
 
 def number(segment: str) -> int:
-    """Position in the stream, the same on every timeline."""
+    """Position in the stream in segments, the same on every timeline."""
     return int(segment[8:16], 16) * _PER_LOG + int(segment[16:], 16)
 
 
@@ -30,27 +72,14 @@ def name(line: int, position: int) -> str:
     return f"{line:08X}{position // _PER_LOG:08X}{position % _PER_LOG:08X}"
 
 
-def holes(found: Sequence[str], first: str) -> list[str]:
-    """Segments that recovery from `first` on will miss: gaps within a timeline, and before it begins.
-
-    What is older than `first` is needed by nobody.
-    """
-    lines = _lines(segment for segment in found if number(segment) >= number(first))
-    missing = []
-    # Where the timelines before ended: a new one begins within, or right after, what they have.
-    reached = number(first) - 1
-    for line, positions in sorted(lines.items()):
-        begin = min(reached + 1, *positions)
-        missing += [name(line, it) for it in range(begin, max(positions)) if it not in positions]
-        reached = max(reached, *positions)
-    return missing or ([] if lines else [first])
-
-
-def _lines(found: Iterable[str]) -> Mapping[int, set[int]]:
-    lines: dict[int, set[int]] = {}
-    for segment in found:
-        lines.setdefault(timeline(segment), set()).add(number(segment))
-    return lines
+def holes(found: Sequence[str], first: str, line: Line) -> list[str]:
+    """Segments that recovery from `first` along a timeline will miss; nobody needs older ones."""
+    held = set(found)
+    own = [number(it) for it in held if timeline(it) == line.number]
+    # Where nothing of it has arrived yet, what comes before it is needed all the same.
+    last = max(own, default=max((end >> _SEGMENT_BITS for end in line.left.values()), default=0) - 1)
+    way = (name(line.of(position), position) for position in range(number(first), last + 1))
+    return [segment for segment in way if segment not in held] if last >= number(first) else [first]
 
 
 def spans(missing: Sequence[str]) -> str:

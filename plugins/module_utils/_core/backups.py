@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .backup_info import DIFFERENTIAL, FULL, INCREMENTAL, KINDS, NO_STANZA, Backup, Info
+from .backup_wal import Line, bytes_of, timeline
 from .errors import SlipwayError
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -100,6 +101,11 @@ def age(backups: Sequence[Backup], now: datetime) -> float | None:
     """Seconds since the newest backup ended; None without one."""
     ended = max((backup.ended for backup in backups), default=None)
     return (now - ended).total_seconds() if ended else None
+
+
+def on_line(backups: Sequence[Backup], line: Line) -> list[Backup]:
+    """Those that recovery along a timeline can begin with; others ended on one that was left before."""
+    return [it for it in backups if line.holds(timeline(it.wal_stop), bytes_of(it.lsn))]
 
 
 def newest(backups: Sequence[Backup]) -> Backup:

@@ -37,7 +37,7 @@ _STATE = """SELECT coalesce(to_char(pg_last_xact_replay_timestamp() AT TIME ZONE
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restored copy ends with. newest: UTC time of its last transaction, "" if none since the backup."""
+    """What a restored copy ends with. newest: UTC time of its last transaction; "": none since the backup."""
 
     newest: str
     lsn: str
@@ -98,7 +98,7 @@ class RestoreHost:
         while self._inside("psql", "-h", "/tmp", "-XAtqc", "SELECT 1")[0]:
             ended = self._inside(*control, "status")[0]
             if ended or time.monotonic() > until:
-                raise _not_reached(self._inside("tail", "-n", "200", _LOG)[1])
+                raise _not_reached(self._inside("tail", "--bytes=200000", _LOG)[1])
             time.sleep(0.3)
         newest, lsn, _line = self._beside("psql", "-h", "/tmp", "-XAtqc", _STATE).strip().split("|")
         return Restored(newest, lsn, round(time.monotonic() - begun, 1))

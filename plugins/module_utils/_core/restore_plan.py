@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from .backup_info import Backup, Info
-from .backup_wal import holes, name, number, segments, spans, timeline
-from .backups import newest
+from .backup_wal import Line, holes, name, number, segments, spans, timeline
+from .backups import newest, on_line
 from .errors import SlipwayError
 
 LATEST, MOMENT, POINT, BACKUP = "latest", "moment", "point", "backup"
@@ -73,39 +73,36 @@ def parse_target(text: str, now: datetime) -> Target:
 
 def plan_restore(
     info: Info,
-    archive: Mapping[str, Mapping[str, float]],
+    files: Mapping[str, float],
+    line: Line,
     target: Target,
-    major: str,
     *,
     label: str = "",
-    line: str = "",
 ) -> RestorePlan:
     """Which backup to begin with, and pgBackRest's arguments; SlipwayError says why it cannot be.
 
-    archive: by database (`17-1`) the files of its archive with their times, seconds since the epoch.
-    major: of the PostgreSQL that shall run it. label: a backup to begin with. line: a timeline to follow.
+    files: of the archive, with their times, seconds since the epoch. line: the timeline to follow.
+    label: a backup to begin with.
     """
-    if info.version != major:
-        raise SlipwayError(
-            f"the backups are of PostgreSQL {info.version or '?'}, and {major} shall run them",
-            "Deploy a release with that version first; afterwards upgrade",
-        )
     # The first repository: it is near, and the proofs are of it.
-    backup = _start(info.of(info.repositories[0].number), target, label)
+    own = info.of(info.repositories[0].number)
+    # A backup of another timeline can be named; then its own end is as far as it goes.
+    backup = _start(own if target.kind == BACKUP else on_line(own, line), target, label)
     if backup.damaged:
         raise SlipwayError(
             f"pages of backup {backup.label} had a wrong checksum when it was taken",
             "Choose another one: -e set=<label>, see `pgbackrest info`",
         )
-    files = archive.get(backup.archive, {})
-    missing = _missing(files, backup, target)
+    missing = _missing(files, backup, target, line)
     if missing:
         raise SlipwayError(
             f"WAL between backup {backup.label} and {target} is missing: {spans(missing)}",
             "Choose a moment before it, or begin with a later backup: -e set=<label>",
         )
     arguments = [f"--repo={backup.repository}", f"--set={backup.label}", *_aim(target)]
-    arguments += [f"--target-timeline={line}"] if line else []
+    if target.kind != BACKUP:
+        # Named also where it is the newest: another may begin meanwhile.
+        arguments.append(f"--target-timeline={line.number}")
     return RestorePlan(
         backup.label, backup.repository, tuple(arguments), backup.size, backup.size + MARGIN, str(target)
     )
@@ -146,14 +143,14 @@ def _aim(target: Target) -> list[str]:
     return [*aim, "--target-action=promote"]
 
 
-def _missing(files: Mapping[str, float], backup: Backup, target: Target) -> list[str]:
+def _missing(files: Mapping[str, float], backup: Backup, target: Target, line: Line) -> list[str]:
     """Segments that are missing on the way; for a moment, only those that were written before it."""
     held = segments(files)
     if target.kind == BACKUP:
-        there = {it for it in held if timeline(it) == timeline(backup.wal_stop)}
-        line, first, last = timeline(backup.wal_stop), number(backup.wal_start), number(backup.wal_stop)
-        return [it for it in (name(line, at) for at in range(first, last + 1)) if it not in there]
-    missing = holes(held, backup.wal_start)
+        there, own = set(held), timeline(backup.wal_stop)
+        way = range(number(backup.wal_start), number(backup.wal_stop) + 1)
+        return [it for it in (name(own, position) for position in way) if it not in there]
+    missing = holes(held, backup.wal_start, line)
     if not target.moment:
         return missing
     times = {segment: time for path, time in files.items() for segment in segments([path])}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from . import sql
 from .backup_repository import Repository
 from .backup_wal import timeline
+from .backups import newest
 from .errors import SlipwayError
 from .postgres import Psql
 from .restore_host import RestoreHost
@@ -23,13 +25,18 @@ def planned(
     repository: Repository, to: str, now: datetime, *, label: str = "", line: str = ""
 ) -> RestorePlan:
     """Choose the backup and check what leads from it to the moment."""
-    info = repository.info()
-    if not info.repositories:
-        raise SlipwayError("the repository is empty", "Nothing was ever backed up here")
-    number = info.repositories[0].number
-    archives = {it.archive for it in info.of(number) if it.archive}
-    files = {archive: repository.files(archive, number) for archive in archives}
-    return plan_restore(info, files, parse_target(to, now), MAJOR, label=label, line=line)
+    info, target = repository.info(), parse_target(to, now)
+    backups = info.of(info.repositories[0].number) if info.repositories else []
+    first = newest(backups)
+    if info.version != MAJOR:
+        raise SlipwayError(
+            f"the backups are of PostgreSQL {info.version}, and {MAJOR} shall run them",
+            "Deploy a release with that version first; afterwards upgrade",
+        )
+    files = repository.files(first.archive, first.repository)
+    along = repository.line(first.archive, first.repository, files, int(line or 0))
+    usable = replace(info, backups=tuple(it for it in backups if it.archive == first.archive))
+    return plan_restore(usable, files, along, target, label=label)
 
 
 def mark(psql: Psql, name: str, patience: Patience) -> tuple[str, str]:
