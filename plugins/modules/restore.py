@@ -42,6 +42,10 @@ options:
     description: Timeline to follow, where it is not the newest; to go back on an earlier restore.
     type: str
     default: ""
+  repository:
+    description: Number of the repository to restore from; 2 is C(stack.components.backup.second).
+    type: int
+    default: 1
   plan:
     description: What V(planned) returned.
     type: dict
@@ -132,6 +136,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "to": {"type": "str", "default": "latest"},
     "set": {"type": "str", "default": ""},
     "timeline": {"type": "str", "default": ""},
+    "repository": {"type": "int", "default": 1},
     "plan": {"type": "dict", "default": {}},
     "id": {"type": "str", "default": ""},
     "stack": {"type": "str"},
@@ -143,7 +148,12 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def planned(params: dict[str, Any], backups: Backups) -> dict[str, Any]:
     plan = restore_work.planned(
-        backups.repository, params["to"], datetime.now(UTC), label=params["set"], line=params["timeline"]
+        backups.repository,
+        params["to"],
+        datetime.now(UTC),
+        label=params["set"],
+        line=params["timeline"],
+        source=params["repository"],
     )
     return {"plan": json.loads(json.dumps(asdict(plan)))}
 

@@ -82,10 +82,9 @@ def plan_restore(
     """Which backup to begin with, and pgBackRest's arguments; SlipwayError says why it cannot be.
 
     files: of the archive, with their times, seconds since the epoch. line: the timeline to follow.
-    label: a backup to begin with.
+    label: a backup to begin with. All of `info` is of one repository.
     """
-    # The first repository: it is near, and the proofs are of it.
-    own = info.of(info.repositories[0].number)
+    own = info.backups
     # A backup of another timeline can be named; then its own end is as far as it goes.
     backup = _start(own if target.kind == BACKUP else on_line(own, line), target, label)
     if backup.damaged:

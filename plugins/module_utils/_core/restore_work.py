@@ -22,11 +22,17 @@ DAY = 86_400
 
 
 def planned(
-    repository: Repository, to: str, now: datetime, *, label: str = "", line: str = ""
+    repository: Repository,
+    to: str,
+    now: datetime,
+    *,
+    label: str = "",
+    line: str = "",
+    source: int = 1,
 ) -> RestorePlan:
-    """Choose the backup and check what leads from it to the moment."""
+    """Choose the backup and check what leads from it to the moment. source: number of the repository."""
     info, target = repository.info(), parse_target(to, now)
-    backups = info.of(info.repositories[0].number) if info.repositories else []
+    backups = info.of(source)
     first = newest(backups)
     if info.version != MAJOR:
         raise SlipwayError(
