@@ -270,6 +270,7 @@ def test_a_lock_is_told_from_a_failure() -> None:
     [
         ("FATAL:  WAL ends before end of online backup\nLOG:  database system is shut down", "is missing"),
         ("FATAL:  could not write: No space left on device\n", "the disk is full"),
+        ("repo1: 17-1/x.zst [FileWriteError] unable to write 'RECOVERYXLOG'\nFATAL:  x", "the disk is full"),
         ("x FATAL:  the database system is starting up\nx FATAL:  could not open\n", "could not open"),
         ("", "it said nothing"),
     ],
