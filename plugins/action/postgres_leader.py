@@ -24,9 +24,7 @@ class ActionModule(StackAction):
         if not self.view.runs("postgres"):
             return dict(NOT_A_MEMBER)
         reached = [name for name in settings.hosts if name in task_vars["ansible_play_hosts"]]
-        chosen = acting(
-            reached, arguments["state"], arguments.get("host") or "", arguments.pop("on", "") or ""
-        )
+        chosen = acting(reached, state, arguments.get("host") or "", arguments.pop("on", "") or "")
         if state != "writable" and self.view.host.name != chosen:
             return dict(_NOTHING)
         stack, views = self.declared.stack, self.topology.views

@@ -7,6 +7,7 @@ import json
 import threading
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.slipway.compose.plugins.module_utils._core import postgres_restart
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.leadership import Move
@@ -14,6 +15,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.patroni_clus
     PatroniCluster,
     patience,
 )
+from ansible_collections.slipway.compose.plugins.modules import postgres_leader
 from test_leadership import LAG, THREE, cluster, leader, member, reasons
 
 
@@ -101,9 +103,8 @@ class Api(http.server.BaseHTTPRequestHandler):
         if name in site.down:
             self.close_connection = True
             return None
-        leads = name == site.leads
         if what == "primary":
-            return self._answer(200 if leads else 503, {})
+            return self._answer(200 if name == (site.writes or site.leads) else 503, {})
         if what == "config":
             return self._answer(200, {"synchronous_mode": "quorum"})
         told = [(leader if it == site.leads else member)(it) for it in "abc" if it not in site.down]
@@ -123,7 +124,7 @@ class Api(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def api():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
-    server.leads, server.down, server.told = "a", set(), []
+    server.leads, server.writes, server.down, server.told = "a", "", set(), []
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield server
     server.shutdown()
@@ -179,3 +180,49 @@ def test_whichever_member_answers_is_asked(api):
     api.down = {"a", "b", "c"}
     with pytest.raises(SlipwayError, match="no member of PostgreSQL's answers"):
         reached(api).view()
+
+
+def test_who_leads_and_takes_no_writes_yet_is_waited_for(api):
+    api.writes = "nobody"
+    with pytest.raises(SlipwayError, match="b accepts no writes yet"):
+        reached(api).move(Move("a", "b"), patience(1.5), LAG, planned=True)
+
+
+@pytest.fixture
+def module(api, capsys):
+    """The module in check mode, on the cluster behind the API."""
+
+    def run(**arguments):
+        base = f"http://127.0.0.1:{api.server_port}"
+        usual = {"members": {name: {"url": f"{base}/{name}"} for name in "abc"}, "lag": LAG, "stack": "shop"}
+        with (
+            patch_module_args({**usual, **arguments, "_ansible_check_mode": True}),
+            pytest.raises(SystemExit),
+        ):
+            postgres_leader.main()
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "steps"),
+    [
+        ({"state": "switched", "host": "b"}, ["b leads PostgreSQL, a before"]),
+        ({"state": "switched", "host": "a"}, []),
+        ({"state": "failed_over", "host": "c", "forced": True}, ["c leads PostgreSQL, a before"]),
+        ({"state": "recloned", "host": "c"}, ["c: data deleted, copied from the leader"]),
+        ({"state": "restarted"}, []),
+    ],
+)
+def test_a_dry_run_tells_what_would_be_done_and_gives_no_order(module, api, arguments, steps):
+    told = module(**arguments)
+    assert (told["steps"], told["changed"]) == (steps, bool(steps))
+    assert told["diff"]["after"] == "".join(f"{step}\n" for step in steps)
+    assert (api.told, api.leads) == ([], "a")
+
+
+def test_a_dry_run_refuses_what_a_run_would_refuse(module):
+    told = module(state="failed_over", host="b")
+    assert told["failed"]
+    assert "a leads and is well" in told["msg"]

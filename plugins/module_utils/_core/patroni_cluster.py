@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
@@ -76,8 +77,9 @@ class PatroniCluster:
         leader = self.view().leader
         self.tell(commands.reinit(self.stack, name))
         begun, limit = time.monotonic(), patience(seconds)
-        # It may stream still when the order is taken: the copy is one that streams after it did not.
-        self.until(_gone(name), patience(min(seconds, 30)))
+        # It may stream still when the order is taken: the copy is one that streams after it did not. Copying
+        # a small database takes a second or two, so looks are frequent.
+        self.until(_gone(name), Patience(min(seconds, 30), itertools.repeat(0.15)))
         self.until(lambda now: whole(now, leader.name if leader else "", [name], 1 << 62), limit)
         return [f"{name}: cloned anew, streams after {time.monotonic() - begun:.0f} s"]
 
