@@ -165,8 +165,9 @@ def test_the_longest_time_without_a_primary_is_told():
     assert interruption([]) == 0.0
 
 
-def test_two_primaries_in_one_look_are_told():
-    assert two_at_once([Sample(0.0, ("a",)), Sample(0.1, ("a", "b"))]) == ("a", "b")
+def test_two_primaries_at_once_are_told_and_a_quick_handover_is_none():
+    assert two_at_once([Sample(0.0, ("a", "b")), Sample(0.1, ("a", "b"))]) == ("a", "b")
+    assert two_at_once([Sample(0.0, ("a",)), Sample(0.1, ("a", "b")), Sample(0.2, ("b",))]) == ()
     assert two_at_once([Sample(0.0, ("a",)), Sample(0.1, ("b",))]) == ()
 
 

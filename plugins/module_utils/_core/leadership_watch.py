@@ -39,8 +39,16 @@ def interruption(samples: Sequence[Sample]) -> float:
 
 
 def two_at_once(samples: Sequence[Sample]) -> tuple[str, ...]:
-    """Members that called themselves primary in the same look; () where there was never more than one."""
-    return next((sample.primaries for sample in samples if len(sample.primaries) > 1), ())
+    """Members that called themselves primary at the same time; () where there was never more than one.
+
+    Both must say so in two looks in a row: within a single look one may be asked before a handover
+    and the other after it; in the second the first one says so after the other did.
+    """
+    for one, other in zip(samples, samples[1:], strict=False):
+        both = [name for name in one.primaries if name in other.primaries]
+        if len(both) > 1:
+            return tuple(both)
+    return ()
 
 
 class Watch:
