@@ -53,7 +53,9 @@ def routing(alerts: Alerts) -> Routing:
         chosen = {"severity": route.severities, "service": route.services, "owner": route.owners}
         branches.append(branch([matcher(label, it) for label, it in chosen.items() if it], route.receivers))
     branches += [branch([matcher("severity", [it])], getattr(alerts, it)) for it in SEVERITIES]
-    named = {audience(it): it for place, it in used(alerts).items() if it and not place.startswith("watchdog")}
+    named = {
+        audience(it): it for place, it in used(alerts).items() if it and not place.startswith("watchdog")
+    }
     if alerts.watchdog:
         named[WATCHDOG] = alerts.watchdog.receivers
     told = {name: tuple(alerts.receivers[it] for it in names) for name, names in named.items()}
