@@ -7,19 +7,13 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 from .access import seed, ssh
 from .engine import Docker
 from .report import LabError, say, step
-from .shell import as_root, attempt
+from .shell import attempt
 from .state import CHECKOUT, Lab
-
-# The control group of all containers of an engine without systemd: by default it weighs as much as a single
-# process outside, one of a deployment's workers for example, where the hosts stand for several machines.
-ALL_CONTAINERS = Path("/sys/fs/cgroup/cpu/docker/cpu.shares")
-WEIGHT = 10240
 
 LABEL = "io.slipway.lab"
 RECIPE = f"{LABEL}.recipe"
@@ -45,9 +39,6 @@ RUN_OPTIONS = (
     "--tmpfs=/tmp:exec",
     "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
     "--cgroupns=host",
-    # Its containers' control groups stand beside its own, not below it: without this, its SSH and its engine
-    # would get a thirtieth of the time where they are busy.
-    "--cpu-shares=16384",
     "--stop-signal=SIGRTMIN+3",
     "--restart=unless-stopped",
 )
@@ -94,8 +85,6 @@ def ensure_hosts(docker: Docker, lab: Lab, image: str) -> None:
     if changes:
         with step(f"starting {', '.join(host for _name, host in changes)}"):
             _in_parallel(lambda pair: _bring_up(docker, lab, pair[1], image, found.get(pair[0])), changes)
-    if ALL_CONTAINERS.exists():
-        attempt(as_root(["sh", "-c", f"echo {WEIGHT} >{ALL_CONTAINERS}"]))
 
 
 def wait_for_ssh(docker: Docker, lab: Lab) -> None:
