@@ -40,7 +40,6 @@ RUN_OPTIONS = (
     "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
     "--cgroupns=host",
     "--stop-signal=SIGRTMIN+3",
-    "--restart=unless-stopped",
 )
 INIT = ("/sbin/init", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1")
 

@@ -34,7 +34,7 @@ class Fleet:
             },
             "at_once_and_warm": {"steps": [{"new": "100%", "share": 100}], "warm": True},
             "quick_canary": {
-                "steps": [{"new": 1, "share": 20, "pause": "12s"}, {"new": "100%", "share": 100}],
+                "steps": [{"new": 1, "share": 50, "pause": "12s"}, {"new": "100%", "share": 100}],
                 "watch": "8s",
             },
         }
@@ -74,12 +74,12 @@ class Fleet:
         ]
 
     def current(self) -> str:
-        """The release that every host points at."""
+        """The id of the release that every host points at."""
         (release,) = {
             host.check_output("readlink /opt/%s/current", self._lab.stack["name"])
             for host in self._lab.hosts.values()
         }
-        return release
+        return release.removeprefix("releases/")
 
     def pools(self, service: str) -> dict[str, Any]:
         """What each host has recorded of a service's pools."""

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from edge import Edge
 from fleet_under_test import Fleet
+from site_under_test import DEPLOY_SECONDS
 from steady_load import Load
 
 from lab import Lab
@@ -87,7 +88,7 @@ def test_one_user_sees_one_version_until_it_is_gone(fleet: Fleet, load: Load, ed
     with fleet.site.deploying(log, {"stack": told}) as process:
         users = [cookie(edge) for _ in range(USERS)]
         during = visits(edge, users, seconds=3.0)
-        assert process.wait(timeout=300) == 0, log.read_text()[-3000:]
+        assert process.wait(timeout=DEPLOY_SECONDS) == 0, log.read_text()[-3000:]
     new = fleet.assert_one_pool("api")
     assert new != old
     after = visits(edge, users, seconds=0.0)
@@ -101,7 +102,7 @@ def test_one_user_sees_one_version_until_it_is_gone(fleet: Fleet, load: Load, ed
 
 def cookie(edge: Edge) -> str:
     """A new user's, as soon as two versions share the traffic."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         given = edge.get(search()).headers["Set-Cookie"]
         if given:
@@ -127,7 +128,7 @@ def pools(lab: Lab) -> dict[str, str]:
     """Which pool answered which request of late, as every edge host has logged it."""
     found = {}
     for name in lab.hosts:
-        command = f"docker logs --since 4m {lab.stack['name']}-edge-1 2>/dev/null || true"
+        command = f"docker logs --since 15m {lab.stack['name']}-edge-1 2>/dev/null || true"
         for line in lab.hosts[name].check_output(command).splitlines():
             if line.startswith("{"):
                 told = json.loads(line)

@@ -85,6 +85,7 @@ class ActionModule(StackAction):
         """Say what will run when; fail with all that is wrong, of all services."""
         problems: list[str] = []
         waiting: list[str] = []
+        expands: list[str] = []
         for name, result in told.items():
             service = self.declared.stack.services[name]
             if result.get("failed"):
@@ -95,13 +96,14 @@ class ActionModule(StackAction):
                 problems += [] if result["fresh"] else faults(service, self.declared.checkout, pending)
                 self._say(service, result)
                 waiting += result["contract"] if service.contract == "after_watch" else []
+                expands += result["expand"]
         if problems:
             listing = "".join(f"\n  - {problem}" for problem in problems)
             raise SlipwayError(
                 f"the migrations of this release are refused:{listing}\nNothing that runs was touched",
                 "Correct them and run again",
             )
-        return {"changed": False, "judged": _judged(told), "contract": waiting}
+        return {"changed": False, "judged": _judged(told), "expand": expands, "contract": waiting}
 
     def _say(self, service: Service, result: Result) -> None:
         after = {"after_watch": "once the release is alone", "on_demand": "left to playbooks/contract.yml"}

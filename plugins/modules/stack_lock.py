@@ -105,7 +105,8 @@ held:
 lock:
   description:
     - Who holds this host's copy, or held it before O(state=broken); empty when nobody does.
-    - C(beat) counts signs of life, C(silent) is the seconds since the last.
+    - C(beat) counts signs of life, C(silent) is the seconds since the last, C(turn) counts the runs that
+      have held it.
   type: dict
   returned: always
   sample:
@@ -119,6 +120,7 @@ lock:
     silence: 30
     beat: 42
     silent: 1.3
+    turn: 7
 moved:
   description: Whether the lock of another run showed life while it was watched.
   type: bool

@@ -149,6 +149,12 @@ pending:
   type: dict
   returned: when O(state=prepared)
   sample: {data: [create], services: [], edge: [reload]}
+turn:
+  description:
+    - Which turn the next run to hold the lock has on this host. If it is the caller's, nobody changed the
+      host since; V(0) where somebody held the lock while this was found out.
+  type: int
+  returned: when O(state=prepared)
 changing:
   description: Components and services with a step.
   type: list
@@ -198,7 +204,7 @@ from ..module_utils._core.host_release import HostRelease
 from ..module_utils._core.job_run import HostJobs
 from ..module_utils._core.jobs import done as done_jobs
 from ..module_utils._core.jobs import pending as pending_jobs
-from ..module_utils._core.lock import LOCK_FILE, alive, alive_if_held
+from ..module_utils._core.lock import LOCK_FILE, LockFile, alive, alive_if_held
 from ..module_utils._core.maintenance import refuse_while_out
 from ..module_utils._core.plan import PHASES, Step, Unit, replica_of
 from ..module_utils._core.pools import Pools, write_metrics
@@ -277,6 +283,7 @@ def prepare(
     module: AnsibleModule, engine: Engine, host: HostRelease, seen: ServicesSeen, tree: ReleaseTree
 ) -> dict[str, Any]:
     params = module.params
+    turn = LockFile(tree.root / LOCK_FILE).next_turn()
     files = [File.from_dict(file) for file in json.loads(params["files"])] or tree.staged(params["release"])
     if not files:
         raise SlipwayError(
@@ -303,6 +310,7 @@ def prepare(
         "changed": behind,
         "behind": behind,
         "current": tree.current or "",
+        "turn": turn,
         "steps": [str(step) for step in it.steps],
         "pending": pending(it.steps),
         "changing": sorted({step.service for step in it.steps if not replica_of(step.service)[0]}),

@@ -15,7 +15,7 @@ from ..module_utils._core.model import Stack
 from ..module_utils._core.scaling import scaled
 from ..module_utils._core.validation import inspect_stack
 from ..module_utils._core.wording import plain
-from . import environment, input_files, pki, secrets
+from . import environment, input_files, packed_modules, pki, secrets
 from .native import native
 from .once_a_run import once_a_run
 
@@ -23,6 +23,9 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 _INPUTS = ("stack", "slipway_replicas", "slipway_checkout", "slipway_secrets_file", "inventory_dir")
 _SOON = 30
 _CA_SOON = 180
+
+# Here, because the main process imports this for a run's first action, before it forks the first worker.
+packed_modules.unpack_known()
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.topology import topology
-from . import secrets
+from . import packed_modules, secrets, unpacked_modules
 from .declared import Declared, declared
 from .native import native
 from .render import Material
@@ -53,8 +54,27 @@ class StackAction(ActionBase):
 
     def module(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Result:
         """Run the module of this action's name on the host."""
+        self._by_name = True
         result: Result = self._execute_module(module_args=dict(arguments), task_vars=task_vars)
+        if unpacked_modules.ABSENT in result:
+            self._by_name = False
+            result = self._execute_module(module_args=dict(arguments), task_vars=task_vars)
+        packed_modules.keep()
         return result
+
+    def _configure_module(
+        self, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]
+    ) -> tuple[Any, str]:
+        built, path = super()._configure_module(module_name, module_args, task_vars)
+        # What root runs, only root may keep.
+        if module_name != self._task.action or self._connection.become is None:
+            return built, path
+        package = unpacked_modules.package(built.b_module_data)
+        if package is None:
+            return built, path
+        # A dry run leaves nothing behind, not even this.
+        keep = built.b_module_data if self._task.check_mode else package.to_keep()
+        return replace(built, b_module_data=package.by_name() if self._by_name else keep), path
 
 
 def material(declared: Declared, images: Mapping[str, str]) -> Material:

@@ -54,7 +54,7 @@ def holder(lock: LockFile) -> str | None:
 class TestOneHost:
     def test_a_free_lock_is_taken_and_given_back(self, lock: LockFile) -> None:
         assert lock.read() is None
-        assert lock.take(ANN, {}) == Seen(ANN, 1, 0.0)
+        assert lock.take(ANN, {}) == Seen(ANN, 1, 0.0, 1)
         assert lock.release(ANN.run)
         assert lock.read() is None and not lock.release(ANN.run)
 
@@ -68,9 +68,31 @@ class TestOneHost:
     def test_asking_takes_nothing_and_brings_ones_own_claim_up_to_date(self, lock: LockFile) -> None:
         assert lock.ask(ANN) is None and lock.read() is None
         lock.take(ANN, {})
-        assert lock.ask(replace(ANN, release="77")) == Seen(replace(ANN, release="77"), 2, 0.0)
+        assert lock.ask(replace(ANN, release="77")) == Seen(replace(ANN, release="77"), 2, 0.0, 1)
         asked = lock.ask(BOB)
         assert asked and asked.claim.owner == "ann" and asked.beat == 2
+
+    def test_a_run_knows_whether_somebody_held_it_since_it_looked(self, lock: LockFile) -> None:
+        expected = lock.next_turn()
+        taken = lock.take(ANN, {})
+        assert taken and taken.turn == expected and lock.next_turn() == 0, "held: it may yet change the host"
+        lock.renew(ANN.run)
+        again = lock.take(ANN, {})
+        assert again and again.turn == expected, "it is still its turn"
+        lock.release(ANN.run)
+        looked = lock.next_turn()
+        lock.take(BOB, {})
+        lock.release(BOB.run)
+        later = lock.take(ANN, {})
+        assert later and later.turn > looked > expected
+
+    def test_a_dead_run_had_a_turn(self, lock: LockFile) -> None:
+        lock.take(ANN, {})
+        taken = lock.take(BOB, {ANN.run: 1})
+        assert taken and taken.turn == 2
+
+    def test_looking_makes_no_file(self, lock: LockFile, tmp_path: Path) -> None:
+        assert lock.next_turn() == 1 and not list(tmp_path.iterdir())
 
     def test_a_dead_run_is_replaced_unless_it_has_shown_life_since(self, lock: LockFile) -> None:
         lock.take(ANN, {})
@@ -201,7 +223,7 @@ class TestThisRun:
 class TestBreaking:
     def test_removes_the_lock_of_the_named_run_whoever_asks(self, lock: LockFile) -> None:
         lock.take(ANN, {})
-        assert stack_lock.broken(lock, "aaaaaaaa", False) == (Seen(ANN, 1, 0.0), True)
+        assert stack_lock.broken(lock, "aaaaaaaa", False) == (Seen(ANN, 1, 0.0, 1), True)
         assert lock.read() is None
         assert stack_lock.broken(lock, "aaaaaaaa", False) == (None, False)
 

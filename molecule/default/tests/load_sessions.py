@@ -6,6 +6,7 @@ should (a close frame of 1001, a status that asks to come back) is no failure; w
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import http.client
@@ -14,14 +15,15 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 
 import grpc
 from edge import Answer, Edge
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from websockets.sync.client import connect
 
 from lab import CHECKOUT
 
@@ -112,22 +114,13 @@ def upload(edge: Edge, connection: http.client.HTTPConnection, ended: Event, not
 
 
 def websocket(edge: Edge, ended: Event, note: Note) -> str:
-    """One session, until the load ends or the other side does."""
-    url = f"wss://{edge.authority}/ws/"
+    """One session, until the load ends or the other side does.
+
+    Not with the library's threads: they read and write one TLS connection at a time, which OpenSSL forbids
+    (openssl/openssl#20446); two of some eighty sessions lost their first words to the server's tickets.
+    """
     try:
-        with connect(
-            url, sock=edge.socket(), ssl=edge.context(), server_hostname=edge.domain, open_timeout=15
-        ) as session:
-            hello = json.loads(session.recv(timeout=15))
-            if hello["type"] != "hello":
-                return f"no greeting: {hello}"
-            note("opened")
-            while not ended.is_set():
-                try:
-                    session.recv(timeout=LOOK)
-                except TimeoutError:
-                    continue
-            note("left")
+        return asyncio.run(_session(edge, ended, note))
     except ConnectionClosed as closed:
         if closed.rcvd and closed.rcvd.code == GOING_AWAY:
             note("sent away")
@@ -135,6 +128,20 @@ def websocket(edge: Edge, ended: Event, note: Note) -> str:
         return f"cut without a close frame: {closed!r}"
     except (OSError, InvalidHandshake, TimeoutError) as problem:
         return f"cannot be opened: {problem!r}"
+
+
+async def _session(edge: Edge, ended: Event, note: Note) -> str:
+    url = f"wss://{edge.authority}/ws/"
+    where = {"host": "127.0.0.1", "port": edge.https_port, "server_hostname": edge.domain}
+    async with connect(url, ssl=edge.context(), open_timeout=15, **where) as session:
+        hello = json.loads(await asyncio.wait_for(session.recv(), 15))
+        if hello["type"] != "hello":
+            return f"no greeting: {hello}"
+        note("opened")
+        while not ended.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(session.recv(), LOOK)
+        note("left")
     return ""
 
 

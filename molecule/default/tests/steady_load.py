@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import os
 import secrets
 import threading
 import time
@@ -30,11 +31,11 @@ from load_sessions import (
     websocket,
 )
 
-CLIENTS = 4
-# Of each client: all together below the stack's rate limit (100 a second for each client address and
-# service), and so few that two cores, which are control node, client and all hosts, have time to deploy.
+# So few that two cores, which are control node, client and all hosts, have time left to deploy.
+CLIENTS = int(os.environ.get("SLIPWAY_LOAD_CLIENTS", "2"))
+# Of each client; together below the stack's rate limit: 100 a second for each client address and service.
 REQUESTS_A_SECOND = 10.0
-DOWNLOADS = 2
+DOWNLOADS = 1
 UPLOADS = 1
 WEBSOCKETS = 3
 # What fails at once is not tried again at once.

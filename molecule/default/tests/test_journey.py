@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import pytest
 from edge import Edge
-from websockets.sync.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 from lab import CHECKOUT
 
@@ -33,28 +33,25 @@ def book(edge: Edge, journey: str, key: str) -> tuple[int, dict[str, Any]]:
     return answer.status, dict(answer.json())
 
 
-def announced(listener: ClientConnection, booking: str, seconds: float) -> dict[str, Any] | None:
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        try:
-            message = json.loads(listener.recv(timeout=left))
-        except TimeoutError:
-            break
-        if message["type"] == "booking" and message["booking"]["id"] == booking:
-            return dict(message["booking"])
-    return None
+async def booked_and_announced(edge: Edge, journey: str, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What who books is answered, and what somebody else is told of it within five seconds."""
+    where = {"host": "127.0.0.1", "port": edge.https_port, "server_hostname": edge.domain}
+    async with connect(f"wss://{edge.authority}/ws/", ssl=edge.context(), **where) as listener:
+        assert json.loads(await asyncio.wait_for(listener.recv(), 10))["type"] == "hello"
+        status, answer = book(edge, journey, key)
+        assert status == 201, answer
+        async with asyncio.timeout(5):
+            async for text in listener:
+                message = json.loads(text)
+                if message["type"] == "booking" and message["booking"]["id"] == answer["booking"]["id"]:
+                    return answer, dict(message["booking"])
+    raise AssertionError("the WebSocket session ended before the announcement")
 
 
 def test_a_booking_is_made_once_and_seen_by_everybody_within_five_seconds(edge: Edge) -> None:
     journey = search(edge)[0]
     key = f"system-test-{secrets.token_hex(8)}"
-    url = f"wss://{edge.authority}/ws/"
-    with connect(url, sock=edge.socket(), ssl=edge.context(), server_hostname=edge.domain) as listener:
-        assert json.loads(listener.recv(timeout=10))["type"] == "hello"
-        status, first = book(edge, journey["id"], key)
-        assert status == 201, first
-        seen = announced(listener, first["booking"]["id"], seconds=5)
-    assert seen is not None, "no announcement reached the WebSocket client"
+    first, seen = asyncio.run(booked_and_announced(edge, journey["id"], key))
     assert seen["passenger"] == "System T."
 
     status, second = book(edge, journey["id"], key)

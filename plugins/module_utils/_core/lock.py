@@ -62,18 +62,24 @@ class Claim:
 
 @dataclass(frozen=True)
 class Seen:
-    """A lock as found on a host: its signs of life so far, and the seconds since the last one."""
+    """A lock as found on a host: its signs of life so far, and the seconds since the last one.
+
+    turn: how many runs have held this host's copy, this one included.
+    """
 
     claim: Claim
     beat: int
     silent: float
+    turn: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self.claim), "beat": self.beat, "silent": round(self.silent, 1)}
+        silent = round(self.silent, 1)
+        return {**asdict(self.claim), "beat": self.beat, "silent": silent, "turn": self.turn}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Seen:
-        return cls(Claim.from_dict(values), int(values["beat"]), float(values["silent"]))
+        turn = int(values.get("turn", 0))
+        return cls(Claim.from_dict(values), int(values["beat"]), float(values["silent"]), turn)
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,7 @@ class LockFile:
 
     def __init__(self, path: Path, now: Callable[[], Uptime] = uptime) -> None:
         self._path = path
+        self._guard = path.with_suffix(".guard")
         self._now = now
 
     def read(self) -> Seen | None:
@@ -105,15 +112,23 @@ class LockFile:
         with suppress(OSError, ValueError, KeyError, TypeError):
             values = json.loads(self._path.read_text(encoding="utf-8"))
             silent = self._now().since(str(values["boot"]), float(values["seconds"]))
-            return Seen(Claim.from_dict(values), int(values["beat"]), silent)
+            return Seen(Claim.from_dict(values), int(values["beat"]), silent, int(values.get("turn", 0)))
         return None
+
+    def next_turn(self) -> int:
+        """The turn of the next to take the lock; 0 while somebody holds it, who may yet change the host."""
+        # Looking must not make files: a dry run looks, too.
+        if not self._guard.exists():
+            return 1
+        with self._guarded() as guard:
+            return 0 if self.read() else _turns(guard) + 1
 
     def ask(self, claim: Claim) -> Seen | None:
         """Who holds the lock; where it is the asker, the claim is brought up to date, a sign of life."""
         with self._guarded():
             found = self.read()
             if found and found.claim.run == claim.run:
-                self._write(claim, found.beat + 1)
+                self._write(claim, found.beat + 1, found.turn)
                 return self.read()
             return found
 
@@ -123,10 +138,12 @@ class LockFile:
         over: dead runs, each with the last sign of life that was seen of it here. One that has given
         another since is not dead.
         """
-        with self._guarded():
+        with self._guarded() as guard:
             found = self.read()
-            if found is None or found.claim.run == claim.run or over.get(found.claim.run) == found.beat:
-                self._write(claim, found.beat + 1 if found else 1)
+            if found and found.claim.run == claim.run:
+                self._write(claim, found.beat + 1, found.turn)
+            elif found is None or over.get(found.claim.run) == found.beat:
+                self._write(claim, found.beat + 1 if found else 1, _another_turn(guard))
             return self.read()
 
     def renew(self, run: str) -> bool:
@@ -135,7 +152,7 @@ class LockFile:
             found = self.read()
             if found is None or found.claim.run != run:
                 return False
-            self._write(found.claim, found.beat + 1)
+            self._write(found.claim, found.beat + 1, found.turn)
             return True
 
     def release(self, run: str) -> bool:
@@ -147,21 +164,33 @@ class LockFile:
             self._path.unlink()
             return True
 
-    def _write(self, claim: Claim, beat: int) -> None:
+    def _write(self, claim: Claim, beat: int, turn: int) -> None:
         now = self._now()
-        values = {**asdict(claim), "beat": beat, "boot": now.boot, "seconds": now.seconds}
+        values = {**asdict(claim), "beat": beat, "turn": turn, "boot": now.boot, "seconds": now.seconds}
         write_file(self._path, File(self._path.name, json.dumps(values, indent=1), 0o644, os.geteuid()))
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _guarded(self) -> Iterator[int]:
+        """The guard's descriptor. It also counts the turns, since the lock's own file comes and goes."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # A file of its own, never renamed or removed: a lock on a name that is replaced excludes nobody.
-        handle = os.open(self._path.with_suffix(".guard"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(self._guard, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _exclude_others(handle, self._path)
-            yield
+            yield handle
         finally:
             os.close(handle)
+
+
+def _turns(guard: int) -> int:
+    told = os.pread(guard, 20, 0)
+    return int(told) if told.isdigit() else 0
+
+
+def _another_turn(guard: int) -> int:
+    turn = _turns(guard) + 1
+    os.pwrite(guard, str(turn).encode("ascii"), 0)
+    return turn
 
 
 def _exclude_others(handle: int, path: Path) -> None:
