@@ -74,6 +74,7 @@ def test_four_times_the_usual_time_goes_back(fleet: Fleet, load: Load, edge: Edg
     assert load.failed == 0, load.failures
 
 
+@pytest.mark.by_hand
 def test_without_enough_traffic_a_cautious_release_goes_back(fleet: Fleet, edge: Edge) -> None:
     services = ("api", "journeys")
     before, here = [fleet.assert_one_pool(name) for name in services], fleet.current()

@@ -31,7 +31,7 @@ def search() -> str:
     return f"/api/journeys?from=Paris&to=Milan&date={day}"
 
 
-@pytest.mark.parametrize("strategy", ["rolling", "quick_canary"])
+@pytest.mark.parametrize("strategy", ["rolling", pytest.param("quick_canary", marks=pytest.mark.by_hand)])
 def test_a_release_that_answers_a_probe_wrongly_costs_no_user_a_request(
     fleet: Fleet, load: Load, strategy: str
 ) -> None:
@@ -78,6 +78,7 @@ def test_a_stranger_chooses_no_replica(fleet: Fleet, edge: Edge, lab: Lab) -> No
     assert {pool for one, pool in pools(lab).items() if one in ids} == {live}
 
 
+@pytest.mark.by_hand
 def test_one_user_sees_one_version_until_it_is_gone(fleet: Fleet, load: Load, edge: Edge, lab: Lab) -> None:
     # The router is told first: what a release changes in the edge comes after its services.
     assert fleet.deploy(fleet.stack("api", {}, sticky=True)).status == 0

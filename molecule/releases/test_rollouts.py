@@ -15,7 +15,12 @@ def mark() -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "strategy", ["rolling", "quick_blue_green", pytest.param("quick_canary", marks=pytest.mark.by_hand)]
+    "strategy",
+    [
+        "quick_blue_green",
+        pytest.param("rolling", marks=pytest.mark.by_hand),
+        pytest.param("quick_canary", marks=pytest.mark.by_hand),
+    ],
 )
 def test_a_release_drops_no_request(fleet: Fleet, load: Load, strategy: str) -> None:
     before, told = fleet.assert_one_pool("api"), mark()

@@ -111,7 +111,7 @@ def test_it_does_its_work(edge: Edge, lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("misbehaviour", "told"),
     [
-        pytest.param("crash_on_start", "before it was ready", id="on-start"),
+        pytest.param("crash_on_start", "before it was ready", id="on-start", marks=pytest.mark.by_hand),
         pytest.param(
             "crash_after=6s", "since it was started", id="when-it-is-ready", marks=pytest.mark.by_hand
         ),
@@ -132,7 +132,12 @@ def test_one_that_crashes_goes_back(fleet: Fleet, misbehaviour: str, told: str) 
     ("job", "told"),
     [
         # The command of a worker: it ends when it is told to, and not before.
-        pytest.param({"command": [WORKER], "deadline": "3s"}, "was not done within 3 s", id="is-too-slow"),
+        pytest.param(
+            {"command": [WORKER], "deadline": "3s"},
+            "was not done within 3 s",
+            id="is-too-slow",
+            marks=pytest.mark.by_hand,
+        ),
         pytest.param({"command": ["nonsense"]}, "ended with status 64", id="fails"),
     ],
 )
