@@ -19,9 +19,12 @@ import jinja2
 from ..module_utils._core.components import COMPONENTS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
-from ..module_utils._core.topology import POOLS, PORTS, HostView, Topology
+from ..module_utils._core.topology import BACKUP_PORTS, POOLS, PORTS, HostView, Topology
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
+
+# Alerts of what a stack may lack: their absence of figures would be one.
+_ONLY_WITH = {"rules/backup.yml": "backup-repository"}
 
 COMPOSE_FOLDER = Path(__file__).resolve().parents[2] / "compose"
 
@@ -50,7 +53,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "topology": topology,
         "view": view,
         "host": view.host,
-        "ports": PORTS,
+        "ports": {**PORTS, **BACKUP_PORTS},
         "pools": POOLS,
         "images": material.images,
         "secrets": material.secrets,
@@ -96,6 +99,8 @@ def _configuration(environment: jinja2.Environment, component: str, context: Map
         if path.is_dir():
             continue
         inner = path.relative_to(folder).as_posix()
+        if inner in _ONLY_WITH and not context["topology"].members(_ONLY_WITH[inner]):
+            continue
         uid = COMPONENTS[component].uid
         if path.suffix == ".j2":
             text = _render(environment, f"config/{component}/{inner}", context)

@@ -17,6 +17,8 @@ PARTS = ("Check", "Action", "Verify")
 # Components that are looked after together with another one.
 ALIASES = {
     "alertmanager": "prometheus",
+    "backup-agent": "backups",
+    "backup-repository": "backups",
     "blackbox": "prometheus",
     "local-router": "router",
     "sentinel": "redis",

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
+    Backup,
     Components,
     Edge,
     Etcd,
@@ -49,6 +50,8 @@ IMAGES = (
 SECRETS = {
     name: f"hidden-{name}"
     for name in (
+        "backup_cipher",
+        "backup_second_cipher",
         "database_wayfare",
         "edge_probe",
         "patroni_api",
@@ -127,6 +130,26 @@ def stack(count: int = 3, **edge: Any) -> Stack:
     return Stack(
         "wayfare", "wayfare.test", hosts, {item.name: item for item in services}, {}, components, {}, 5, {}
     )
+
+
+def with_backup(base: Stack, **changes: Any) -> Stack:
+    """The same stack with backups on its last host."""
+    settings: dict[str, Any] = {
+        "hosts": (base.hosts[-1].name,),
+        "at": "02:00",
+        "every": 24,
+        "full_on": "sunday",
+        "keep_days": 30,
+        "keep_full": None,
+        "verify_at": "05:00",
+        "assertions": (),
+        "second": None,
+        "queue": 4 << 30,
+        "wal_every": 60,
+        "processes": 2,
+        "memory": 512 << 20,
+    }
+    return replace(base, components=replace(base.components, backup=Backup(**{**settings, **changes})))
 
 
 def with_service(base: Stack, name: str, **changes: Any) -> Stack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .forms import FILE, HEADER, HOSTS, ORIGIN, PARAMETER, PORT
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Scalar, Table, duration, size
+from .schema_backup import BACKUP
 
 _KEEPER = "the third host, or the last of fewer"
 CONTENT_SECURITY_POLICY = (
@@ -149,5 +150,6 @@ COMPONENT_SETTINGS = Table(
         ),
         "redis": Key(REDIS, "Redis with Sentinel; `false` leaves it out.", {}),
         "monitoring": Key(MONITORING, "Prometheus and Alertmanager.", {}),
+        "backup": Key(BACKUP, "Backups of PostgreSQL, and their proof. Absent: there are none.", None),
     },
 )
