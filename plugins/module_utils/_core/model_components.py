@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .model_alerts import Alerts
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class Monitoring:
 
     hosts: tuple[str, ...]
     retention: int
+    alerts: Alerts = field(default_factory=Alerts)
 
 
 @dataclass(frozen=True)

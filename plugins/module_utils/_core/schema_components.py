@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .forms import FILE, HEADER, HOSTS, ORIGIN, PARAMETER, PORT
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Scalar, Table, duration, size
+from .schema_alerts import ALERTS
 from .schema_backup import BACKUP
 
 _KEEPER = "the third host, or the last of fewer"
@@ -136,6 +137,7 @@ MONITORING = Table(
     {
         "hosts": Key(HOSTS, "Hosts that run Prometheus, Alertmanager and the prober.", None, _KEEPER),
         "retention": Key(duration("1h", "3650d"), "How long metrics are kept.", "30d"),
+        "alerts": Key(ALERTS, "Who is told of what, and at which numbers alerts begin.", {}),
     },
 )
 

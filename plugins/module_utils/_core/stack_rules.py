@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from .alert_faults import alert_faults
 from .backup_rules import backup_faults
 from .errors import Problem
 from .hook_rules import hook_faults
@@ -145,4 +146,5 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     hook_faults,
     job_faults,
     backup_faults,
+    alert_faults,
 )

@@ -9,6 +9,7 @@ from typing import Any
 from . import schema
 from .errors import InvalidInputError, Problem
 from .model import Host, Job, SecretRule, Stack
+from .model_alerts import alerts_from
 from .model_components import (
     S3,
     Assertion,
@@ -126,9 +127,13 @@ def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str) -> 
         etcd=Etcd(**_placed(given["etcd"], voters)),
         postgres=Postgres(**_placed(postgres, first_three)) if postgres else None,
         redis=Redis(**_placed(redis, first_three)) if redis else None,
-        monitoring=Monitoring(**_placed(given["monitoring"], keeper)),
+        monitoring=_monitoring(_placed(given["monitoring"], keeper)),
         backup=_backup(_placed(given["backup"], hosts[-1:]), name) if given["backup"] else None,
     )
+
+
+def _monitoring(given: Mapping[str, Any]) -> Monitoring:
+    return Monitoring(**{**given, "alerts": alerts_from(given["alerts"])})
 
 
 def _backup(given: Mapping[str, Any], stack: str) -> Backup:
