@@ -1,7 +1,7 @@
-"""A fault is told within two minutes, and so is its end: by SMTP over STARTTLS and by HTTP, to sinks on this machine.
+"""A fault is told within two minutes, and so is its end: by SMTP over STARTTLS and by HTTP, to this machine.
 
 Deploys the lab's stack with receivers, stops one host's node-exporter, waits, starts it again, and deploys the
-usual stack. Not part of `make system` yet: it has not been run on a lab. Alone: `pytest molecule/releases/test_alerts.py`.
+usual stack. Run by hand: `pytest molecule/releases/test_alerts.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PASSWORD = "a-password-of-the-test"
 
 
 class Sinks:
-    """A mail server and a web server that keep what they get. `address` is this machine's, as the lab sees it."""
+    """A mail server and a web server that keep what they get; at `address`, the lab sees this machine."""
 
     def __init__(self, address: str, mail: MailServer, web: Receiver) -> None:
         self.address = address
@@ -118,6 +118,7 @@ def told_to(stack: dict[str, Any], sinks: Sinks) -> dict[str, Any]:
     return stack
 
 
+@pytest.mark.by_hand
 def test_a_fault_and_its_end_are_told_within_two_minutes(
     fleet: Fleet, lab: Lab, sinks: Sinks, tmp_path: Path
 ) -> None:
