@@ -1,6 +1,6 @@
 """A fault is told within two minutes, and so is its end: by SMTP over STARTTLS and by HTTP, to this machine.
 
-Deploys the lab's stack with receivers, stops one host's node-exporter, waits, starts it again, and deploys the
+Deploys the lab's stack with receivers, stops a node-exporter, waits, starts it again, and deploys the
 usual stack. Run by hand: `pytest molecule/releases/test_alerts.py`.
 """
 
