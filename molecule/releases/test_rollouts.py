@@ -14,14 +14,8 @@ def mark() -> dict[str, str]:
     return {"RELEASE_UNDER_TEST": secrets.token_hex(4)}
 
 
-@pytest.mark.parametrize(
-    "strategy",
-    [
-        "quick_blue_green",
-        pytest.param("rolling", marks=pytest.mark.by_hand),
-        pytest.param("quick_canary", marks=pytest.mark.by_hand),
-    ],
-)
+@pytest.mark.by_hand
+@pytest.mark.parametrize("strategy", ["rolling", "quick_blue_green", "quick_canary"])
 def test_a_release_drops_no_request(fleet: Fleet, load: Load, strategy: str) -> None:
     before, told = fleet.assert_one_pool("api"), mark()
     run = fleet.deploy(fleet.stack("api", told, strategy=strategy))
@@ -42,6 +36,7 @@ def test_all_services_at_once(fleet: Fleet, load: Load) -> None:
     assert load.failed == 0, load.failures
 
 
+@pytest.mark.by_hand
 def test_a_rollback_returns_to_the_release_before(fleet: Fleet, load: Load) -> None:
     first = fleet.deploy(fleet.stack("web", mark()))
     assert first.status == 0, first.problem
@@ -55,6 +50,7 @@ def test_a_rollback_returns_to_the_release_before(fleet: Fleet, load: Load) -> N
     assert load.failed == 0, load.failures
 
 
+@pytest.mark.by_hand
 def test_scaling_up_and_down(fleet: Fleet, load: Load) -> None:
     assert fleet.deploy().status == 0
     live = fleet.assert_one_pool("web")
