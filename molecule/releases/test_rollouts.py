@@ -25,12 +25,18 @@ def test_a_release_drops_no_request(fleet: Fleet, load: Load, strategy: str) -> 
     assert load.failed == 0, load.failures
 
 
-def test_all_services_at_once(fleet: Fleet, load: Load) -> None:
-    stack = fleet.site.stack
+def test_all_services_at_once_and_back(fleet: Fleet, load: Load) -> None:
+    here, stack = fleet.current(), fleet.site.stack
     for service in stack["services"].values():
         service["environment"] = service.get("environment", {}) | mark()
     run = fleet.deploy(stack)
     assert run.status == 0, run.problem
+    assert fleet.current() != here
+    for name, service in stack["services"].items():
+        fleet.assert_one_pool(name, service["replicas"])
+    back = fleet.rollback()
+    assert back.status == 0, back.problem
+    assert fleet.current() == here
     for name, service in stack["services"].items():
         fleet.assert_one_pool(name, service["replicas"])
     assert load.failed == 0, load.failures
