@@ -65,6 +65,7 @@ def test_it_goes_back(fleet: Fleet, load: Load, misbehaviour: str, strategy: str
     assert load.failed <= 0.15 * sum(load.counts[kind] for kind in ("page", "search", "echo")), load.failures
 
 
+@pytest.mark.by_hand
 def test_four_times_the_usual_time_goes_back(fleet: Fleet, load: Load, edge: Edge) -> None:
     live, here = fleet.assert_one_pool("api"), fleet.current()
     usual = p95(edge)

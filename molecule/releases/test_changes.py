@@ -22,7 +22,7 @@ from lab import Container, Lab
 
 # Load that runs well before and after shows what the change alone does.
 BEFORE_AND_AFTER = 4.0
-# WebSockets and streams use up their whole drain time, replica by replica; downloads take 6 s.
+# WebSockets and streams use up their whole drain time, replica by replica; downloads take 4 s.
 DRAINS = {"updates": "8s", "journeys": "8s", "api": "15s"}
 READY = "/.well-known/slipway/ready"
 
@@ -102,6 +102,7 @@ def test_a_new_certificate(
     assert_unnoticed(load)
 
 
+@pytest.mark.by_hand
 def test_a_restart_of_everything(fleet: Fleet, stack: dict[str, Any], load: Load, lab: Lab) -> None:
     before = started(lab)
     run = fleet.site.deploy(fleet.log(), {"stack": stack}, playbook="playbooks/rolling_restart.yml")

@@ -14,14 +14,8 @@ def mark() -> dict[str, str]:
     return {"RELEASE_UNDER_TEST": secrets.token_hex(4)}
 
 
-@pytest.mark.parametrize(
-    "strategy",
-    [
-        "quick_blue_green",
-        pytest.param("rolling", marks=pytest.mark.by_hand),
-        pytest.param("quick_canary", marks=pytest.mark.by_hand),
-    ],
-)
+@pytest.mark.by_hand
+@pytest.mark.parametrize("strategy", ["rolling", "quick_blue_green", "quick_canary"])
 def test_a_release_drops_no_request(fleet: Fleet, load: Load, strategy: str) -> None:
     before, told = fleet.assert_one_pool("api"), mark()
     run = fleet.deploy(fleet.stack("api", told, strategy=strategy))
@@ -31,17 +25,24 @@ def test_a_release_drops_no_request(fleet: Fleet, load: Load, strategy: str) -> 
     assert load.failed == 0, load.failures
 
 
-def test_all_services_at_once(fleet: Fleet, load: Load) -> None:
-    stack = fleet.site.stack
+def test_all_services_at_once_and_back(fleet: Fleet, load: Load) -> None:
+    here, stack = fleet.current(), fleet.site.stack
     for service in stack["services"].values():
         service["environment"] = service.get("environment", {}) | mark()
     run = fleet.deploy(stack)
     assert run.status == 0, run.problem
+    assert fleet.current() != here
+    for name, service in stack["services"].items():
+        fleet.assert_one_pool(name, service["replicas"])
+    back = fleet.rollback()
+    assert back.status == 0, back.problem
+    assert fleet.current() == here
     for name, service in stack["services"].items():
         fleet.assert_one_pool(name, service["replicas"])
     assert load.failed == 0, load.failures
 
 
+@pytest.mark.by_hand
 def test_a_rollback_returns_to_the_release_before(fleet: Fleet, load: Load) -> None:
     first = fleet.deploy(fleet.stack("web", mark()))
     assert first.status == 0, first.problem
@@ -55,6 +56,7 @@ def test_a_rollback_returns_to_the_release_before(fleet: Fleet, load: Load) -> N
     assert load.failed == 0, load.failures
 
 
+@pytest.mark.by_hand
 def test_scaling_up_and_down(fleet: Fleet, load: Load) -> None:
     assert fleet.deploy().status == 0
     live = fleet.assert_one_pool("web")

@@ -29,8 +29,9 @@ from lab import CHECKOUT
 
 PROTO = CHECKOUT / "apps/wayfare/proto/wayfare/rpc"
 SIZE = 3_000_000
-DOWNLOAD_SECONDS = 6
-UPLOAD_SECONDS = 6.0
+# Below the usual limit of p99 (5 s): so few requests beside them that they are the hundredth.
+DOWNLOAD_SECONDS = 4
+UPLOAD_SECONDS = 4.0
 BLOCK = 65_536
 LOOK = 0.5
 CALLS_A_SECOND = 5.0
