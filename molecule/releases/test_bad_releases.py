@@ -45,7 +45,7 @@ def deployed(fleet: Fleet, *services: str, strategy: str = STRATEGY, **misbehavi
 @pytest.mark.parametrize(
     ("misbehaviour", "strategy", "told"),
     [
-        pytest.param("crash_on_start", STRATEGY, "api-", id="crashes-on-start"),
+        pytest.param("crash_on_start", STRATEGY, "api-", id="crashes-on-start", marks=pytest.mark.by_hand),
         pytest.param(
             "crash_after=30s",
             "watched",

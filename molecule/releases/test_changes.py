@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from edge import Edge
-from fleet_under_test import Fleet
+from fleet_under_test import Fleet, shorten_drains
 from site_under_test import Run
 from steady_load import Load
 from waiting import eventually
@@ -22,8 +22,6 @@ from lab import Container, Lab
 
 # Load that runs well before and after shows what the change alone does.
 BEFORE_AND_AFTER = 4.0
-# WebSockets and streams use up their whole drain time, replica by replica; downloads take 4 s.
-DRAINS = {"updates": "8s", "journeys": "8s", "api": "15s"}
 READY = "/.well-known/slipway/ready"
 
 
@@ -31,8 +29,7 @@ READY = "/.well-known/slipway/ready"
 def stack(fleet: Fleet) -> dict[str, Any]:
     """The stack with short drains, deployed."""
     stack = fleet.site.stack
-    for service, drain in DRAINS.items():
-        stack["services"][service]["drain"] = drain
+    shorten_drains(stack)
     run = fleet.deploy(stack)
     assert run.status == 0, run.problem
     return stack

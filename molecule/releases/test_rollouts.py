@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 import pytest
-from fleet_under_test import Fleet
+from fleet_under_test import Fleet, shorten_drains
 from steady_load import Load
 
 
@@ -27,6 +27,7 @@ def test_a_release_drops_no_request(fleet: Fleet, load: Load, strategy: str) -> 
 
 def test_all_services_at_once_and_back(fleet: Fleet, load: Load) -> None:
     here, stack = fleet.current(), fleet.site.stack
+    shorten_drains(stack)
     for service in stack["services"].values():
         service["environment"] = service.get("environment", {}) | mark()
     run = fleet.deploy(stack)
@@ -34,7 +35,7 @@ def test_all_services_at_once_and_back(fleet: Fleet, load: Load) -> None:
     assert fleet.current() != here
     for name, service in stack["services"].items():
         fleet.assert_one_pool(name, service["replicas"])
-    back = fleet.rollback()
+    back = fleet.rollback(stack)
     assert back.status == 0, back.problem
     assert fleet.current() == here
     for name, service in stack["services"].items():
