@@ -35,7 +35,7 @@ def test_a_full_disk_on_one_host_stops_all(site: Site, deploy: Deploy, cramped: 
     stack = site.stack
     stack["services"]["web"]["environment"] = {"LOG_LEVEL": "DEBUG"}
     run = deploy({"stack": stack})
-    assert_refused(run, "fatal:", machine.name, f"{folder} has 1 MiB free, 2048 MiB are needed", "Free space")
+    assert_refused(run, "fatal:", machine.name, f"{folder} has 1 MiB free, 2 GiB are needed", "Free space")
 
 
 def test_an_image_that_does_not_exist(site: Site, deploy: Deploy) -> None:
