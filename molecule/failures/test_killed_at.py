@@ -25,6 +25,7 @@ def as_it_was(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert home.status == 0, home.problem
 
 
+@pytest.mark.by_hand
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_one_more_run_repairs(site: Site, load: Load, tmp_path: Path, moment: str) -> None:
     release = changed(site, SERVICE, "rolling")

@@ -305,7 +305,8 @@ def prepare(
     jobs = [] if params["only_replicas"] else pending_jobs(files, done_jobs(tree, release))
     lines = [*map(str, it.steps), *(f"run job {job.name} ({job.when})" for job in jobs)]
     planned = "".join(f"{line}\n" for line in lines)
-    behind = bool(lines) or tree.current != release
+    # A host that could not be asked (its engine is stopped) has no steps; what is refused must be told.
+    behind = bool(lines) or tree.current != release or bool(it.refusals.found)
     return {
         "changed": behind,
         "behind": behind,
