@@ -130,6 +130,7 @@ def pools(lab: Lab) -> dict[str, str]:
     """Which pool answered which request of late, as every edge host has logged it."""
     found = {}
     for name in lab.hosts:
+        # As long as the longest release takes; a host without an edge has no such log.
         command = f"docker logs --since 15m {lab.stack['name']}-edge-1 2>/dev/null || true"
         for line in lab.hosts[name].check_output(command).splitlines():
             if line.startswith("{"):
