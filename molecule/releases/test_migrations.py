@@ -156,8 +156,9 @@ def test_a_contract_runs_once_its_release_is_alone_and_ends_the_way_back(
     here, live = fleet.current(), fleet.assert_one_pool("api")
     assert here != old
     assert schema.ledger() == [f"{schema.last + 1} applied expand", f"{schema.last + 2} applied contract"]
-    steps = [step["name"] for step in schema.record()["steps"]]
-    assert steps.index("make api live") < min(map(steps.index, ("set a restore point", "migrate"))), steps
+    # An expansion that was pending has steps of the same names, before traffic.
+    steps = [step["name"] for step in reversed(schema.record()["steps"])]
+    assert max(map(steps.index, ("set a restore point", "migrate"))) < steps.index("make api live"), steps
 
     back = fleet.rollback()
     assert back.status != 0
