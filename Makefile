@@ -7,7 +7,7 @@ ENV ?= lab
 PLAY := ansible-playbook -l $(ENV)
 CORE := plugins/module_utils/_core plugins/plugin_utils
 
-.PHONY: help setup up down deploy rollback scale check status health logs history test lint unit playbooks system production docs
+.PHONY: help setup up down deploy rollback scale check status health logs history backup verify test lint unit playbooks system production docs
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -46,6 +46,12 @@ logs: setup ## Last lines of a component on all hosts: make logs C=edge [N=50]
 
 history: setup ## What was released when, and how it went: make history [N=20] [ID=…] [FORMAT=json] [FILE=…]
 	@$(PLAY) playbooks/history.yml -e limit=$(or $(N),20) -e format=$(or $(FORMAT),table) $(if $(ID),-e id=$(ID)) $(if $(FILE),-e file=$(FILE))
+
+backup: setup ## Take a backup of PostgreSQL now: make backup [TYPE=full|diff|incr]
+	@$(PLAY) playbooks/backup.yml $(if $(TYPE),-e type=$(TYPE))
+
+verify: setup ## Prove the newest backup: restored where nobody sees it, started, searched, asked your questions
+	@$(PLAY) playbooks/verify_backups.yml
 
 lint: setup ## ansible-lint, ruff, mypy, yamllint, shellcheck
 	@scripts/lint

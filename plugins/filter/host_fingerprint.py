@@ -15,7 +15,8 @@ author: Slipway contributors
 version_added: 0.1.0
 short_description: Digest of everything that provisioning a host depends on
 description:
-  - Covers the files of the role C(host), what the stack asks of it, and its inventory's C(host_*) variables.
+  - Covers the files of the role C(host) and the programs it installs, what the stack asks of it, and its
+    inventory's C(host_*) variables.
   - A host whose C(/etc/slipway/host.json) holds the same value need not be provisioned again.
 options:
   _input:
@@ -37,6 +38,8 @@ _value:
 """
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "host"
+# Parts of it are installed as a program of the hosts that keep backups.
+CORE = ROLE.parents[1] / "plugins" / "module_utils" / "_core"
 # What acts on a host; its documentation does not.
 PARTS = ("defaults", "files", "handlers", "tasks", "templates", "vars")
 
@@ -49,8 +52,10 @@ def host_fingerprint(host_stack: Mapping[str, Any], settings: Mapping[str, Any])
 @lru_cache(maxsize=1)
 def _role_digest() -> str:
     digest = hashlib.sha256()
-    for path in sorted(file for part in PARTS for file in (ROLE / part).rglob("*") if file.is_file()):
-        digest.update(f"{path.relative_to(ROLE)}\0".encode() + path.read_bytes())
+    own = (file for part in PARTS for file in (ROLE / part).rglob("*") if file.is_file())
+    shared = (*CORE.glob("backup*.py"), CORE / "errors.py", CORE / "run.py")
+    for path in sorted([*own, *shared]):
+        digest.update(f"{path.relative_to(ROLE.parents[1])}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 

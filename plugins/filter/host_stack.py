@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..module_utils._core.backups import calendar
 from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED
-from ..module_utils._core.topology import PORTS
+from ..module_utils._core.topology import BACKUP_PORTS, PORTS
 
 DOCUMENTATION = r"""
 name: host_stack
@@ -54,8 +55,10 @@ def host_stack(
     components = stack.get("components") or {}
     edge = components.get("edge") or {}
     registry = components.get("registry") or {}
-    ports = {*PORTS.values(), int(registry.get("port") or REGISTRY_PORT)}
-    return {
+    backup = components.get("backup")
+    own = {**PORTS, **(BACKUP_PORTS if isinstance(backup, Mapping) else {})}
+    ports = {*own.values(), int(registry.get("port") or REGISTRY_PORT)}
+    asked = {
         "name": str(stack.get("name", "slipway")),
         "peers": sorted({_address(peer, variables[peer]) for peer in peers}),
         "peer_ports": [*map(str, sorted(ports)), *_service_ports(stack.get("services") or {})],
@@ -63,6 +66,12 @@ def host_stack(
         if _is_edge(edge, host)
         else [],
     }
+    if isinstance(backup, Mapping) and host in (backup.get("hosts") or peers[-1:]):
+        asked["backup"] = {
+            "backup": calendar(str(backup.get("at") or "02:00"), str(backup.get("every") or "24h")),
+            "verify": calendar(str(backup.get("verify_at") or "05:00"), "24h"),
+        }
+    return asked
 
 
 def _address(host: str, variables: Mapping[str, Any]) -> str:

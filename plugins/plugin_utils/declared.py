@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 
+from ..module_utils._core.alert_routing import unheard
 from ..module_utils._core.errors import InvalidInputError, Problem, SlipwayError
 from ..module_utils._core.model import Stack
 from ..module_utils._core.scaling import scaled
@@ -140,8 +141,8 @@ def refuse_partial(task_vars: Mapping[str, Any], declared: Declared) -> None:
 
 
 def warnings(declared: Declared, now: datetime) -> list[str]:
-    """What is well now and will not be soon."""
-    found = []
+    """What may be so, and is not well or will not be soon."""
+    found = unheard(declared.stack)
     supplied = secrets.supplied(declared.stack, declared.checkout)
     authority = secrets.ca(declared.document)
     if supplied and pki.days_left(supplied.certificate, now) < _SOON:

@@ -34,10 +34,13 @@ def complete(document: Document, stack: Stack, environment: str, now: datetime) 
 def platform_secrets(stack: Stack) -> list[str]:
     """Names of the secrets that the platform's components and the services' databases need."""
     postgres = ["postgres_superuser", "postgres_replication", "postgres_monitor", "patroni_api"]
+    backup = stack.components.backup
+    ciphers = ["backup_cipher", *(["backup_second_cipher"] if backup and backup.second else [])]
     names = [
         "edge_probe",
         *(postgres if stack.components.postgres else []),
         *(["redis", "redis_admin"] if stack.components.redis else []),
+        *(ciphers if backup else []),
     ]
     return names + sorted({f"database_{it.database}" for it in stack.services.values() if it.database})
 

@@ -16,12 +16,19 @@ from typing import Any
 
 import jinja2
 
-from ..module_utils._core.components import COMPONENTS
+from ..module_utils._core.alert_routing import SECRETS, owners, routing, secret_names
+from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
-from ..module_utils._core.topology import POOLS, PORTS, HostView, Topology
+from ..module_utils._core.topology import BACKUP_PORTS, POOLS, PORTS, HostView, Topology
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
+
+# Alerts of what a stack may lack: their absence of figures would be one.
+_ONLY_WITH = {"rules/backup.yml.j2": "backup-repository"}
+# Their own marks, because Prometheus has its own use for {{ }} there.
+_OPENING = {"variable_start_string": "[[", "block_start_string": "[%", "comment_start_string": "[#"}
+_CLOSING = {"variable_end_string": "]]", "block_end_string": "%]", "comment_end_string": "#]"}
 
 COMPOSE_FOLDER = Path(__file__).resolve().parents[2] / "compose"
 
@@ -45,17 +52,23 @@ class Material:
 
 def render(topology: Topology, view: HostView, material: Material) -> list[File]:
     """The complete tree of one host, paths relative to a release folder."""
+    alerts = topology.stack.components.monitoring.alerts
     context = {
         "stack": topology.stack,
         "topology": topology,
         "view": view,
         "host": view.host,
-        "ports": PORTS,
+        "ports": {**PORTS, **BACKUP_PORTS},
         "pools": POOLS,
         "images": material.images,
         "secrets": material.secrets,
         "edge_certificate": fingerprint(material.certificates["edge"][0]),
         "root": f"/opt/{topology.stack.name}",
+        "routing": routing,
+        "owners": owners,
+        "thresholds": alerts.thresholds,
+        # What stands before docs/runbooks/… in an alert.
+        "documents": f"{alerts.runbooks.rstrip('/')}/" if alerts.runbooks else "",
     }
     environment = _environment()
     files = []
@@ -64,6 +77,11 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         if COMPONENTS[component].tls:
             certificate = "edge" if component == "edge" else view.host.name
             files += _tls(f"config/{component}/tls", COMPONENTS[component].uid, material, certificate)
+    if view.runs("alertmanager"):
+        files += [
+            File(f"config/alertmanager/{SECRETS}/{name}", material.secrets[name], 0o400, SLIPWAY_UID)
+            for name in secret_names(alerts)
+        ]
     # For the modules that look after this host, not for any container.
     files += _tls("config/host/tls", 0, material, view.host.name)
     if view.runs("redis"):
@@ -96,9 +114,12 @@ def _configuration(environment: jinja2.Environment, component: str, context: Map
         if path.is_dir():
             continue
         inner = path.relative_to(folder).as_posix()
+        if inner in _ONLY_WITH and not context["topology"].members(_ONLY_WITH[inner]):
+            continue
         uid = COMPONENTS[component].uid
         if path.suffix == ".j2":
-            text = _render(environment, f"config/{component}/{inner}", context)
+            own = _rules() if inner.startswith("rules/") else environment
+            text = _render(own, f"config/{component}/{inner}", context)
             inner = inner.removesuffix(".j2")
         else:
             text = path.read_text(encoding="utf-8")
@@ -141,6 +162,12 @@ def with_environment(names: Sequence[str]) -> str:
         f'{name.upper()}="$(cat /run/secrets/{name})"\nexport {name.upper()}\n' for name in names
     )
     return f'#!/bin/sh\nset -eu\n{exports}exec "$@"\n'
+
+
+@lru_cache(maxsize=1)
+def _rules() -> jinja2.Environment:
+    marks: dict[str, Any] = {**_OPENING, **_CLOSING}
+    return _environment().overlay(**marks)
 
 
 @lru_cache(maxsize=1)

@@ -66,8 +66,8 @@ class Receiver(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, *statuses: int, pause: float = 0) -> None:
-        super().__init__(("127.0.0.1", 0), _Post)
+    def __init__(self, *statuses: int, pause: float = 0, address: str = "127.0.0.1") -> None:
+        super().__init__((address, 0), _Post)
         self.statuses, self.pause = list(statuses), pause
         self.got: list[tuple[str, Any, dict[str, str]]] = []
 
@@ -97,8 +97,10 @@ class MailServer(socketserver.ThreadingTCPServer):
     block_on_close = False
     allow_reuse_address = True
 
-    def __init__(self, context: ssl.SSLContext | None = None, refusal: str = "") -> None:
-        super().__init__(("127.0.0.1", 0), _Smtp)
+    def __init__(
+        self, context: ssl.SSLContext | None = None, refusal: str = "", address: str = "127.0.0.1"
+    ) -> None:
+        super().__init__((address, 0), _Smtp)
         self.context, self.refusal = context, refusal
         self.commands: list[str] = []
         self.mails: list[bytes] = []

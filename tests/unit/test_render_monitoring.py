@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,6 @@ OWN = {
     "redis-exporter",
     "router",
 }
-ALERTS = Path(__file__).parents[2] / "compose" / "config" / "prometheus" / "rules"
 fleets = pytest.mark.parametrize("count", [1, 3, 6])
 
 
@@ -156,18 +154,6 @@ def without_data() -> Stack:
 def test_a_stack_without_data_has_no_targets_for_it() -> None:
     jobs = scraped(rendered(without_data(), "h3.test"))
     assert not {"postgres", "patroni", "pgbouncer", "redis", "etcd"} & jobs.keys()
-
-
-def alerts() -> list[dict[str, Any]]:
-    files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(ALERTS.glob("*.yml"))]
-    return [rule for file in files for group in file["groups"] for rule in group["rules"]]
-
-
-@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
-def test_an_alert_says_how_bad_what_and_where_to_read(rule: dict[str, Any]) -> None:
-    assert rule["labels"]["severity"] in ("critical", "warning")
-    assert rule["annotations"].keys() == {"summary", "runbook_url"}
-    assert re.fullmatch(r"docs/runbooks/[a-z-]+\.md", rule["annotations"]["runbook_url"])
 
 
 @fleets

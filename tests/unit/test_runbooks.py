@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
+from whole_stack import rules, stack, with_backup
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RUNBOOKS = CHECKOUT / "docs/runbooks"
@@ -17,6 +16,8 @@ PARTS = ("Check", "Action", "Verify")
 # Components that are looked after together with another one.
 ALIASES = {
     "alertmanager": "prometheus",
+    "backup-agent": "backups",
+    "backup-repository": "backups",
     "blackbox": "prometheus",
     "local-router": "router",
     "sentinel": "redis",
@@ -24,11 +25,8 @@ ALIASES = {
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 
 
-def alerts() -> Iterator[tuple[str, str]]:
-    for path in sorted((CHECKOUT / "compose/config/prometheus/rules").glob("*.yml")):
-        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]:
-            for rule in group["rules"]:
-                yield rule["alert"], rule["annotations"]["runbook_url"]
+def alerts() -> set[tuple[str, str]]:
+    return {(rule["alert"], rule["annotations"]["runbook_url"]) for rule in rules(with_backup(stack()))}
 
 
 def runbook(component: str) -> str:
@@ -58,7 +56,7 @@ def broken(page: Path) -> list[str]:
     return bad
 
 
-@pytest.mark.parametrize(("alert", "url"), list(alerts()))
+@pytest.mark.parametrize(("alert", "url"), sorted(alerts()))
 def test_an_alert_leads_to_a_runbook_that_speaks_of_it(alert: str, url: str) -> None:
     page = CHECKOUT / url
     assert page.is_file()

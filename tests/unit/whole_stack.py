@@ -8,7 +8,20 @@ from typing import Any
 
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import (
+    PAGERDUTY,
+    AlertEmail,
+    AlertRoute,
+    Alerts,
+    AlertWebhook,
+    PagerDuty,
+    Receiver,
+    Slack,
+    Step,
+    Watchdog,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
+    Backup,
     Components,
     Edge,
     Etcd,
@@ -49,8 +62,15 @@ IMAGES = (
 SECRETS = {
     name: f"hidden-{name}"
     for name in (
+        "alert_token",
+        "alert_url",
+        "backup_cipher",
+        "backup_second_cipher",
         "database_wayfare",
         "edge_probe",
+        "mail_ca",
+        "mail_password",
+        "pager_key",
         "patroni_api",
         "postgres_monitor",
         "postgres_replication",
@@ -129,6 +149,54 @@ def stack(count: int = 3, **edge: Any) -> Stack:
     )
 
 
+def with_backup(base: Stack, **changes: Any) -> Stack:
+    """The same stack with backups on its last host."""
+    settings: dict[str, Any] = {
+        "hosts": (base.hosts[-1].name,),
+        "at": "02:00",
+        "every": 24,
+        "full_on": "sunday",
+        "keep_days": 30,
+        "keep_full": None,
+        "verify_at": "05:00",
+        "assertions": (),
+        "second": None,
+        "queue": 4 << 30,
+        "wal_every": 60,
+        "processes": 2,
+        "memory": 512 << 20,
+    }
+    return replace(base, components=replace(base.components, backup=Backup(**{**settings, **changes})))
+
+
+def with_alerts(base: Stack, **changes: Any) -> Stack:
+    """The same stack, whose alerts go by every way there is; `changes` are the settings of alerts."""
+    mail = AlertEmail(
+        ("ops@wayfare.test",),
+        "alerts@wayfare.test",
+        "mail.test:587",
+        "starttls",
+        "alerts",
+        "mail_password",
+        "mail_ca",
+    )
+    receivers = {
+        "team": Receiver(email=mail, slack=Slack("alert_url", "#ops", None)),
+        "pager": Receiver(pagerduty=PagerDuty("pager_key", PAGERDUTY, None)),
+        "bus": Receiver(webhook=AlertWebhook("https://bus.test/in", None, "alert_token", None)),
+    }
+    settings: dict[str, Any] = {
+        "receivers": receivers,
+        "critical": ("team", "pager"),
+        "warning": ("team",),
+        "routes": (AlertRoute(("warning",), ("api", "web"), ("web-team",), ("bus",)),),
+        "escalation": (Step(900, ("pager",)), Step(1800, ("team", "bus")), Step(3600, ("bus",))),
+        "watchdog": Watchdog(("bus",), 60),
+    }
+    monitoring = replace(base.components.monitoring, alerts=Alerts(**{**settings, **changes}))
+    return replace(base, components=replace(base.components, monitoring=monitoring))
+
+
 def with_service(base: Stack, name: str, **changes: Any) -> Stack:
     return replace(base, services={**base.services, name: replace(base.services[name], **changes)})
 
@@ -140,6 +208,15 @@ def rendered(base: Stack, host: str = "h1.test") -> dict[str, str]:
     certificates = dict.fromkeys(["edge", *laid.views], (CERTIFICATE, "KEY"))
     material = Material(images, SECRETS, "CA", certificates, {})
     return {file.path: file.content for file in render(laid, laid.views[host], material)}
+
+
+def rules(base: Stack) -> list[dict[str, Any]]:
+    """The alert rules of a stack, as Prometheus reads them on the last host."""
+    tree = rendered(base, base.hosts[-1].name)
+    files = [
+        yaml.safe_load(text) for path, text in tree.items() if path.startswith("config/prometheus/rules/")
+    ]
+    return [rule for file in files for group in file["groups"] for rule in group["rules"]]
 
 
 @cache

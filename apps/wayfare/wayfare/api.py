@@ -21,7 +21,7 @@ from .metrics import (
     SEARCH_SECONDS,
     SEARCHES,
 )
-from .query import BookingRequest, SearchQuery, journey_id
+from .query import BookingRequest, SearchQuery, journey_id, own_after
 from .rpc.client import JourneysClient
 from .server import json_body
 from .session import COOKIE, LIFETIME, new_session, sign, verify
@@ -85,8 +85,18 @@ class Api:
 
     async def bookings(self, request: web.Request) -> web.Response:
         session = self._visitor(request)
+        if "mine" in request.query:
+            return await self._own_bookings(request, session)
         rows = await booking.latest(self._database)
         return _json({"bookings": [booking.describe_booking(row, session) for row in rows]})
+
+    async def _own_bookings(self, request: web.Request, session: str | None) -> web.Response:
+        if session is None:
+            raise RefusedError(401, "no_session", "Send the session's cookie; without it no booking is yours")
+        after = own_after(request.query.get("after", ""))
+        rows = await booking.of_session(session, after, self._database)
+        following = str(rows[-1]["booking_id"]) if len(rows) == booking.MOST_OF_ONE else None
+        return _json({"bookings": [booking.describe_own(row) for row in rows], "next": following})
 
     async def book(self, request: web.Request) -> web.Response:
         wanted = BookingRequest.parse(await json_body(request), request.headers.get("Idempotency-Key"))

@@ -16,6 +16,7 @@ from .query import BookingRequest, public_name
 from .search import COLUMNS, describe
 
 MOST_LISTED = 20
+MOST_OF_ONE = 500
 
 _INSERT = """
     INSERT INTO bookings (id, reference, journey_id, session_id, idempotency_key, fingerprint,
@@ -35,6 +36,7 @@ _AUDIT = """
 """
 _BOOKING = f"""
     SELECT bookings.id AS booking_id, bookings.reference, bookings.session_id, bookings.fingerprint,
+           bookings.idempotency_key,
            bookings.passenger,
            bookings.seats, bookings.price_cents AS paid_cents, bookings.created_at, {COLUMNS}
     FROM bookings JOIN journeys ON journeys.id = bookings.journey_id
@@ -79,6 +81,28 @@ async def book(request: BookingRequest, session: str, database: Database) -> Boo
 
 async def latest(database: Database) -> list[dict[str, Any]]:
     return await database.fetch(f"{_BOOKING} ORDER BY bookings.created_at DESC LIMIT {MOST_LISTED}")
+
+
+async def of_session(session: str, after: uuid.UUID | None, database: Database) -> list[dict[str, Any]]:
+    """A visitor's own bookings by id, `MOST_OF_ONE` at a time, from the primary.
+
+    Who has just booked must find it, and a replica may be a moment behind.
+    """
+
+    async def work(connection: Connection) -> list[dict[str, Any]]:
+        cursor = await connection.execute(
+            f"{_BOOKING} WHERE session_id = %s AND bookings.id > %s ORDER BY bookings.id LIMIT {MOST_OF_ONE}",
+            (uuid.UUID(session), after or uuid.UUID(int=0)),
+        )
+        return await cursor.fetchall()
+
+    return await database.writes.run(work)
+
+
+def describe_own(row: dict[str, Any]) -> dict[str, Any]:
+    """A booking as whoever made it may see it."""
+    own = {"passenger": row["passenger"], "idempotency_key": row["idempotency_key"]}
+    return {**describe_booking(row, row["session_id"].hex), **own}
 
 
 def describe_booking(row: dict[str, Any], session: str | None) -> dict[str, Any]:

@@ -85,6 +85,16 @@ def journey_id(value: object) -> uuid.UUID:
         raise RefusedError(400, "bad_journey", "A journey's id is a UUID") from problem
 
 
+def own_after(value: str) -> uuid.UUID | None:
+    """Where a visitor's list of own bookings goes on: the id that the page before named as `next`."""
+    if not value:
+        return None
+    try:
+        return uuid.UUID(value)
+    except ValueError as problem:
+        raise RefusedError(400, "bad_after", "after is what the page before named as `next`") from problem
+
+
 def whole_number(parameters: Mapping[str, str], name: str, least: int, most: int) -> int:
     value = parameters.get(name, "")
     if not (value.isascii() and value.isdigit() and len(value) < 12 and least <= int(value) <= most):

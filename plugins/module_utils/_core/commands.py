@@ -86,6 +86,21 @@ def switchover(cluster: str, leader: str, successor: str) -> list[str]:
     return ["patronictl", "switchover", cluster, "--leader", leader, "--candidate", successor, "--force"]
 
 
+def fail_over(cluster: str, successor: str) -> list[str]:
+    """PostgreSQL, as `switchover`; the old leader is not asked."""
+    return ["patronictl", "failover", cluster, "--candidate", successor, "--force"]
+
+
+def reinit(cluster: str, member: str) -> list[str]:
+    """Delete a member's data and copy the leader's; returns once it has begun."""
+    return ["patronictl", "reinit", cluster, member, "--force"]
+
+
+def restart_member(cluster: str, member: str) -> list[str]:
+    """Restart one member's PostgreSQL, not its container."""
+    return ["patronictl", "restart", cluster, member, "--force"]
+
+
 def failover(master: str) -> list[str]:
     """Inside a sentinel's container; its password is read there and is no argument."""
     ask = f"{{ cat /config/sentinel.auth; echo SENTINEL FAILOVER {master}; }}"

@@ -30,6 +30,9 @@ class Component:
 
 COMPONENTS: Mapping[str, Component] = {
     "etcd": Component("etcd", "data", tls=True),
+    # Before PostgreSQL, which sends its WAL there.
+    "backup-repository": Component("postgres", "data", uid=POSTGRES_UID, tls=True, reload="HUP"),
+    "backup-agent": Component("postgres", "data", uid=POSTGRES_UID, tls=True, reload="HUP"),
     "postgres": Component("postgres", "data", uid=POSTGRES_UID, tls=True, reload="HUP"),
     "pgbouncer": Component("pgbouncer", "data", uid=POSTGRES_UID, tls=True, reload="HUP"),
     "redis": Component("redis", "data", tls=True),

@@ -57,5 +57,16 @@ VOLUME_PATH = Text(
 )
 ANSWER = Text(r"[^\x00-\x1f\x7f]{1,256}", "a line of text, at most 256 characters", '"journeys"')
 QUERY = Text(r"(?s:.*\S.*)", "a PromQL query", "'sum(rate(orders_failed_total{pool=\"$pool\"}[2m]))'")
+TIME_OF_DAY = Text(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", "a time of day in UTC", '"02:00"')
+ENDPOINT = Text(
+    r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?",
+    "a host name without scheme, with a port if it is not 443",
+    "s3.example.com",
+)
+BUCKET = Text(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name", "shop-backups")
+REGION = Text(r"[a-z0-9-]{1,63}", "a region's name", "eu-central-1")
+ACCOUNT = Text(r"[a-z_][a-z0-9_.-]{0,63}", "a user's name", "backup")
+FINGERPRINT = Text(r"[0-9a-f]{64}", "the SHA-256 of the server's host key in hexadecimal digits", "5f3b…")
+STATEMENT = Text(r"(?s:.*\S.*)", "a query that answers true", '"SELECT count(*) > 0 FROM orders"')
 HOSTS = ListOf(HOST, least=1, distinct=True)
 PORT = Integer(1, 65535)

@@ -11,7 +11,7 @@ from .model_hooks import Hook
 from .wording import did_you_mean
 
 # Whoever knows such a URL can post.
-_SECRET_URLS = ("hooks.slack.com", "discord.com", "discordapp.com", "webhook.office.com")
+SECRET_URLS = ("hooks.slack.com", "discord.com", "discordapp.com", "webhook.office.com")
 
 
 def hook_faults(stack: Stack) -> Iterator[Problem]:
@@ -29,7 +29,7 @@ def _one_target(hook: Hook, path: str) -> Iterator[Problem]:
         problem = "names nobody to tell" if not targets else "names several to tell"
         yield Problem(path, problem, "Write one of webhook, webhook_secret and email; another hook for more")
     host = urlsplit(hook.webhook or "").hostname or ""
-    if host.endswith(_SECRET_URLS):
+    if host.endswith(SECRET_URLS):
         remedy = "Declare it under stack/secrets, put it into the secrets file, and name it in webhook_secret"
         yield Problem(f"{path}/webhook", "is a secret: whoever knows it can post there", remedy)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .model_alerts import Alerts
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,70 @@ class Postgres:
 
 
 @dataclass(frozen=True)
+class Assertion:
+    """A query of the user's that must answer `t` in a restored copy of a database."""
+
+    name: str
+    database: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class S3:
+    """A bucket; `access_key` and `secret_key` name declared secrets."""
+
+    endpoint: str
+    bucket: str
+    region: str
+    path_style: bool
+    access_key: str
+    secret_key: str
+
+
+@dataclass(frozen=True)
+class Sftp:
+    """A folder behind SSH; `private_key` names a declared secret, `fingerprint` is the host key's SHA-256."""
+
+    host: str
+    port: int
+    user: str
+    private_key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class SecondRepository:
+    """Where every backup and all WAL goes, too. One of `s3` and `sftp` is set."""
+
+    path: str
+    s3: S3 | None
+    sftp: Sftp | None
+
+
+@dataclass(frozen=True)
+class Backup:
+    """PostgreSQL's backups and WAL, and when they are made and proven. Times of day are UTC, `HH:MM`.
+
+    every: hours between backups. keep_full: full backups to keep, in place of `keep_days`.
+    queue: bytes of WAL that may wait for the repository. wal_every: seconds after which WAL is sent unfilled.
+    """
+
+    hosts: tuple[str, ...]
+    at: str
+    every: int
+    full_on: str
+    keep_days: int
+    keep_full: int | None
+    verify_at: str
+    assertions: tuple[Assertion, ...]
+    second: SecondRepository | None
+    queue: int
+    wal_every: int
+    processes: int
+    memory: int
+
+
+@dataclass(frozen=True)
 class Redis:
     hosts: tuple[str, ...]
     max_memory: int
@@ -62,6 +128,7 @@ class Monitoring:
 
     hosts: tuple[str, ...]
     retention: int
+    alerts: Alerts = field(default_factory=Alerts)
 
 
 @dataclass(frozen=True)
@@ -72,3 +139,4 @@ class Components:
     postgres: Postgres | None
     redis: Redis | None
     monitoring: Monitoring
+    backup: Backup | None = None

@@ -85,6 +85,8 @@ class Service:
     sticky: bool = False
     # When contract migrations run.
     contract: str = CONTRACT[0]
+    # Whom its alerts are for: a name that routes of alerts use.
+    owner: str | None = None
 
     @property
     def is_worker(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .forms import FILE, HEADER, HOSTS, ORIGIN, PARAMETER, PORT
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Scalar, Table, duration, size
+from .schema_alerts import ALERTS
+from .schema_backup import BACKUP
 
 _KEEPER = "the third host, or the last of fewer"
 CONTENT_SECURITY_POLICY = (
@@ -135,6 +137,7 @@ MONITORING = Table(
     {
         "hosts": Key(HOSTS, "Hosts that run Prometheus, Alertmanager and the prober.", None, _KEEPER),
         "retention": Key(duration("1h", "3650d"), "How long metrics are kept.", "30d"),
+        "alerts": Key(ALERTS, "Who is told of what, and at which numbers alerts begin.", {}),
     },
 )
 
@@ -149,5 +152,6 @@ COMPONENT_SETTINGS = Table(
         ),
         "redis": Key(REDIS, "Redis with Sentinel; `false` leaves it out.", {}),
         "monitoring": Key(MONITORING, "Prometheus and Alertmanager.", {}),
+        "backup": Key(BACKUP, "Backups of PostgreSQL, and their proof. Absent: there are none.", None),
     },
 )

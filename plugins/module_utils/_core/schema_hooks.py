@@ -9,26 +9,24 @@ EVENTS = ("started", "succeeded", "failed", "rolled_back")
 FORMATS = ("json", "slack")
 TLS_MODES = ("starttls", "implicit", "none")
 
-_URL = Text(
-    r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[!-~]*)?", "a URL", "https://ci.example.com/releases"
-)
-_SERVER = Text(r"[A-Za-z0-9.-]+:[0-9]{1,5}", "a server and its port", "smtp.example.com:587")
-_ADDRESS = Text(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,253}", "an e-mail address", "ops@example.com")
-_USER = Text(r"[!-~]{1,256}", "a user's name", "releases@example.com")
+URL = Text(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[!-~]*)?", "a URL", "https://ci.example.com/releases")
+SERVER = Text(r"[A-Za-z0-9.-]+:[0-9]{1,5}", "a server and its port", "smtp.example.com:587")
+ADDRESS = Text(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,253}", "an e-mail address", "ops@example.com")
+USER = Text(r"[!-~]{1,256}", "a user's name", "releases@example.com")
 
 EMAIL = Table(
     "e-mail",
     {
-        "to": Key(ListOf(_ADDRESS, least=1, distinct=True), "Who gets it."),
-        "from": Key(_ADDRESS, "Whom it is from."),
-        "server": Key(_SERVER, "Mail server that takes it, with its port."),
+        "to": Key(ListOf(ADDRESS, least=1, distinct=True), "Who gets it."),
+        "from": Key(ADDRESS, "Whom it is from."),
+        "server": Key(SERVER, "Mail server that takes it, with its port."),
         "tls": Key(
             Choice(TLS_MODES),
             "How the connection is encrypted: `starttls` after it was made (port 587), `implicit` from the "
             "start (port 465), `none` not at all. The certificate is checked against the control node's CAs.",
             "starttls",
         ),
-        "user": Key(_USER, "User to log in as.", None, "no login"),
+        "user": Key(USER, "User to log in as.", None, "no login"),
         "password_secret": Key(SECRET, "Declared secret with that user's password.", None),
     },
 )
@@ -37,7 +35,7 @@ HOOK = Table(
     "hook",
     {
         "on": Key(ListOf(Choice(EVENTS), least=1, distinct=True), "Events that are told."),
-        "webhook": Key(_URL, "URL that an HTTP POST goes to; this, `webhook_secret` or `email`.", None),
+        "webhook": Key(URL, "URL that an HTTP POST goes to; this, `webhook_secret` or `email`.", None),
         "webhook_secret": Key(SECRET, "Declared secret with that URL, where knowing it is enough.", None),
         "format": Key(
             Choice(FORMATS),

@@ -182,5 +182,8 @@ SERVICE = Table(
             "services with a route.",
             False,
         ),
+        "owner": Key(
+            STRATEGY, "Whom its alerts are for; a name that `monitoring/alerts/routes` use.", None, "nobody"
+        ),
     },
 )

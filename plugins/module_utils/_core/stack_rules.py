@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from .alert_faults import alert_faults
+from .backup_rules import backup_faults
 from .errors import Problem
 from .hook_rules import hook_faults
 from .job_rules import job_faults
@@ -74,6 +76,7 @@ def _placements(stack: Stack) -> Mapping[str, tuple[str, ...]]:
         "postgres": parts.postgres.hosts if parts.postgres else (),
         "redis": parts.redis.hosts if parts.redis else (),
         "monitoring": parts.monitoring.hosts,
+        "backup": parts.backup.hosts if parts.backup else (),
     }
     placed = {f"stack/components/{name}": hosts for name, hosts in components.items()}
     return placed | {f"stack/services/{name}": service.hosts for name, service in stack.services.items()}
@@ -142,4 +145,6 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     strategy_faults,
     hook_faults,
     job_faults,
+    backup_faults,
+    alert_faults,
 )

@@ -37,6 +37,9 @@ PORTS: Mapping[str, int] = {
     "registry-metrics": 5001,
 }
 
+# Of stacks that keep backups only: the others neither open these nor keep users from them.
+BACKUP_PORTS: Mapping[str, int] = {"backup-repository": 8432, "backup-agent": 8433}
+
 
 @dataclass(frozen=True)
 class Replica:
@@ -127,8 +130,11 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
     redis = parts.redis.hosts if parts.redis else ()
     apps = {name for service in stack.services.values() for name in service.hosts}
     every = tuple(host.name for host in stack.hosts)
+    backup = parts.backup.hosts if parts.backup else ()
     return {
         "etcd": parts.etcd.hosts if parts.postgres else (),
+        "backup-repository": backup,
+        "backup-agent": postgres if backup else (),
         "postgres": postgres,
         "pgbouncer": postgres,
         "redis": redis,

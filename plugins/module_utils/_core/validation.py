@@ -9,7 +9,22 @@ from typing import Any
 from . import schema
 from .errors import InvalidInputError, Problem
 from .model import Host, Job, SecretRule, Stack
-from .model_components import Components, Edge, Etcd, Monitoring, Postgres, Redis, Registry, Tls
+from .model_alerts import alerts_from
+from .model_components import (
+    S3,
+    Assertion,
+    Backup,
+    Components,
+    Edge,
+    Etcd,
+    Monitoring,
+    Postgres,
+    Redis,
+    Registry,
+    SecondRepository,
+    Sftp,
+    Tls,
+)
 from .model_hooks import Email, Hook
 from .model_rollout import Strategy
 from .model_service import RateLimit, Resources, Route, Scale, Service
@@ -57,7 +72,7 @@ def _stack(given: Mapping[str, Any], hosts: tuple[Host, ...], faults: Faults) ->
         hosts=hosts,
         services=services,
         secrets={name: SecretRule(name, rule["generate"]) for name, rule in given["secrets"].items()},
-        components=_components(given["components"], names),
+        components=_components(given["components"], names, given["name"]),
         images=given["images"],
         keep_releases=given["keep_releases"],
         protected_releases=tuple(given["protected_releases"]),
@@ -101,7 +116,7 @@ def _service(
     return Service(name=name, **{**given, **computed})
 
 
-def _components(given: Mapping[str, Any], hosts: tuple[str, ...]) -> Components:
+def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str) -> Components:
     # None of these moves when hosts are added after the third.
     first_three, voters = hosts[:3], hosts[: 3 if len(hosts) >= 3 else 1]
     keeper = first_three[-1:]
@@ -112,8 +127,29 @@ def _components(given: Mapping[str, Any], hosts: tuple[str, ...]) -> Components:
         etcd=Etcd(**_placed(given["etcd"], voters)),
         postgres=Postgres(**_placed(postgres, first_three)) if postgres else None,
         redis=Redis(**_placed(redis, first_three)) if redis else None,
-        monitoring=Monitoring(**_placed(given["monitoring"], keeper)),
+        monitoring=_monitoring(_placed(given["monitoring"], keeper)),
+        backup=_backup(_placed(given["backup"], hosts[-1:]), name) if given["backup"] else None,
     )
+
+
+def _monitoring(given: Mapping[str, Any]) -> Monitoring:
+    return Monitoring(**{**given, "alerts": alerts_from(given["alerts"])})
+
+
+def _backup(given: Mapping[str, Any], stack: str) -> Backup:
+    second = given["second"]
+    computed = {
+        "every": int(given["every"].removesuffix("h") or 24),
+        "assertions": tuple(Assertion(**assertion) for assertion in given["assertions"]),
+        "second": SecondRepository(
+            second["path"] or f"/{stack}",
+            S3(**second["s3"]) if second["s3"] else None,
+            Sftp(**second["sftp"]) if second["sftp"] else None,
+        )
+        if second
+        else None,
+    }
+    return Backup(**{**given, **computed})
 
 
 def _edge(given: Mapping[str, Any]) -> Edge:

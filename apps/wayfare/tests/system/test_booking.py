@@ -84,6 +84,28 @@ def test_the_same_key_books_once_even_at_the_same_time(wayfare: Stack) -> None:
     assert seats_left(wayfare, journey) == left - 1
 
 
+def test_a_visitor_finds_every_booking_of_their_own_and_nobody_elses(wayfare: Stack) -> None:
+    journey = journeys(wayfare)[2]["id"]
+    first = book(wayfare, journey, key := uuid.uuid4().hex)
+    cookie = first.headers["Set-Cookie"].partition(";")[0]
+    second = book(wayfare, journey, Cookie=cookie)
+    book(wayfare, journey)
+    told = wayfare.ask("api", "/api/bookings?mine", headers={"Cookie": cookie}).json
+    made = {answer.json["booking"]["id"]: answer for answer in (first, second)}
+    assert {each["id"] for each in told["bookings"]} == made.keys()
+    assert {each["passenger"] for each in told["bookings"]} == {"Ada Lovelace"}
+    assert key in {each["idempotency_key"] for each in told["bookings"]}
+    assert told["next"] is None
+    last = max(made)
+    rest = wayfare.ask("api", f"/api/bookings?mine&after={last}", headers={"Cookie": cookie}).json
+    assert rest["bookings"] == []
+
+
+def test_without_a_session_no_booking_is_ones_own(wayfare: Stack) -> None:
+    refused = wayfare.ask("api", "/api/bookings?mine")
+    assert (refused.status, refused.json["error"]["code"]) == (401, "no_session")
+
+
 def test_a_key_is_not_for_two_different_bookings(wayfare: Stack) -> None:
     first, second = journeys(wayfare)[:2]
     key = uuid.uuid4().hex

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 from wayfare.errors import RefusedError
-from wayfare.query import BookingRequest, SearchQuery, public_name, whole_number
+from wayfare.query import BookingRequest, SearchQuery, own_after, public_name, whole_number
 from wayfare.search import statement
 
 JOURNEY = str(uuid.UUID(int=1))
@@ -38,6 +38,14 @@ def test_wildcards_in_a_place_are_searched_literally() -> None:
     assert "lower(origin) LIKE %(origin)s" in text
     assert "destination) LIKE" not in text
     assert parameters["origin"] == r"50\%\_\\" + "%"
+
+
+def test_own_bookings_go_on_after_an_id_or_begin_anew() -> None:
+    assert own_after("") is None
+    assert own_after(JOURNEY) == uuid.UUID(int=1)
+    with pytest.raises(RefusedError) as refused:
+        own_after("1 OR true")
+    assert (refused.value.status, refused.value.code) == (400, "bad_after")
 
 
 def booking(**changes: object) -> BookingRequest:

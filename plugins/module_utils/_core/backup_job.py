@@ -1,0 +1,86 @@
+"""A backup or a proof that outlives the module call that began it, and tells its progress in a file."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .backup_work import Backups
+from .errors import SlipwayError
+
+# How long one `follow` waits for news.
+PATIENCE = 10.0
+
+
+class Log:
+    """Events of the job of one stack, a JSON object a line; its writer holds a lock on the file."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / "state/backups/job.jsonl"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def begun(self) -> bool:
+        return self.path.exists() and self.path.stat().st_size > 0
+
+    def at_work(self) -> bool:
+        if not self.path.exists():
+            return False
+        with self.path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    def events(self) -> list[dict[str, Any]]:
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def follow(self, known: int, backups: Backups) -> dict[str, Any]:
+        """What happened after the first `known` events, whether it goes on, and a backup's percent."""
+        limit = time.monotonic() + PATIENCE
+        while self.at_work() and len(self.events()) <= known and time.monotonic() < limit:
+            time.sleep(0.3)
+        going_on, events = self.at_work(), self.events()
+        percent = None
+        if going_on and len(events) <= known:
+            try:
+                percent = backups.progress()
+            except SlipwayError:
+                percent = None
+        return {"events": events[known:], "going_on": going_on, "percent": percent}
+
+
+def work(root: Path, what: str, kind: str, adopt: bool) -> None:
+    """Do it to its end; how it went is the last event, never an exception."""
+    with Log(root).path.open("a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        def tell(event: Mapping[str, Any]) -> None:
+            file.write(f"{json.dumps(event)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+        tell({"say": f"{what} begins"})
+        try:
+            backups = Backups(root)
+            if what == "backup":
+                last = backups.take(kind, lambda line: tell({"say": line}), adopt=adopt)
+                tell({"done": asdict(last)})
+            else:
+                proof = backups.verify(lambda line: tell({"say": line}))
+                tell({"done": proof.to_dict(), "all": [it.to_dict() for it in backups.verifications()]})
+        except SlipwayError as error:
+            tell({"problem": error.problem, "remedy": error.remedy})
+        except Exception:
+            tell({"problem": traceback.format_exc(), "remedy": "This is a fault in Slipway: report it"})

@@ -1,0 +1,142 @@
+"""What is done to a stack's backups on their host: by its timers, and by the module that playbooks call.
+
+roles/host installs this file and those it imports as a program of the host: nothing but Python may be needed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .backup_errors import LockedError
+from .backup_info import KINDS
+from .backup_proof import prove
+from .backup_report import LastRun, Reports, Verification
+from .backup_repository import Repository, Settings, only_one
+from .backups import due
+from .errors import SlipwayError
+from .run import Run
+
+Say = Callable[[str], object]
+# What systemd is told where another one is at work: not a failure, try again.
+TRY_AGAIN = 75
+
+
+def process(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+    """A runner without Ansible. What a wrong key makes of a file is no text: it is replaced, not refused."""
+    done = subprocess.run(
+        list(argv), input=stdin or "", capture_output=True, text=True, errors="replace", check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+class Backups:
+    """One stack's backups on this host. root: the stack's folder, /opt/<stack>."""
+
+    def __init__(self, root: Path, run: Run = process, container: str = "") -> None:
+        self._settings = Settings.read(root)
+        self._root = root
+        self.repository = Repository(run, container or self._settings.container, self._settings.stack)
+        self._reports = Reports(root)
+        self._lock = root / "state/backups.lock"
+
+    def ready(self, *, adopt: bool = False) -> str:
+        """Make the stanza where it is missing; what was done."""
+        done = self.repository.ensure(self._settings.members, adopt=adopt)
+        self._reports.tell(self.repository.info().backups)
+        return done
+
+    def due(self) -> dict[int, str]:
+        """Repository -> kind of backup to make now."""
+        info, now = self.repository.info(), datetime.now(UTC)
+        kinds = {it: due(self._settings.schedule, info.of(it), now) for it in self._settings.repositories}
+        return {number: kind for number, kind in kinds.items() if kind}
+
+    def take(self, kind: str, say: Say, *, adopt: bool = False) -> LastRun:
+        """A backup into every repository. kind: one of KINDS; "": whatever is due, if any."""
+        with only_one(self._lock):
+            wanted = dict.fromkeys(self._settings.repositories, kind) if kind else self.due()
+            begun, started = datetime.now(UTC), time.monotonic()
+            if not wanted:
+                self._reports.tell(self.repository.info().backups)
+                say("no backup is due")
+                return LastRun(_iso(begun), "none", True, 0.0)
+            try:
+                self._each(wanted, say, adopt=adopt)
+                return self._ended(begun, started, wanted, "")
+            except SlipwayError as error:
+                self._ended(begun, started, wanted, str(error))
+                raise
+
+    def _each(self, wanted: dict[int, str], say: Say, *, adopt: bool) -> None:
+        if step := self.repository.ensure(self._settings.members, adopt=adopt):
+            say(f"{step}: done")
+        for number, kind in wanted.items():
+            say(f"{kind} backup into repository {number}")
+            self.repository.take(kind, number)
+            backup = self.repository.info().of(number)[-1]
+            seconds = (backup.ended - backup.begun).total_seconds()
+            say(f"{backup.label}: {backup.size >> 20} MB, {backup.stored >> 20} MB stored, {seconds:.0f} s")
+
+    def _ended(self, begun: datetime, started: float, wanted: dict[int, str], reason: str) -> LastRun:
+        seconds = round(time.monotonic() - started, 1)
+        last = LastRun(_iso(begun), next(iter(wanted.values())), not reason, seconds, reason)
+        self._reports.record_run(last)
+        try:
+            backups = self.repository.info().backups
+        except SlipwayError:
+            backups = ()
+        self._reports.tell(backups)
+        return last
+
+    def verify(self, say: Say) -> Verification:
+        with only_one(self._lock):
+            proof = prove(self.repository, self._settings.assertions, self._settings.repositories, say=say)
+            self._reports.record_verification(proof)
+            try:
+                self._reports.tell(self.repository.info().backups)
+            except SlipwayError as error:
+                say(error.problem)
+                self._reports.tell(())
+            return proof
+
+    def verifications(self) -> list[Verification]:
+        return self._reports.verifications()
+
+    def progress(self) -> float | None:
+        """Percent of the backup that runs now."""
+        return self.repository.info().percent
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`STACK scheduled` or `STACK verify`, from a timer; `STACK full|diff|incr` for a person at the host."""
+    if len(arguments) != 2 or arguments[1] not in ("scheduled", "verify", *KINDS):
+        print("usage: backup STACK scheduled|verify|full|diff|incr", file=sys.stderr)
+        return 2
+    stack, what = arguments
+    try:
+        backups = Backups(Path("/opt") / stack)
+        if what == "verify":
+            proof = backups.verify(_print)
+            _print(f"rpo {proof.rpo} s, rto {proof.rto} s")
+            return 0 if proof.ok else 1
+        backups.take("" if what == "scheduled" else what, _print)
+    except LockedError as error:
+        _print(str(error))
+        return TRY_AGAIN
+    except SlipwayError as error:
+        print(str(error), file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

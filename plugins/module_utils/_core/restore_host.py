@@ -1,0 +1,186 @@
+"""A restore on one host of PostgreSQL's: beside what runs, then in its place."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .backup_errors import explain
+from .backup_scratch import recovery_error
+from .errors import SlipwayError
+from .run import Run
+
+HOME = "/var/lib/postgresql"
+DATA, FRESH = f"{HOME}/17/main", f"{HOME}/17/restored"
+CONFIG = "/backup/pgbackrest.conf"
+_BIN = "/usr/lib/postgresql/17/bin"
+_LOG = "/tmp/restore.log"
+# Nobody reaches it but through this container. WAL of its new timeline is kept and not yet archived: a
+# restore that is given up must leave no timeline that a later one would follow.
+_OPTIONS = (
+    "listen_addresses=''",
+    "unix_socket_directories=/tmp",
+    "ssl=off",
+    "archive_command=''",
+    f"hba_file={FRESH}/pg_hba.conf",
+    f"ident_file={FRESH}/pg_ident.conf",
+    "shared_buffers=64MB",
+    "synchronous_standby_names=''",
+    "hot_standby=off",
+)
+_STATE = """SELECT coalesce(to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC',
+    'YYYY-MM-DD HH24:MI:SS.US'), ''), pg_last_wal_replay_lsn(),
+    (SELECT timeline_id FROM pg_control_checkpoint());"""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restored copy ends with. newest: UTC time of its last transaction; "": none since the backup."""
+
+    newest: str
+    lsn: str
+    seconds: float
+
+
+class RestoreHost:
+    """One member's container and volume, and a container beside it that sees the same."""
+
+    def __init__(self, run: Run, container: str, stanza: str, network: str) -> None:
+        """network: from where the repository can be reached."""
+        self._run = run
+        self._container = container
+        self._stanza = stanza
+        self._network = network
+        self.beside = f"{container}-restore"
+
+    def free(self) -> int:
+        """Bytes that the volume has left; what a broken-off restore left behind is removed first."""
+        self.open()
+        self._beside("rm", "-rf", FRESH)
+        return int(self._beside("df", "--output=avail", "-B1", HOME).split()[-1])
+
+    def open(self) -> None:
+        """The container beside the member, as the member is but for its network and command."""
+        self.close()
+        facts = "{{.Image}} {{.HostConfig.Memory}} {{.HostConfig.ShmSize}}"
+        image, memory, shared = self._do(["docker", "inspect", "--format", facts, self._container]).split()
+        guard = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=256"]
+        own = ["--user=999:999", "--tmpfs=/tmp:uid=999,gid=999,mode=0700", f"--memory={memory}"]
+        place = [f"--network={self._network}", f"--volumes-from={self._container}", f"--shm-size={shared}"]
+        start = ["docker", "run", "--detach", "--init", "--pull=never", f"--name={self.beside}"]
+        self._do([*start, *guard, *own, *place, image, "sleep", "infinity"])
+
+    def discard(self) -> None:
+        """Give the copy up."""
+        self.open()
+        self._beside("rm", "-rf", FRESH)
+        self.close()
+
+    def close(self) -> None:
+        self._run(["docker", "rm", "--force", self.beside])
+
+    def restore(self, arguments: Sequence[str], seconds: int) -> Restored:
+        """Restore beside the member's data and replay to the target; the copy answers in its container.
+
+        What the member holds and serves is not touched.
+        """
+        begun = time.monotonic()
+        command = ["pgbackrest", f"--config={CONFIG}", f"--stanza={self._stanza}", f"--pg1-path={FRESH}"]
+        code, out, err = self._inside(*command, *arguments, "restore")
+        if code:
+            raise explain("the restore failed", code, f"{out}\n{err}")
+        control = (f"{_BIN}/pg_ctl", "-D", FRESH)
+        options = " ".join(f"-c {option}" for option in _OPTIONS)
+        until = time.monotonic() + seconds
+        self._inside(*control, "--no-wait", "-l", _LOG, "-o", options, "start")
+        while self._inside("psql", "-h", "/tmp", "-XAtqc", "SELECT 1")[0]:
+            ended = self._inside(*control, "status")[0]
+            if ended or time.monotonic() > until:
+                raise _not_reached(self._inside("tail", "--bytes=200000", _LOG)[1])
+            time.sleep(0.3)
+        newest, lsn, _line = self._beside("psql", "-h", "/tmp", "-XAtqc", _STATE).strip().split("|")
+        return Restored(newest, lsn, round(time.monotonic() - begun, 1))
+
+    def settle(self) -> None:
+        """Stop the copy cleanly: from here on it can be started as a primary."""
+        self._beside("psql", "-h", "/tmp", "-XAtqc", "CHECKPOINT")
+        self._beside(f"{_BIN}/pg_ctl", "-D", FRESH, "-w", "-t", "600", "-m", "fast", "stop")
+
+    def stop_member(self) -> None:
+        """A clean stop: Patroni hands over, PostgreSQL writes and archives what it has."""
+        self._do(["docker", "stop", "--time", "120", self._container])
+
+    def start_member(self) -> None:
+        self._do(["docker", "start", self._container])
+
+    def swap(self, kept: str) -> str:
+        """Put the copy in the place of the member's data, which stays under another name; that name."""
+        old = f"{HOME}/17/before-{kept}"
+        script = f"[ ! -d {DATA} ] || mv {DATA} {old}; mv {FRESH} {DATA}"
+        self._beside("sh", "-ec", script)
+        return old
+
+    def swap_back(self, kept: str) -> None:
+        """As it was before `swap`, whether that came to its end or not."""
+        old = f"{HOME}/17/before-{kept}"
+        back = f"rm -rf {FRESH}; mv {DATA} {FRESH}; mv {old} {DATA}"
+        self._beside("sh", "-ec", f"[ ! -d {old} ] || {{ {back}; }}")
+
+    def empty(self) -> None:
+        """Forget a replica's data: it is cloned anew from the restored leader."""
+        self.open()
+        self._beside("rm", "-rf", DATA)
+        self.close()
+
+    def forget_cluster(self, scope: str) -> None:
+        """Remove from etcd what Patroni knows of the cluster; every member must have been stopped."""
+        until = time.monotonic() + 60
+        answers = f"{scope}\nYes I am aware\n"
+        ask = [
+            "docker",
+            "exec",
+            "-i",
+            self.beside,
+            "patronictl",
+            "-c",
+            "/config/patroni.yml",
+            "remove",
+            scope,
+        ]
+        while True:
+            code, out, err = self._run(ask, stdin=answers)
+            if not code or "No cluster" in out + err:
+                return
+            # The leader's key lives on for up to `ttl` seconds.
+            if time.monotonic() > until:
+                told = (out + err).strip().splitlines()[-1:]
+                raise SlipwayError(
+                    f"Patroni does not forget the cluster: {told[0] if told else code}",
+                    "See that etcd is healthy and that every member is stopped: docs/runbooks/etcd.md",
+                )
+            time.sleep(2)
+
+    def _inside(self, *argv: str) -> tuple[int, str, str]:
+        return self._run(["docker", "exec", self.beside, *argv])
+
+    def _beside(self, *argv: str) -> str:
+        return self._do(["docker", "exec", self.beside, *argv])
+
+    def _do(self, argv: Sequence[str]) -> str:
+        code, out, err = self._run(argv)
+        if code:
+            told = err.strip().splitlines()[-1:] or [str(code)]
+            what = f"`{' '.join(argv[:2])} … {argv[-1][:60]}`"
+            raise SlipwayError(f"{what} failed: {told[0]}", "See docs/runbooks/backups.md")
+        return out
+
+
+def _not_reached(log: str) -> SlipwayError:
+    if re.search(r"recovery ended before configured recovery target was reached", log):
+        return SlipwayError(
+            "the WAL that the repository has ends before the moment to return to",
+            "Choose an earlier one, or latest; for a point that is older than the backup: -e set=<label>",
+        )
+    return recovery_error(log)

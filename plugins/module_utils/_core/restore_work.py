@@ -1,0 +1,121 @@
+"""The steps of a restore, each on one host, as `playbooks/restore.yml` puts them in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from . import sql
+from .backup_repository import Repository
+from .backup_wal import timeline
+from .backups import newest
+from .errors import SlipwayError
+from .postgres import Psql
+from .restore_host import RestoreHost
+from .restore_plan import RestorePlan, parse_target, plan_restore
+from .retry import Patience
+
+MAJOR = "17"
+DAY = 86_400
+
+
+def planned(
+    repository: Repository,
+    to: str,
+    now: datetime,
+    *,
+    label: str = "",
+    line: str = "",
+    source: int = 1,
+) -> RestorePlan:
+    """Choose the backup and check what leads from it to the moment. source: number of the repository."""
+    info, target = repository.info(), parse_target(to, now)
+    backups = info.of(source)
+    first = newest(backups)
+    if info.version != MAJOR:
+        raise SlipwayError(
+            f"the backups are of PostgreSQL {info.version}, and {MAJOR} shall run them",
+            "Deploy a release with that version first; afterwards upgrade",
+        )
+    files = repository.files(first.archive, first.repository)
+    along = repository.line(first.archive, first.repository, files, int(line or 0))
+    usable = replace(info, backups=tuple(it for it in backups if it.archive == first.archive))
+    return plan_restore(usable, files, along, target, label=label)
+
+
+def mark(psql: Psql, name: str, patience: Patience) -> tuple[str, str]:
+    """A restore point of what serves now, in the archive before this returns: its name, and its timeline."""
+    point = f"slipway_before_{name}"
+    psql.ask(f"SELECT pg_create_restore_point({sql.literal(point)});")
+    segment = psql.ask("SELECT pg_walfile_name(pg_switch_wal());")
+    last = "coalesce(left(last_archived_wal, 24), '')"
+    arrived = f"SELECT {last} >= {sql.literal(segment)} FROM pg_stat_archiver;"
+    while psql.ask(arrived) != "t":
+        if not patience.again():
+            raise SlipwayError(
+                f"WAL segment {segment} does not reach the repository", "See docs/runbooks/backups.md"
+            )
+    return point, str(timeline(segment))
+
+
+def _restored(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
+    plan = params["plan"]
+    free = host.free()
+    if free < int(plan["needed"]):
+        raise SlipwayError(
+            f"the disk is full: the restore needs {int(plan['needed']) >> 20} MB beside what is there, "
+            f"{free >> 20} MB are free",
+            "Make room on this host (`df -h /var/lib/docker`); what serves is untouched",
+        )
+    try:
+        found = host.restore(list(plan["arguments"]), DAY)
+    except SlipwayError:
+        host.close()
+        raise
+    return {
+        "newest": found.newest,
+        "lsn": found.lsn,
+        "seconds": found.seconds,
+        "instance": host.beside,
+    }
+
+
+def _stopped(host: RestoreHost, _params: Mapping[str, Any]) -> dict[str, Any]:
+    host.stop_member()
+    return {}
+
+
+def _swapped(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
+    host.settle()
+    kept = host.swap(params["id"])
+    try:
+        host.forget_cluster(params["stack"])
+    except SlipwayError:
+        host.swap_back(params["id"])
+        raise
+    host.start_member()
+    host.close()
+    return {"kept": kept}
+
+
+def _joined(host: RestoreHost, _params: Mapping[str, Any]) -> dict[str, Any]:
+    host.empty()
+    host.start_member()
+    return {}
+
+
+def _given_up(host: RestoreHost, _params: Mapping[str, Any]) -> dict[str, Any]:
+    host.discard()
+    host.start_member()
+    return {}
+
+
+STEPS: Mapping[str, Callable[[RestoreHost, Mapping[str, Any]], dict[str, Any]]] = {
+    "restored": _restored,
+    "stopped": _stopped,
+    "swapped": _swapped,
+    "joined": _joined,
+    "given_up": _given_up,
+}

@@ -1,0 +1,193 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Return PostgreSQL to an earlier moment."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: restore
+short_description: Return PostgreSQL to an earlier moment
+version_added: 0.3.0
+author: Slipway contributors (@slipway)
+description:
+  - The steps of C(playbooks/restore.yml), which puts them in order, asks for consent and says what was lost.
+  - Until V(swapped), everything happens beside the data that serve, which stay as they are.
+options:
+  state:
+    description:
+      - V(planned), on the host that keeps the backups, chooses a backup and checks that all WAL up to O(to)
+        is there.
+      - V(marked), on PostgreSQL's hosts, makes a restore point on the leader and has it archived, so that
+        there is a way back.
+      - V(restored), on one of PostgreSQL's hosts, restores beside its data and replays up to the moment. The
+        copy answers in a container of its own; see RV(instance).
+      - V(stopped), on PostgreSQL's hosts, stops the member.
+      - V(swapped), on the host of V(restored), puts the copy in the place of the member's data and starts it
+        as the only member of a new cluster. The old data stay under another name.
+      - V(joined), on the other hosts, deletes their data; they are cloned anew.
+      - V(given_up) removes the copy, and starts the member again on the data that it had.
+    type: str
+    choices: [planned, marked, restored, stopped, swapped, joined, given_up]
+    required: true
+  to:
+    description: V(latest), a time with its zone, C(point:<name>) or a backup's label.
+    type: str
+    default: latest
+  set:
+    description: Label of the backup to begin with, in place of the newest before the moment.
+    type: str
+    default: ""
+  timeline:
+    description: Timeline to follow, where it is not the newest; to go back on an earlier restore.
+    type: str
+    default: ""
+  repository:
+    description: Number of the repository to restore from; 2 is C(stack.components.backup.second).
+    type: int
+    default: 1
+  plan:
+    description: What V(planned) returned.
+    type: dict
+    default: {}
+  id:
+    description: Name of this restore. Set by the action plugin.
+    type: str
+    default: ""
+  stack:
+    description: Name of the stack. Set by the action plugin.
+    type: str
+  container:
+    description: This host's PostgreSQL container. Set by the action plugin.
+    type: str
+  patroni:
+    description: Patroni's API on this host. Set by the action plugin.
+    type: dict
+  run:
+    description: Id of the run that must hold the environment's lock. Set by the action plugin.
+    type: str
+    default: ""
+extends_documentation_fragment:
+  - slipway.compose.slipway
+"""
+
+EXAMPLES = r"""
+- name: See which backup leads to a moment
+  slipway.compose.restore:
+    state: planned
+    to: "2026-11-26T20:15:05Z"
+  become: true
+  register: __restore_plan
+"""
+
+RETURN = r"""
+plan:
+  description: Which backup, how many bytes, and pgBackRest's arguments.
+  type: dict
+  returned: state is planned
+  sample: {backup: 20261126-020412F, bytes: 851443712, target: the newest transaction that was archived}
+point:
+  description: Name of the restore point that was made.
+  type: str
+  returned: state is marked, on the leader
+  sample: slipway_before_20261126T201505
+timeline:
+  description: Timeline of that point, to name it later.
+  type: str
+  returned: state is marked, on the leader
+  sample: "1"
+newest:
+  description: Time (UTC) of the last transaction that the restored copy has.
+  type: str
+  returned: state is restored
+  sample: 2026-11-26 20:15:03.142118
+instance:
+  description: Container in which the restored copy answers.
+  type: str
+  returned: state is restored
+  sample: wayfare-postgres-1-restore
+kept:
+  description: Where the data are that served before.
+  type: str
+  returned: state is swapped
+  sample: /var/lib/postgresql/17/before-20261126T201505
+"""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core import restore_work
+from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.backup_work import Backups
+from ..module_utils._core.errors import SlipwayError
+from ..module_utils._core.lock import LOCK_FILE, alive
+from ..module_utils._core.member import leads, patience
+from ..module_utils._core.postgres import Psql
+from ..module_utils._core.restore_host import RestoreHost
+
+STATES = ["planned", "marked", "restored", "stopped", "swapped", "joined", "given_up"]
+ARGUMENT_SPEC: dict[str, Any] = {
+    "state": {"type": "str", "choices": STATES, "required": True},
+    "to": {"type": "str", "default": "latest"},
+    "set": {"type": "str", "default": ""},
+    "timeline": {"type": "str", "default": ""},
+    "repository": {"type": "int", "default": 1},
+    "plan": {"type": "dict", "default": {}},
+    "id": {"type": "str", "default": ""},
+    "stack": {"type": "str"},
+    "container": {"type": "str"},
+    "patroni": {"type": "dict"},
+    "run": {"type": "str", "default": ""},
+}
+
+
+def planned(params: dict[str, Any], backups: Backups) -> dict[str, Any]:
+    plan = restore_work.planned(
+        backups.repository,
+        params["to"],
+        datetime.now(UTC),
+        label=params["set"],
+        line=params["timeline"],
+        source=params["repository"],
+    )
+    return {"plan": json.loads(json.dumps(asdict(plan)))}
+
+
+def marked(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
+    """A cluster that is lost needs no mark, and must not stand in the way of its restore."""
+    psql = Psql(runner(module), params["container"])
+    try:
+        if not leads(psql, 0, params["patroni"]):
+            return {"point": "", "timeline": ""}
+        point, line = restore_work.mark(psql, params["id"], patience(120))
+        return {"point": point, "timeline": line}
+    except SlipwayError as error:
+        module.warn(f"No restore point was made: {error.problem}")
+        return {"point": "", "timeline": ""}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    params, state = module.params, module.params["state"]
+    root = Path("/opt") / params["stack"]
+    with reporting(module):
+        if state == "planned":
+            module.exit_json(changed=False, **planned(params, Backups(root)))
+        if module.check_mode:
+            module.exit_json(changed=state not in ("planned", "marked"), point="", newest="", kept="")
+        with alive(root / LOCK_FILE, params["run"]):
+            if state == "marked":
+                module.exit_json(changed=False, **marked(module, params))
+            stack = params["stack"]
+            host = RestoreHost(runner(module), params["container"], stack, f"{stack}_data")
+            done = restore_work.STEPS[state](host, params)
+            module.exit_json(changed=True, **done)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""PostgreSQL under Patroni on some hosts, and its repository: what is rendered, run by this engine.
+
+A host is a container that holds an address; its components share that network, as they share a host's ports.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.plugin_utils import pki
+from ansible_collections.slipway.compose.plugins.plugin_utils.minting import host_names
+from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
+from images import newest
+from whole_stack import IMAGES, SECRETS, stack, with_backup
+
+SUBNET = "10.98.79"
+STARTED = ("etcd", "backup-repository", "postgres", "backup-agent")
+LIMIT = 120
+# How long a leader may be silent: nothing here is about failovers, and a busy machine must not bring them in.
+PATIENT = {'"ttl": 20': '"ttl": 90', '"retry_timeout": 5': '"retry_timeout": 30'}
+# In memory: nothing of what is tried here is about disks, and this is many times as fast.
+VOLUMES = {"postgres": 999, "postgres-socket": 999, "backup-repository": 999, "etcd": 10001}
+
+
+def in_memory(uid: int, size: str = "1g") -> list[str]:
+    """Options of `docker volume create`."""
+    return ["--opt=type=tmpfs", "--opt=device=tmpfs", f"--opt=o=uid={uid},gid={uid},mode=0750,size={size}"]
+
+
+def patient(text: str) -> str:
+    for stock, longer in PATIENT.items():
+        text = text.replace(stock, longer)
+    return text
+
+
+def docker(*command: str, stdin: str | None = None, check: bool = True) -> str:
+    argv = ["docker", *command]
+    done = subprocess.run(argv, input=stdin or "", capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert not check or done.returncode == 0, f"{' '.join(argv)}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def declared(members: int, **backup: Any) -> Stack:
+    """A stack over `members` hosts with PostgreSQL and one more that keeps the backups."""
+    base = with_backup(stack(members + 1), **{"wal_every": 10, **backup})
+    hosts = tuple(Host(host.name, f"{SUBNET}.{10 + index}") for index, host in enumerate(base.hosts, 1))
+    names = tuple(host.name for host in hosts)
+    parts = base.components
+    assert parts.postgres
+    postgres = replace(parts.postgres, hosts=names[:members], memory=256 << 20, max_connections=50)
+    etcd = replace(parts.etcd, hosts=names[:1])
+    return replace(base, hosts=hosts, components=replace(parts, postgres=postgres, etcd=etcd))
+
+
+@dataclass
+class Cluster:
+    """The hosts; `folder` holds each one's rendered tree."""
+
+    stack: Stack
+    folder: Path
+    secrets: dict[str, str] = field(default_factory=lambda: dict(SECRETS))
+    name: str = f"slipway-test-backups-{os.getpid()}"
+
+    def container(self, component: str, host: int = 1) -> str:
+        return f"{self.name}-h{host}-{component}"
+
+    @property
+    def repository(self) -> str:
+        return self.container("backup-repository", len(self.stack.hosts))
+
+    def start(self) -> None:
+        docker("network", "create", f"--subnet={SUBNET}.0/24", self.name)
+        self.render()
+        for index, host in enumerate(self.stack.hosts, 1):
+            place = ["--network", self.name, "--ip", host.address, "--name", self.container("host", index)]
+            for volume, uid in VOLUMES.items():
+                docker("volume", "create", *in_memory(uid), self.volume(volume, index))
+                # It would be gone whenever no container has it.
+                place += ["--volume", f"{self.volume(volume, index)}:/held/{volume}"]
+            docker("run", "--detach", "--init", *place, newest("postgres"), "sleep", "infinity")
+        for component in STARTED:
+            for index, _host in enumerate(self.stack.hosts, 1):
+                self.run(component, index)
+        self.until_led()
+
+    def render(self) -> None:
+        """Write every host's tree, as a release lays it out; containers see it at once."""
+        laid, now = topology(self.stack), datetime.now(UTC)
+        if not hasattr(self, "_ca"):
+            self._ca = pki.new_ca("test", now)
+            pairs = {host.name: pki.issue(self._ca, host_names(host), now) for host in self.stack.hosts}
+            self._pairs = {name: (pair.certificate, pair.key) for name, pair in pairs.items()}
+        wanted = {"etcd": newest("etcd"), "postgres": newest("postgres")}
+        images = {name: wanted.get(name, f"none/{name}") for name in [*IMAGES, *self.stack.services]}
+        certificates = {"edge": next(iter(self._pairs.values())), **self._pairs}
+        material = Material(images, self.secrets, self._ca.certificate, certificates, {})
+        for index, view in enumerate(laid.views.values(), 1):
+            for file in render(laid, view, material):
+                target = self.folder / f"h{index}" / file.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.unlink(missing_ok=True)
+                target.write_text(patient(file.content))
+                target.chmod(file.mode)
+                os.chown(target, file.owner, file.owner)
+        for path in (self.folder, *self.folder.rglob("*")):
+            if path.is_dir():
+                path.chmod(0o755)
+
+    def run(self, component: str, host: int) -> None:
+        """Start one component of a host as its Compose file has it; nothing where it has none."""
+        tree = self.folder / f"h{host}"
+        services = yaml.safe_load((tree / "docker-compose.prod.yml").read_text())["services"]
+        if component in services:
+            name = self.container(component, host)
+            options = self._options(services[component], host, tree)
+            docker("run", "--detach", "--name", name, *options, *services[component]["command"])
+
+    def _options(self, service: dict[str, Any], host: int, tree: Path) -> list[str]:
+        options = ["--init", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+        options += [f"--network=container:{self.container('host', host)}", f"--user={service['user']}"]
+        # Its files count as its memory here.
+        options += ["--memory=2g", f"--pids-limit={service['pids_limit']}"]
+        options += [f"--shm-size={service['shm_size']}"] if "shm_size" in service else []
+        options += [f"--tmpfs={mount}" for mount in service.get("tmpfs", [])]
+        options += [f"--env={key}={value}" for key, value in service.get("environment", {}).items()]
+        for volume in service["volumes"]:
+            source, rest = volume.split(":", 1)
+            root = f"/opt/{self.stack.name}/"
+            own = (
+                f"{tree}/{source.removeprefix(root)}"
+                if source.startswith(root)
+                else self.volume(source, host)
+            )
+            options.append(f"--volume={own}:{rest}")
+        return [*options, service["image"]]
+
+    def volume(self, name: str, host: int) -> str:
+        return f"{self.name}-h{host}-{name}"
+
+    def until_led(self) -> None:
+        """Until one member leads and all others stream."""
+        members = len(self.stack.components.postgres.hosts) if self.stack.components.postgres else 0
+        limit = time.monotonic() + LIMIT
+        while True:
+            query = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+            ask = ["psql", "-U", "postgres", "-XAtqc", query]
+            # While it is bootstrapped it is stopped and started again.
+            leader = self.container("postgres", self.leader())
+            code, out, _err = run(["docker", "exec", leader, *ask])
+            if not code and out.strip() == str(members - 1):
+                return
+            assert time.monotonic() < limit, self.logs()
+            time.sleep(0.5)
+
+    def leader(self) -> int:
+        """The number of the host that leads; 0: none does."""
+        for host in range(1, len(self.stack.hosts) + 1):
+            ask = ["docker", "exec", self.container("postgres", host), "psql", "-U", "postgres", "-XAtqc"]
+            code, out, _err = run([*ask, "SELECT pg_is_in_recovery()"])
+            if not code and out.strip() == "f":
+                return host
+        return 0
+
+    def sql(self, script: str, database: str = "postgres", host: int = 0) -> str:
+        """Standard output of a script on the leader, or on the member of a host."""
+        limit = time.monotonic() + LIMIT
+        while not (place := host or self.leader()):
+            assert time.monotonic() < limit, self.logs()
+            time.sleep(0.5)
+        container = self.container("postgres", place)
+        psql = ["psql", "-U", "postgres", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database]
+        return docker("exec", "-i", container, *psql, stdin=script).strip()
+
+    def logs(self) -> str:
+        """Last words of every member."""
+        members = len(self.stack.components.postgres.hosts) if self.stack.components.postgres else 0
+        names = [self.container("postgres", host) for host in range(1, members + 1)]
+        return "\n".join(f"{name}:\n{docker('logs', '--tail=40', name, check=False)}" for name in names)
+
+    def archived(self) -> None:
+        """Until everything written so far is in the repository."""
+        segment = self.sql("SELECT pg_walfile_name(pg_switch_wal())")
+        limit = time.monotonic() + LIMIT
+        while self.sql("SELECT coalesce(max(last_archived_wal), '') FROM pg_stat_archiver") < segment:
+            assert time.monotonic() < limit, self.logs()
+            time.sleep(0.3)
+
+    def remove(self) -> None:
+        listed = docker("ps", "--all", "--format", "{{.Names}}", "--filter", f"name=^{self.name}-").split()
+        docker("rm", "--force", "--volumes", *sorted(listed, key=lambda name: name.endswith("-host")))
+        volumes = docker("volume", "ls", "--quiet", "--filter", f"name=^{self.name}-").split()
+        docker("volume", "rm", "--force", *volumes)
+        docker("network", "rm", self.name)
+        shutil.rmtree(self.folder, ignore_errors=True)
