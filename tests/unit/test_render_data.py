@@ -83,6 +83,12 @@ def test_secrets_are_readable_by_their_container_only() -> None:
     }
 
 
+def test_a_file_is_rendered_or_copied_never_both() -> None:
+    """Of two with one name the last would be written, and no release would ever be seen as stored."""
+    found = [path for path in (COMPOSE_FOLDER / "config").rglob("*") if path.is_file()]
+    assert len({path.with_name(path.name.removesuffix(".j2")) for path in found}) == len(found)
+
+
 @pytest.mark.parametrize(
     ("count", "members"),
     [pytest.param(1, 1, id="alone"), pytest.param(3, 3, id="three"), pytest.param(6, 3, id="six")],
