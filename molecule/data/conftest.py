@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cluster_under_test import Members
+from edge import Edge
 from ledger_under_test import Ledger, Reported
 
 from lab import Lab
@@ -29,6 +30,11 @@ def authority(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ledger") / "ca.crt"
     path.write_text(first.check_output("cat /opt/%s/config/host/tls/ca.crt", lab.stack["name"]))
     return path
+
+
+@pytest.fixture(scope="session")
+def edge(lab: Lab, authority: Path) -> Edge:
+    return Edge(lab.stack["domain"], lab.https_port, lab.http_port, authority)
 
 
 @pytest.fixture

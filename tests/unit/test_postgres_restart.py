@@ -105,6 +105,8 @@ class Api(http.server.BaseHTTPRequestHandler):
             return None
         if what == "primary":
             return self._answer(200 if name == (site.writes or site.leads) else 503, {})
+        if what == "patroni":
+            return self._answer(200, {"postmaster_start_time": site.started.get(name)})
         if what == "config":
             return self._answer(200, {"synchronous_mode": "quorum"})
         told = [(leader if it == site.leads else member)(it) for it in "abc" if it not in site.down]
@@ -125,6 +127,7 @@ class Api(http.server.BaseHTTPRequestHandler):
 def api():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
     server.leads, server.writes, server.down, server.told = "a", "", set(), []
+    server.started = {}
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield server
     server.shutdown()
@@ -186,6 +189,19 @@ def test_who_leads_and_takes_no_writes_yet_is_waited_for(api):
     api.writes = "nobody"
     with pytest.raises(SlipwayError, match="b accepts no writes yet"):
         reached(api).move(Move("a", "b"), patience(1.5), LAG, planned=True)
+
+
+@pytest.mark.parametrize("before", [pytest.param("10:00", id="ran"), pytest.param(None, id="did-not-run")])
+def test_a_clone_is_a_server_that_started_since(api, before):
+    api.started["c"] = before
+    cloning = threading.Timer(0.5, api.started.update, [{"c": "10:05"}])
+    cloning.start()
+    assert (
+        reached(api, out="Success: reinitialize", then="a").reclone("c", 20)[0].startswith("c: cloned anew")
+    )
+    assert not cloning.is_alive()
+    with pytest.raises(SlipwayError, match="c has not begun anew"):
+        reached(api, out="Success: reinitialize", then="a").reclone("c", 0.5)
 
 
 @pytest.fixture
