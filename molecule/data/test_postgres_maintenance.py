@@ -32,6 +32,7 @@ def test_the_report_tells_of_every_database_extension_and_role(lab: Lab, members
     assert "changed=0" in told
 
 
+@pytest.mark.by_hand
 @pytest.mark.parametrize(
     "setting", [pytest.param(("6", "6"), id="changed"), pytest.param(("null", "4"), id="taken-back")]
 )

@@ -40,6 +40,7 @@ def test_a_switchover_loses_no_write(lab: Lab, members: Members, ledger: Ledger,
     assert figures["longest_gap"] < SWITCHOVER_GAP
 
 
+@pytest.mark.by_hand
 def test_whoever_leads_already_is_left_alone(lab: Lab, members: Members) -> None:
     told = lab.playbook("playbooks/switchover.yml", "-e", f"to={members.leader}").stdout
     assert "nothing to do" in told
@@ -53,6 +54,7 @@ def test_a_failover_is_refused_while_a_leader_is_well(lab: Lab, members: Members
     assert "is no consent" in refused(lab, "failover", "-e", "force=another")
 
 
+@pytest.mark.by_hand
 def test_a_forced_failover_to_a_synchronous_member_loses_no_write(
     lab: Lab, members: Members, ledger: Ledger, reported: Reported
 ) -> None:
@@ -65,11 +67,13 @@ def test_a_forced_failover_to_a_synchronous_member_loses_no_write(
     assert (figures["lost"], figures["duplicated"], figures["altered"]) == (0, 0, 0)
 
 
+@pytest.mark.by_hand
 @pytest.mark.parametrize("playbook", ["switchover", "failover"])
 def test_a_host_that_is_no_member_is_refused(lab: Lab, playbook: str) -> None:
     assert "Patroni knows no member lab-9" in refused(lab, playbook, "-e", "to=lab-9")
 
 
+@pytest.mark.by_hand
 def test_a_paused_cluster_is_refused_and_stays_as_it_is(lab: Lab, members: Members) -> None:
     before = members.leader
     members.inside(before, f"patronictl pause {members.stack} --wait")
@@ -82,6 +86,7 @@ def test_a_paused_cluster_is_refused_and_stays_as_it_is(lab: Lab, members: Membe
         members.inside(before, f"patronictl resume {members.stack} --wait")
 
 
+@pytest.mark.by_hand
 def test_a_replica_is_cloned_anew_while_writes_go_on(
     lab: Lab, members: Members, ledger: Ledger, reported: Reported
 ) -> None:
@@ -98,6 +103,7 @@ def test_a_replica_is_cloned_anew_while_writes_go_on(
     assert (figures["lost"], figures["duplicated"]) == (0, 0)
 
 
+@pytest.mark.by_hand
 def test_the_leader_is_never_cloned_anew(lab: Lab, members: Members) -> None:
     consent = ("-e", f"host={members.leader}", "-e", f"force={members.stack}")
     assert "its data are the ones that count" in refused(lab, "reinit", *consent)

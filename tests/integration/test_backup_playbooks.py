@@ -14,6 +14,7 @@ import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Assertion
 from backup_cluster import SUBNET, Cluster, declared, docker
 
+pytestmark = pytest.mark.by_hand
 CHECKOUT = Path(__file__).resolve().parents[2]
 STACK = f"slipway-e2e-{os.getpid()}"
 ROOT = Path("/opt") / STACK

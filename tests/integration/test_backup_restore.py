@@ -20,6 +20,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host
 from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work import mark, planned
 from backup_cluster import Cluster, declared, docker
 
+pytestmark = pytest.mark.by_hand
 ROWS = 12_345
 DAY = 86_400
 

@@ -18,6 +18,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repos
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from backup_cluster import Cluster, declared, docker, in_memory, run
 
+pytestmark = pytest.mark.by_hand
 KEPT = "/var/lib/pgbackrest"
 ROWS = 5_000
 
