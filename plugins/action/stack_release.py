@@ -33,6 +33,7 @@ class ActionModule(StackAction):
         arguments["run"] = self.lock_holder()
         if arguments.get("state", "prepared") == "prepared":
             arguments["leaders"] = handover.leaders(self.topology)
+            arguments["backup_age"] = handover.backup_age(self.topology, self.view)
             arguments["image_paths"] = handover.image_paths(self.topology, images)
         if arguments.get("state", "prepared") != "prepared" or arguments.get("release"):
             return self.module(arguments, task_vars)

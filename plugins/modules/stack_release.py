@@ -59,6 +59,16 @@ options:
     description: Bytes that must be free beside what images to be pulled need, before a release is stored.
     type: int
     default: 2147483648
+  backup_age:
+    description:
+      - Hours that the newest backup may be old when a release begins; V(0) asks nobody.
+        Set by the action plugin.
+    type: int
+    default: 0
+  without_backup:
+    description: Whether a release may begin although the newest backup is too old.
+    type: bool
+    default: false
   checked:
     description: Whether O(state=prepared) looks for what stands in the way, where steps are planned.
     type: bool
@@ -190,6 +200,7 @@ jobs:
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +246,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "only_replicas": {"type": "bool", "default": False},
     "protected": {"type": "list", "elements": "str", "default": []},
     "minimum_free": {"type": "int", "default": 2 * 1024**3},
+    "backup_age": {"type": "int", "default": 0},
+    "without_backup": {"type": "bool", "default": False},
     "checked": {"type": "bool", "default": True},
     "image_paths": {"type": "dict", "default": {}},
     "leaders": {"type": "dict", "default": {}},
@@ -294,7 +307,15 @@ def prepare(
     release, changes = params["release"], file_changes(before, files)
     if params["only_replicas"]:
         require_only_numbers([change.path for change in changes], host.preview(files))
-    told = Told(params["minimum_free"], params["image_paths"], params["leaders"], params["own_routers"])
+    # Other numbers of replicas change no data.
+    asked = params["backup_age"] and not (params["without_backup"] or params["only_replicas"])
+    told = Told(
+        params["minimum_free"],
+        params["image_paths"],
+        params["leaders"],
+        params["own_routers"],
+        timedelta(hours=params["backup_age"]) if asked else None,
+    )
     it = Preparation(tree.root, engine, host, files, told)
     preparing.prepare(it, checked=params["checked"], dry=module.check_mode)
     known = not any(refusal.check == "definition" for refusal in it.refusals.found)

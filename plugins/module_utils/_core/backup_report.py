@@ -14,6 +14,7 @@ from .backup_info import KINDS, Backup
 
 STATE = "state/backups"
 METRICS = "state/metrics/backup.prom"
+NEWEST = f"{STATE}/newest.json"
 KEEP = 400
 
 
@@ -95,8 +96,19 @@ class Reports:
         paths = sorted((self._root / STATE / "verifications").glob("*.json"))
         return [Verification.from_dict(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
 
+    def newest(self) -> dict[int, datetime]:
+        """When the newest backup of each repository ended, as far as is known."""
+        path = self._root / NEWEST
+        told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return {int(number): datetime.fromisoformat(ended) for number, ended in told.items()}
+
     def tell(self, backups: Sequence[Backup]) -> None:
-        """What the monitoring reads."""
+        """What the monitoring reads, and releases. Without backups, as where nobody can be asked, the last
+        word about the newest holds."""
+        if backups:
+            newest = newest_of_each(backups)
+            told = {number: ended.isoformat() for number, ended in newest.items()}
+            self._write(NEWEST, json.dumps(told, indent=1) + "\n")
         proofs = self.verifications()
         lines = metrics(backups, self.last_run(), proofs[-1] if proofs else None)
         self._write(METRICS, "".join(f"{line}\n" for line in lines))
@@ -110,16 +122,24 @@ class Reports:
         fresh.replace(target)
 
 
+def newest_of_each(backups: Iterable[Backup]) -> dict[int, datetime]:
+    """Repository -> when its newest backup ended."""
+    newest: dict[int, datetime] = {}
+    for backup in sorted(backups, key=lambda it: it.ended):
+        newest[backup.repository] = backup.ended
+    return dict(sorted(newest.items()))
+
+
 def metrics(backups: Sequence[Backup], last: LastRun | None, proof: Verification | None) -> Iterable[str]:
     """In Prometheus's text format. What is not known is left out: an alert asks for its absence."""
     for kind in KINDS:
         ended = [backup.ended.timestamp() for backup in backups if backup.kind == kind]
         if ended:
             yield f'slipway_backup_ended_seconds{{type="{kind}"}} {max(ended):.0f}'
-    for repository in sorted({backup.repository for backup in backups}):
+    for repository, ended_last in newest_of_each(backups).items():
         own = [backup for backup in backups if backup.repository == repository]
         label = f'{{repository="{repository}"}}'
-        yield f"slipway_backup_newest_seconds{label} {max(it.ended.timestamp() for it in own):.0f}"
+        yield f"slipway_backup_newest_seconds{label} {ended_last.timestamp():.0f}"
         yield f"slipway_backup_stored_bytes{label} {sum(it.stored for it in own)}"
         yield f"slipway_backups{label} {len(own)}"
     if last:

@@ -52,6 +52,12 @@ def routers(topology: Topology) -> list[dict[str, Any]]:
     ]
 
 
+def backup_age(topology: Topology, view: HostView) -> int:
+    """Hours that the newest backup may be old when a release begins, for the host that knows; else 0."""
+    backup = topology.stack.components.backup
+    return backup.most_age if backup and view.runs("backup-repository") else 0
+
+
 def replicas(topology: Topology, view: HostView) -> list[dict[str, Any]]:
     """This host's replicas as `rolling.RollingReplica` reads them, with the service each belongs to."""
     return [_replica(topology, replica) for replica in view.replicas]

@@ -114,6 +114,11 @@ class Backup:
     processes: int
     memory: int
 
+    @property
+    def most_age(self) -> int:
+        """Hours that the newest backup may be old: two more than until the next one is due."""
+        return self.every + 2
+
 
 @dataclass(frozen=True)
 class Redis:

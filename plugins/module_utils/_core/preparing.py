@@ -1,18 +1,18 @@
 """Everything that can be known of a release before it begins, asked on one host; every reason is kept.
 
 A check is a row of `KNOWN` (needs nothing on the host, so check mode asks it too) or of `STORED` (needs the
-release's files and images). Those to come get their seat there: the age of the latest backup in `KNOWN`,
-signatures and SBOMs of images in `STORED`.
+release's files and images). Signatures and SBOMs of images will get their seat in `STORED`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from . import relied_on
+from . import backup_age, relied_on
 from .engine import Engine
 from .host_release import HostRelease
 from .plan import Step
@@ -26,13 +26,14 @@ class Told:
     """What the control node tells of the environment.
 
     minimum_free: bytes. images: reference -> its path in the stack. leaders: see `relied_on.look`.
-    routers: this host's own, by component.
+    routers: this host's own, by component. backup_age: how old the newest backup may be; None: nobody asks.
     """
 
     minimum_free: int
     images: Mapping[str, str]
     leaders: Mapping[str, Sequence[Mapping[str, Any]]]
     routers: Mapping[str, Mapping[str, Any]]
+    backup_age: timedelta | None = None
 
 
 @dataclass
@@ -71,7 +72,17 @@ def _relied_on(it: Preparation) -> None:
     relied_on.look(it.root, it.told.leaders, it.told.routers, it.refusals)
 
 
-KNOWN: tuple[tuple[str, Check], ...] = (("images", _images), ("disk", _disk), ("relied on", _relied_on))
+def _backup(it: Preparation) -> None:
+    if it.told.backup_age is not None:
+        backup_age.look(it.root, it.told.backup_age, datetime.now(UTC))
+
+
+KNOWN: tuple[tuple[str, Check], ...] = (
+    ("images", _images),
+    ("disk", _disk),
+    ("relied on", _relied_on),
+    ("backup", _backup),
+)
 STORED: tuple[tuple[str, Check], ...] = (("configuration", _configuration),)
 # What does not keep a release from being stored: another host may know that it is the cure.
 HARMLESS = frozenset(CURES)

@@ -15,6 +15,7 @@ CURES: Mapping[str, tuple[str, ...]] = {
     "redis": ("redis", "sentinel"),
     "router": ("router",),
     "local-router": ("local-router",),
+    "backup": ("backup-repository", "backup-agent"),
 }
 
 
