@@ -36,6 +36,16 @@ def test_one_more_run_repairs(site: Site, load: Load, tmp_path: Path, moment: st
     assert not load.failures
 
 
+@pytest.mark.by_hand
+def test_another_release_follows_one_that_was_never_made_live(site: Site, load: Load, tmp_path: Path) -> None:
+    """All of the traffic is with the new pool, and nothing says yet that it is the live one."""
+    killed = kill(site, tmp_path / "killed.log", changed(site, SERVICE, "rolling"), f"Make {SERVICE} live")
+    assert f"Make {SERVICE} live" in killed.task, killed.log.read_text()[-3000:]
+    repaired(site, tmp_path / "another.log", changed(site, SERVICE, "rolling"), SERVICE)
+    assert load.answered
+    assert not load.failures
+
+
 def test_a_rollback_undoes_what_was_interrupted(site: Site, load: Load, tmp_path: Path) -> None:
     here = current(site)
     release = changed(site, SERVICE, "quick_canary")
