@@ -117,6 +117,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.compose_answers import ANSWERS, ComposeAnswers
 from ..module_utils._core.engine import Engine
 from ..module_utils._core.homeward import Home, send_home
 from ..module_utils._core.host_rollout import HostRollout, PoolOrder
@@ -161,9 +162,8 @@ def take(module: AnsibleModule, root: Path) -> list[str]:
     if params["kind"] == "home":
         return home(root, params)
     road = traffic(root, params["routers"], params["replicas"], run, forgiving=params["forgiving"])
-    host = HostRollout(
-        Engine(run, params["stack"]), ReleaseTree(root), road.replicas, road.routers, road.wait_ready
-    )
+    engine = Engine(run, params["stack"], ComposeAnswers(root / ANSWERS, kept=True))
+    host = HostRollout(engine, ReleaseTree(root), road.replicas, road.routers, road.wait_ready)
     if params["kind"] == "promote":
         return host.promote(params["services"])
     orders = [
@@ -174,7 +174,7 @@ def take(module: AnsibleModule, root: Path) -> list[str]:
     ]
     if params["kind"] == "stay":
         here = [name for order in orders for name in order.names if name in road.replicas]
-        return stay_up(Engine(run, params["stack"]), here, params["seconds"])
+        return stay_up(engine, here, params["seconds"])
     kinds = {"start": host.start, "retire": host.retire, "rest": host.rest}
     return kinds[params["kind"]](orders)
 

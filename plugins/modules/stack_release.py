@@ -208,6 +208,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import preparing
 from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.compose_answers import ANSWERS, ComposeAnswers
 from ..module_utils._core.definitions import Definitions
 from ..module_utils._core.engine import Engine
 from ..module_utils._core.errors import SlipwayError
@@ -362,7 +363,8 @@ def main() -> None:
         refuse_while_out(tree.root)
         run = runner(module)
         told = orders(tree.root, params["routers"], params["replicas"], run)
-        engine = Engine(run, params["stack"])
+        answers = ComposeAnswers(tree.root / ANSWERS, kept=not module.check_mode)
+        engine = Engine(run, params["stack"], answers)
         if params["release"] == "previous":
             params["release"] = previous(tree)
         pools = Pools(tree.root)

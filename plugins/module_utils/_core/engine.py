@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from . import commands
+from .compose_answers import ComposeAnswers
 from .errors import SlipwayError
 from .run import Run
 
@@ -32,9 +33,11 @@ class Container:
 class Engine:
     """Talks to Docker through an injected runner; knows nothing of Ansible."""
 
-    def __init__(self, run: Run, project: str) -> None:
+    def __init__(self, run: Run, project: str, answers: ComposeAnswers | None = None) -> None:
+        """answers: what Compose has said before; None: it is asked each time."""
         self._run = run
         self._project = project
+        self._answers = answers
 
     def containers(self) -> list[Container]:
         lines = self._checked(commands.containers(self._project)).splitlines()
@@ -42,13 +45,18 @@ class Engine:
 
     def service_hashes(self, file: str) -> dict[str, str]:
         """Compose's own fingerprint of every service in a file; fails where the file is not valid."""
-        code, out, err = self._run(commands.service_hashes(self._project, file))
-        if code:
-            raise SlipwayError(
-                f"docker compose refuses {file}: {_last_line(err)}",
-                "Correct the stack definition (or the fragment under compose/services) that it names",
-            )
-        return dict(line.split(" ", 1) for line in out.splitlines() if " " in line)
+
+        def ask() -> str:
+            code, out, err = self._run(commands.service_hashes(self._project, file))
+            if code:
+                raise SlipwayError(
+                    f"docker compose refuses {file}: {_last_line(err)}",
+                    "Correct the stack definition (or the fragment under compose/services) that it names",
+                )
+            return out
+
+        lines = self._answer("hashes", file, ask).splitlines()
+        return dict(line.split(" ", 1) for line in lines if " " in line)
 
     def pull_missing(self, file: str) -> list[str]:
         """Pull what the file needs and the engine lacks; return the references pulled."""
@@ -61,7 +69,8 @@ class Engine:
             list(pool.map(self._pull, images))
 
     def missing_images(self, file: str) -> list[str]:
-        needed = sorted(set(self._checked(commands.image_names(self._project, file)).split()))
+        names = self._answer("images", file, lambda: self._checked(commands.image_names(self._project, file)))
+        needed = sorted(set(names.split()))
         if not self._run(commands.present_images(needed))[0]:
             return []
         return [image for image in needed if self._run(commands.present_images([image]))[0]]
@@ -148,6 +157,9 @@ class Engine:
             _code, out, err = self._run(commands.logs(container.id, 8))
             words += f"\n--- {container.service} ({container.status}):\n{(out + err).strip()}"
         return words
+
+    def _answer(self, question: str, file: str, ask: Callable[[], str]) -> str:
+        return self._answers.of(question, file, ask) if self._answers else ask()
 
     def _checked(self, argv: Sequence[str]) -> str:
         code, out, err = self._run(argv)
