@@ -17,7 +17,9 @@ JOBS = {
     "pgbouncer-exporter": ["pgbouncer"],
     "redis-exporter": ["redis"],
     "postgres": ["patroni"],
-    # Seen through the exporter or the probes beside them.
+    # Seen through the exporter or the probes beside them; backups by files that node-exporter reads.
+    "backup-agent": [],
+    "backup-repository": [],
     "edge": [],
     "pgbouncer": [],
     "redis": [],
