@@ -7,7 +7,7 @@ ENV ?= lab
 PLAY := ansible-playbook -l $(ENV)
 CORE := plugins/module_utils/_core plugins/plugin_utils
 
-.PHONY: help setup up down deploy rollback scale check status health logs history backup verify test lint unit playbooks system production docs
+.PHONY: help drill setup up down deploy rollback scale check status health logs history backup verify test lint unit playbooks system production docs
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,9 @@ health: setup ## The same, and fail when anything is not healthy
 
 logs: setup ## Last lines of a component on all hosts: make logs C=edge [N=50]
 	@$(PLAY) playbooks/logs.yml -e component=$(C) -e lines=$(or $(N),50)
+
+drill: setup ## Hurt the lab on purpose and measure RTO and RPO: make drill D=primary_kill
+	@$(PLAY) playbooks/drill.yml -e drill=$(D)
 
 history: setup ## What was released when, and how it went: make history [N=20] [ID=…] [FORMAT=json] [FILE=…]
 	@$(PLAY) playbooks/history.yml -e limit=$(or $(N),20) -e format=$(or $(FORMAT),table) $(if $(ID),-e id=$(ID)) $(if $(FILE),-e file=$(FILE))

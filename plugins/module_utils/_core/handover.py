@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from .components import COMPONENTS
@@ -94,6 +94,12 @@ def leaders(topology: Topology) -> dict[str, list[dict[str, Any]]]:
         ]
         for component in ("postgres", "redis")
     }
+
+
+def own_leader(topology: Topology, view: HostView, component: str) -> dict[str, Any]:
+    """What to ask this host's member to know whether it leads; it passes where it does."""
+    (probe,) = (it for it in probes_for(topology, view) if it.kind == component)
+    return replace(probe, expect={"role": {"postgres": "leader", "redis": "master"}[component]}).to_dict()
 
 
 def image_paths(topology: Topology, images: Mapping[str, str]) -> dict[str, str]:

@@ -49,11 +49,11 @@ class LedgerFile:
         return at
 
 
-def mark(path: Path, text: str) -> None:
-    """Note in a ledger that is being written that a fault begins now."""
+def mark(path: Path, text: str, at: float | None = None) -> None:
+    """Note in a ledger that is being written that a fault begins, now or at a moment since the epoch."""
     if not path.is_file():
         raise SlipwayError(f"{path} is no ledger that is being written", "Start `ledger write` first")
-    line = json.dumps({"event": "mark", "at": round(time.time(), 4), "text": text}) + "\n"
+    line = json.dumps({"event": "mark", "at": round(at or time.time(), 4), "text": text}) + "\n"
     with path.open("ab", buffering=0) as file:
         file.write(line.encode())
         os.fsync(file.fileno())

@@ -47,6 +47,14 @@ class SecretRule:
 
 
 @dataclass(frozen=True)
+class Objectives:
+    """What a fault may cost at most. rto: seconds until writes are taken again; rpo: seconds of them lost."""
+
+    rto: int = 30
+    rpo: int = 0
+
+
+@dataclass(frozen=True)
 class Stack:
     """What an environment runs.
 
@@ -66,3 +74,4 @@ class Stack:
     hooks: tuple[Hook, ...] = ()
     protected_releases: tuple[str, ...] = ()
     jobs: Mapping[str, Job] = field(default_factory=dict)
+    objectives: Objectives = Objectives()

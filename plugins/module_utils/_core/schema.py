@@ -59,6 +59,14 @@ SECRET_RULE = Table(
     },
 )
 
+OBJECTIVES = Table(
+    "objectives",
+    {
+        "rto": Key(duration("1s", "1d"), "Until writes are taken again after a fault.", "30s"),
+        "rpo": Key(duration("0s", "1d"), "Time whose acknowledged writes may be lost.", "0s"),
+    },
+)
+
 STACK = Table(
     "stack",
     {
@@ -83,6 +91,7 @@ STACK = Table(
         "protected_releases": Key(
             ListOf(RELEASE, distinct=True), "Ids of releases that are kept however old they get.", []
         ),
+        "objectives": Key(OBJECTIVES, "What a fault may cost: a drill that costs more fails.", {}),
         "hooks": Key(ListOf(HOOK), "Whom to tell of a release.", []),
     },
 )

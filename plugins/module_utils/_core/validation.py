@@ -8,7 +8,7 @@ from typing import Any
 
 from . import schema
 from .errors import InvalidInputError, Problem
-from .model import Host, Job, SecretRule, Stack
+from .model import Host, Job, Objectives, SecretRule, Stack
 from .model_alerts import alerts_from
 from .model_components import (
     S3,
@@ -79,6 +79,7 @@ def _stack(given: Mapping[str, Any], hosts: tuple[Host, ...], faults: Faults) ->
         hooks=tuple(map(_hook, given["hooks"])),
         jobs={name: Job(name, **job) for name, job in given["jobs"].items()},
         strategies=own,
+        objectives=Objectives(**given["objectives"]),
     )
 
 

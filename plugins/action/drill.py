@@ -1,0 +1,166 @@
+"""Keep a ledger on the control node while a drill is at work, and judge what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..module_utils._core import drill_report, handover, ledger_file, ledger_report, ledger_wayfare
+from ..module_utils._core.drills import LEADS, Drill, candidates, drill_of, failures
+from ..module_utils._core.errors import SlipwayError
+from ..module_utils._core.ledger import INTERRUPTED, prove, read
+from ..module_utils._core.ledger_client import Client, Site
+from ..plugin_utils.stack_action import Result, StackAction, material
+from ..plugin_utils.this_run import this_run
+
+LEDGER = Path(__file__).resolve().parents[2] / "scripts" / "ledger"
+# Writes before the fault and after it: without them no interruption has two ends.
+AROUND = 5.0
+# Writes in flight are brought to their end first.
+ENDING = 180.0
+BEGINNING = 30.0
+
+
+class ActionModule(StackAction):
+    def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+        drill = drill_of(str(arguments["drill"]))
+        hosts = candidates(drill, [host.name for host in self.topology.members(drill.component)])
+        if arguments["state"] == "struck":
+            return self._strike(drill, hosts, arguments, task_vars)
+        self._folder = Path(arguments["folder"])
+        if self._task.check_mode:
+            return {"changed": False, "steps": [], "failures": []}
+        if arguments["state"] == "begun":
+            return self._begin(task_vars)
+        return self._end(drill, arguments, task_vars)
+
+    def _begin(self, task_vars: Mapping[str, Any]) -> Result:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._file(".ca.pem").write_text(material(self.declared, {}).ca, encoding="utf-8")
+        words = [sys.executable, str(LEDGER), "write", str(self._file(".jsonl")), *self._site(task_vars)]
+        with self._file(".log").open("wb") as log:
+            # Its own session: what interrupts the run must not end the ledger unwritten.
+            process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+        self._file(".pid").write_text(str(process.pid), encoding="utf-8")
+        limit = time.monotonic() + BEGINNING
+        while not self._acknowledged():
+            if process.poll() is not None or time.monotonic() > limit:
+                self._stop()
+                said = self._file(".log").read_text(encoding="utf-8").strip()[-400:]
+                raise SlipwayError(
+                    f"the ledger has not begun: {said}",
+                    "It writes through the edge from this machine: `make health`, and docs/drills.md",
+                )
+            time.sleep(0.2)
+        time.sleep(AROUND)
+        return {"changed": False, "steps": [f"the ledger is {self._file('.jsonl')}"]}
+
+    def _strike(self, drill: Drill, hosts: Any, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+        name = self.view.host.name
+        if name not in hosts:
+            return {"skipped": True, "skip_reason": "the drill is not about this host"}
+        stack = self.declared.stack.name
+        leads = None
+        if drill.victim == LEADS:
+            leads = handover.own_leader(self.topology, self.view, drill.component)
+        result = self.module(
+            {
+                "state": "struck",
+                "drill": arguments["drill"],
+                "seconds": arguments.get("seconds") or drill.seconds,
+                "fault": drill.fault,
+                "container": f"{stack}-{drill.component}-1",
+                "address": self.view.host.address,
+                "leads": leads,
+                "stack": stack,
+                "run": self.lock_holder(),
+            },
+            task_vars,
+        )
+        if result.get("struck") and not self._task.check_mode:
+            self._folder = Path(arguments["folder"])
+            ledger_file.mark(self._file(".jsonl"), f"{drill.title} ({name})", float(result["at"]))
+        return result
+
+    def _end(self, drill: Drill, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+        time.sleep(AROUND)
+        self._stop()
+        ledger = read(ledger_file.events(self._file(".jsonl")))
+        if not ledger.marks:
+            raise SlipwayError("nothing was done to any host", "See what the run says above")
+        url, places, authority = self._place(task_vars)
+        client = Client(Site.parse(url, places, authority), 5.0)
+        client.cookie = ledger.session
+        proof = prove(ledger, list(ledger_wayfare.rows(client)))
+        client.close()
+        figures = ledger_report.report(ledger, proof, INTERRUPTED)
+        found = failures(figures, self.declared.stack.objectives)
+        whole = round(float(arguments["whole"]) - ledger.marks[0][0], 1)
+        told = drill_report.Told(
+            str(arguments["drill"]),
+            self.declared.environment,
+            ledger,
+            figures,
+            whole,
+            self.declared.stack.objectives,
+            found,
+        )
+        self._file(".json").write_text(json.dumps(told.to_dict(), indent=1) + "\n", encoding="utf-8")
+        self._file(".md").write_text(drill_report.markdown(told), encoding="utf-8")
+        self._file(".html").write_text(drill_report.page(told), encoding="utf-8")
+        for ending in (".ca.pem", ".log", ".pid"):
+            self._file(ending).unlink(missing_ok=True)
+        return {
+            "changed": False,
+            "steps": drill_report.lines(told),
+            "failures": found,
+            "report": str(self._file("")),
+        }
+
+    def _site(self, task_vars: Mapping[str, Any]) -> list[str]:
+        url, places, authority = self._place(task_vars)
+        words = ["--url", url, *(word for place in places for word in ("--connect", place))]
+        return [*words, "--ca", authority]
+
+    def _place(self, task_vars: Mapping[str, Any]) -> tuple[str, list[str], str]:
+        """The site's URL, the edge's hosts as the control node reaches them, and whom it trusts."""
+        edge = self.declared.stack.components.edge
+        hosts = task_vars["hostvars"]
+        places = [f"{hosts[name].get('ansible_host', name)}:{edge.https_port}" for name in edge.hosts]
+        return (
+            f"https://{self.declared.stack.domain}:{edge.public_https_port}",
+            places,
+            str(self._file(".ca.pem")),
+        )
+
+    def _file(self, ending: str) -> Path:
+        return self._folder / f"{this_run().record}-{self._task.args['drill']}{ending}"
+
+    def _acknowledged(self) -> bool:
+        path = self._file(".jsonl")
+        return path.exists() and '"acknowledged"' in path.read_text(encoding="utf-8")
+
+    def _stop(self) -> None:
+        pid = int(self._file(".pid").read_text(encoding="utf-8"))
+        limit = time.monotonic() + ENDING
+        signalled = signal.SIGTERM
+        while _runs(pid):
+            os.kill(pid, signalled)
+            signalled = signal.SIGTERM if time.monotonic() < limit else signal.SIGKILL
+            time.sleep(0.5)
+
+
+def _runs(pid: int) -> bool:
+    """Whether the ledger is at work; a child of a worker that is gone is nobody's zombie for long."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return str(LEDGER).encode() in words

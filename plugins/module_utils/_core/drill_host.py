@@ -1,0 +1,82 @@
+"""A fault on one host, which ends by itself: also where whoever caused it is gone by then."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from pathlib import Path
+
+from .drills import HANG, KILL, VANISH
+from .errors import SlipwayError
+from .run import Run
+
+UNIT = "slipway-drill"
+TABLE = "slipway_drill"
+RULES = Path("/run/slipway-drill.nft")
+# The answer must be on its way before the host is off the network.
+AHEAD = 2.0
+_POSTMASTER = "kill -KILL $(head -1 /var/lib/postgresql/17/main/postmaster.pid)"
+
+
+class DrillHost:
+    """container: of the component that the drill is about. address: where the other hosts reach this one."""
+
+    def __init__(self, run: Run, container: str, address: str) -> None:
+        self._run = run
+        self._container = container
+        self._address = address
+
+    def strike(self, fault: str, seconds: int) -> float:
+        """Let a fault begin; the moment it does, seconds since the epoch."""
+        if fault == KILL:
+            return self._kill()
+        if fault == HANG:
+            begin, end = ["docker", "pause", self._container], ["docker", "unpause", self._container]
+        else:
+            assert fault == VANISH
+            RULES.write_text(rules(self._interface()), encoding="utf-8")
+            begin, end = ["nft", "-f", str(RULES)], ["nft", "delete", "table", "inet", TABLE]
+        at = time.time() + AHEAD
+        script = f"sleep {AHEAD}; {shlex.join(begin)}; sleep {seconds}"
+        # The engine's own: it goes on when the connection ends, and ends the fault however it ends itself.
+        heal = f"--property=ExecStopPost=-/bin/sh -c {shlex.quote(shlex.join(end))}"
+        argv = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}", heal, "/bin/sh", "-c", script]
+        self._do(argv, "Is another drill at work? `systemctl stop slipway-drill` ends it")
+        return at
+
+    def _kill(self) -> float:
+        if self._container.endswith("-postgres-1"):
+            argv = ["docker", "exec", self._container, "sh", "-c", _POSTMASTER]
+        else:
+            pid = self._do(["docker", "inspect", "--format", "{{.State.Pid}}", self._container], "").strip()
+            argv = ["kill", "-KILL", pid]
+        at = time.time()
+        self._do(argv, "See `docker ps` on this host: it must run to be killed")
+        return at
+
+    def _interface(self) -> str:
+        told = self._do(["ip", "-json", "-4", "address", "show", "to", self._address], "See `ip address`")
+        names = [str(entry["ifname"]) for entry in json.loads(told or "[]") if entry.get("ifname")]
+        if len(names) != 1:
+            raise SlipwayError(
+                f"{len(names)} network interfaces have {self._address}",
+                "Correct slipway_address in the inventory",
+            )
+        return names[0]
+
+    def _do(self, argv: list[str], remedy: str) -> str:
+        code, out, err = self._run(argv)
+        if code:
+            raise SlipwayError(f"`{' '.join(argv[:3])}` failed: {(err or out).strip()[-200:]}", remedy)
+        return out
+
+
+def rules(interface: str) -> str:
+    """nftables: no packet comes or goes by an interface, before and after any other rule sees it."""
+    return (
+        f"table inet {TABLE} {{\n"
+        f'  chain in {{ type filter hook prerouting priority -500; iifname "{interface}" drop; }}\n'
+        f'  chain out {{ type filter hook postrouting priority 500; oifname "{interface}" drop; }}\n'
+        "}\n"
+    )

@@ -1,0 +1,143 @@
+"""What came of a drill: for a terminal, as Markdown, and as a page with a picture. Pure."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import ledger_report
+from .ledger import Ledger
+from .model import Objectives
+
+# Of the picture: a bar for each second, as high as writes were acknowledged in it.
+_WIDTH, _HEIGHT, _LEFT, _BELOW = 960, 200, 40, 24
+
+
+@dataclass(frozen=True)
+class Told:
+    """figures: see `ledger_report.report`. whole: seconds from the fault until all was well again."""
+
+    drill: str
+    environment: str
+    ledger: Ledger
+    figures: Mapping[str, Any]
+    whole: float
+    objectives: Objectives
+    failures: Sequence[str]
+
+    @property
+    def fault(self) -> Mapping[str, Any]:
+        fault: Mapping[str, Any] = self.figures["faults"][0]
+        return fault
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "drill": self.drill,
+            "environment": self.environment,
+            "passed": not self.failures,
+            "failures": list(self.failures),
+            "whole": self.whole,
+            "objectives": {"rto": self.objectives.rto, "rpo": self.objectives.rpo},
+            **self.figures,
+        }
+
+
+def lines(told: Told) -> list[str]:
+    """The result as a run tells it."""
+    rto = told.fault["rto"]
+    return [
+        f"{told.fault['what']} at {told.fault['at']}",
+        f"RTO {'never' if rto is None else f'{rto:.1f} s'} (at most {told.objectives.rto} s), "
+        f"RPO {told.figures['rpo']:g} s (at most {told.objectives.rpo} s)",
+        f"{told.figures['acknowledged']} writes acknowledged: {told.figures['lost']} lost, "
+        f"{told.figures['duplicated']} duplicated, {told.figures['altered']} altered",
+        f"all was well again after {told.whole:.1f} s",
+        *told.failures,
+    ]
+
+
+def markdown(told: Told) -> str:
+    verdict = "FAILED" if told.failures else "passed"
+    rto = told.fault["rto"]
+    rows = [
+        ("time to recovery (RTO)", "never" if rto is None else f"{rto:.1f} s", f"{told.objectives.rto} s"),
+        ("acknowledged writes lost (RPO)", f"{told.figures['rpo']:g} s", f"{told.objectives.rpo} s"),
+        ("writes lost, duplicated, altered", _losses(told.figures), "0, 0, 0"),
+        ("longest time without a write", f"{told.figures['longest_gap']:.1f} s", ""),
+        ("until all was well again", f"{told.whole:.1f} s", ""),
+    ]
+    table = "".join(f"| {what} | {seen} | {most} |\n" for what, seen, most in rows)
+    failed = "".join(f"- {failure}\n" for failure in told.failures)
+    gaps = "".join(f"- {gap['at']}: {gap['seconds']:.1f} s\n" for gap in told.figures["gaps"])
+    return (
+        f"# Drill {told.drill} on {told.environment}: {verdict}\n\n"
+        f"{told.fault['what']}, {told.fault['at']}.\n\n"
+        f"| | measured | at most |\n|---|---|---|\n{table}\n"
+        + (f"{failed}\n" if failed else "")
+        + (
+            f"Without a write for more than {told.figures['interrupted_above']:g} s:\n\n{gaps}\n"
+            if gaps
+            else ""
+        )
+        + "".join(f"{line}.\n" for line in ledger_report.sentences(dict(told.figures))[:2])
+    )
+
+
+def page(told: Told) -> str:
+    """One file that needs nothing else."""
+    verdict, colour = ("failed", "#b3261e") if told.failures else ("passed", "#1b7f3b")
+    said = "".join(f"<li>{html.escape(line)}</li>" for line in lines(told))
+    title = html.escape(f"Drill {told.drill} on {told.environment}")
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}"
+        "svg{width:100%;height:auto}text{font-size:12px;fill:#555}</style>"
+        f'<h1>{title}: <span style="color:{colour}">{verdict}</span></h1>'
+        f"{picture(told)}<ul>{said}</ul></html>\n"
+    )
+
+
+def picture(told: Told) -> str:
+    """SVG: acknowledged writes of each second, the fault, and how long it was felt."""
+    ledger, at = told.ledger, told.ledger.marks[0][0]
+    seconds = max(1, int(ledger.ended - ledger.begun) + 1)
+    counts = Counter(int(it.at - ledger.begun) for it in ledger.acknowledged)
+    most = max(counts.values(), default=1)
+    step = (_WIDTH - _LEFT) / seconds
+
+    def place(moment: float) -> float:
+        return round(_LEFT + (moment - ledger.begun) * step, 1)
+
+    def bar(second: int, high: float) -> str:
+        place = f'x="{_LEFT + second * step:.1f}" y="{_HEIGHT - high:.1f}"'
+        return f'<rect {place} width="{step * 0.9:.1f}" height="{high:.1f}"/>'
+
+    bars = "".join(bar(second, _HEIGHT * count / most) for second, count in sorted(counts.items()))
+    shades = _shade(place(at), place(at + told.whole), "#e8eefc", "not all well")
+    rto = told.fault["rto"]
+    if rto != 0:
+        shades += _shade(place(at), place(at + rto if rto else ledger.ended), "#fbdcd9", "no or few writes")
+    every = next(each for each in (5, 10, 30, 60, 300, 600, 3600) if seconds / each <= 24 or each == 3600)
+    marks = "".join(
+        f'<text x="{_LEFT + second * step:.1f}" y="{_HEIGHT + 16}">{second - int(at - ledger.begun)} s</text>'
+        for second in range(int(at - ledger.begun) % every, seconds, every)
+    )
+    line = (
+        f'<line x1="{place(at)}" x2="{place(at)}" y1="0" y2="{_HEIGHT}" stroke="#b3261e" stroke-width="2"/>'
+    )
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + _BELOW}" role="img" aria-label="Writes a second">{shades}'
+        f'<g fill="#2f6fdb">{bars}</g>{line}{marks}<text x="0" y="12">{most}/s</text></svg>'
+    )
+
+
+def _shade(left: float, right: float, colour: str, what: str) -> str:
+    place = f'x="{left}" y="0" width="{max(0.0, min(right, _WIDTH) - left):.1f}" height="{_HEIGHT}"'
+    return f'<rect {place} fill="{colour}"><title>{what}</title></rect>'
+
+
+def _losses(figures: Mapping[str, Any]) -> str:
+    return ", ".join(str(figures[what]) for what in ("lost", "duplicated", "altered"))

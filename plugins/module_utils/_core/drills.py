@@ -1,0 +1,83 @@
+"""Drills: what is done to which host on purpose, for how long, and what may come of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import SlipwayError
+from .model import Objectives
+from .wording import did_you_mean, listed
+
+KILL, VANISH, HANG = "kill", "vanish", "hang"
+FAULTS = (KILL, VANISH, HANG)
+LEADS, LAST = "leads", "last"
+
+
+@dataclass(frozen=True)
+class Drill:
+    """title: what happens, for a report. component: whose container, or whose host.
+
+    fault: KILL ends its server at once, as a crash does; HANG freezes its container; VANISH takes its host
+    off the network, as a lost one is. seconds: after which the fault ends by itself; 0: it is over at once.
+    victim: LEADS is the host whose member leads, LAST the last of its hosts in the inventory.
+    """
+
+    title: str
+    fault: str
+    component: str
+    victim: str
+    seconds: int = 0
+
+
+DRILLS: Mapping[str, Drill] = {
+    "primary_kill": Drill("PostgreSQL's primary is killed", KILL, "postgres", LEADS),
+    "primary_hang": Drill("PostgreSQL's primary and its Patroni hang", HANG, "postgres", LEADS, 60),
+    "primary_host_loss": Drill("the host of PostgreSQL's primary is lost", VANISH, "postgres", LEADS, 60),
+    "redis_master_kill": Drill("Redis's master is killed", KILL, "redis", LEADS),
+    "redis_master_host_loss": Drill("the host of Redis's master is lost", VANISH, "redis", LEADS, 60),
+    "etcd_member_hang": Drill("a member of etcd hangs", HANG, "etcd", LAST, 45),
+    "edge_host_loss": Drill("an edge host is lost", VANISH, "edge", LAST, 45),
+}
+
+
+def drill_of(name: str) -> Drill:
+    """SlipwayError where there is no such drill."""
+    if name not in DRILLS:
+        meant = did_you_mean(name, DRILLS)
+        raise SlipwayError(f"there is no drill {name!r}", f"{meant}Drills are {listed(DRILLS)}")
+    return DRILLS[name]
+
+
+def candidates(drill: Drill, hosts: Sequence[str]) -> Sequence[str]:
+    """Of the hosts that have the component, those of which one is hit; refused where none would be left."""
+    if not hosts:
+        raise SlipwayError(f"no host has {drill.component}", "Choose a drill of what the stack has")
+    if drill.fault != KILL and len(hosts) == 1:
+        raise SlipwayError(
+            f"{hosts[0]} alone has {drill.component}: without it there is nothing left to measure",
+            "Declare more hosts for it, or choose a drill that kills and does not take away",
+        )
+    return hosts[-1:] if drill.victim == LAST else hosts
+
+
+def failures(figures: Mapping[str, Any], objectives: Objectives) -> list[str]:
+    """What came of a drill that must not, from the ledger's figures; nothing where all was well."""
+    (fault,) = figures["faults"]
+    found = []
+    if not figures["acknowledged"]:
+        found.append("no write was acknowledged, so nothing is proven")
+    if fault["rto"] is None:
+        found.append("writes did not come back")
+    elif fault["rto"] > objectives.rto:
+        found.append(f"writes came back after {fault['rto']:.1f} s, {objectives.rto} s are allowed (rto)")
+    if figures["lost"] and figures["rpo"] >= objectives.rpo:
+        found.append(
+            f"{figures['lost']} acknowledged writes of {figures['rpo']:g} s are lost, "
+            f"{objectives.rpo} s are allowed (rpo)"
+        )
+    for what in ("duplicated", "altered"):
+        if figures[what]:
+            found.append(f"{figures[what]} writes are {what}")
+    return found

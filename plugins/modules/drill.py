@@ -1,0 +1,146 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Let something befall a host on purpose, while a ledger of writes is kept."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: drill
+short_description: Let something befall a host on purpose, while a ledger of writes is kept
+version_added: 0.4.0
+author: Slipway contributors (@slipway)
+description:
+  - V(begun) starts a ledger on the control node, which writes through the reference application.
+  - V(struck) lets the fault begin on the host that the drill is about, and notes the moment in the ledger.
+    The fault ends by itself, also where the run is interrupted.
+  - V(ended) ends the ledger, asks the application for each acknowledged write, and writes the report.
+options:
+  state:
+    description: See above.
+    type: str
+    choices: [begun, struck, ended]
+    required: true
+  drill:
+    description: Name of the drill; C(docs/drills.md) has them all.
+    type: str
+    required: true
+  seconds:
+    description: How long the fault lasts, where the drill's own time does not suit.
+    type: int
+  folder:
+    description: Folder on the control node for the ledger and the report.
+    type: path
+  whole:
+    description: For V(ended), when the environment was whole again, in seconds since the epoch.
+    type: float
+  fault:
+    description: What befalls the host. Set by the action plugin.
+    type: str
+    choices: [kill, vanish, hang]
+  container:
+    description: Container of the component that the drill is about. Set by the action plugin.
+    type: str
+  address:
+    description: This host's address. Set by the action plugin.
+    type: str
+  leads:
+    description:
+      - Probe that succeeds where this host's member leads; none where nobody need lead.
+        Set by the action plugin.
+    type: dict
+  stack:
+    description: Name of the stack. Set by the action plugin.
+    type: str
+  run:
+    description: Id of the run that must hold the environment's lock. Set by the action plugin.
+    type: str
+    default: ""
+extends_documentation_fragment:
+  - slipway.compose.slipway
+"""
+
+EXAMPLES = r"""
+- name: Let the fault begin
+  slipway.compose.drill:
+    state: struck
+    drill: primary_kill
+    folder: "{{ slipway_checkout }}/drills/lab"
+  become: true
+"""
+
+RETURN = r"""
+struck:
+  description: Whether this is the host that the fault befalls.
+  type: bool
+  returned: state is struck
+at:
+  description: When it began, in seconds since the epoch.
+  type: float
+  returned: state is struck, on that host
+seconds:
+  description: How long it lasts.
+  type: int
+  returned: state is struck, on that host
+steps:
+  description: What was done, one line each.
+  type: list
+  elements: str
+  returned: always
+report:
+  description: Where the report is, without its ending (C(.md), C(.html), C(.json)).
+  type: str
+  returned: state is ended
+failures:
+  description: What must not have come of it; nothing where all was well.
+  type: list
+  elements: str
+  returned: state is ended
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.drill_host import DrillHost
+from ..module_utils._core.health import OK, Probe
+from ..module_utils._core.lock import LOCK_FILE, alive
+from ..module_utils._core.probes import measure
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["begun", "struck", "ended"], "required": True},
+    "drill": {"type": "str", "required": True},
+    "seconds": {"type": "int"},
+    "folder": {"type": "path"},
+    "whole": {"type": "float"},
+    "fault": {"type": "str", "choices": ["kill", "vanish", "hang"]},
+    "container": {"type": "str"},
+    "address": {"type": "str"},
+    "leads": {"type": "dict"},
+    "stack": {"type": "str"},
+    "run": {"type": "str", "default": ""},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    params, run = module.params, runner(module)
+    with reporting(module):
+        if params["leads"]:
+            (found,) = measure([Probe.from_dict(params["leads"])], run, 0)
+            if found.status != OK:
+                module.exit_json(changed=False, struck=False, steps=[])
+        what = f"{params['fault']} {params['container']}, {params['seconds']} s"
+        if module.check_mode:
+            module.exit_json(changed=True, struck=True, steps=[what])
+        with alive(Path("/opt") / params["stack"] / LOCK_FILE, params["run"]):
+            at = DrillHost(run, params["container"], params["address"]).strike(
+                params["fault"], params["seconds"]
+            )
+        module.exit_json(changed=True, struck=True, at=at, seconds=params["seconds"], steps=[what])
+
+
+if __name__ == "__main__":
+    main()

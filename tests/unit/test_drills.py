@@ -1,0 +1,205 @@
+"""Drills: who is hit, what a fault is made of, and what must not have come of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core import (
+    drill_host,
+    drill_report,
+    handover,
+    ledger_report,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill_host import DrillHost
+from ansible_collections.slipway.compose.plugins.module_utils._core.drills import (
+    DRILLS,
+    HANG,
+    KILL,
+    LAST,
+    LEADS,
+    VANISH,
+    Drill,
+    candidates,
+    drill_of,
+    failures,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.ledger import (
+    Proof,
+    Row,
+    Write,
+    prove,
+    read,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Objectives
+from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from whole_stack import stack
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/drills.md"
+HOSTS = ("h1", "h2", "h3")
+USUAL = Objectives(rto=30, rpo=0)
+
+
+# Who is hit
+
+
+def test_an_unknown_drill_is_told_what_was_meant() -> None:
+    with pytest.raises(SlipwayError) as told:
+        drill_of("primary_kil")
+    assert "primary_kill" in told.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("victim", "expected"), [pytest.param(LEADS, HOSTS, id="leads"), pytest.param(LAST, ("h3",), id="last")]
+)
+def test_who_leads_is_asked_of_all_and_the_last_is_known(victim: str, expected: Sequence[str]) -> None:
+    assert tuple(candidates(Drill("", VANISH, "edge", victim, 5), HOSTS)) == expected
+
+
+@pytest.mark.parametrize(
+    ("fault", "refused"),
+    [
+        pytest.param(KILL, False, id="it-comes-back"),
+        pytest.param(HANG, True, id="hangs"),
+        pytest.param(VANISH, True, id="lost"),
+    ],
+)
+def test_the_only_host_is_not_taken_away(fault: str, refused: bool) -> None:
+    drill = Drill("", fault, "postgres", LEADS, 5)
+    if not refused:
+        assert candidates(drill, ["h1"]) == ["h1"]
+        return
+    with pytest.raises(SlipwayError, match="h1 alone has postgres"):
+        candidates(drill, ["h1"])
+
+
+@pytest.mark.parametrize("name", DRILLS)
+def test_every_drill_is_of_what_there_is_ends_by_itself_and_is_described(name: str) -> None:
+    drill = DRILLS[name]
+    assert drill.component in COMPONENTS
+    assert (drill.seconds > 0) == (drill.fault != KILL)
+    assert f"`{name}`" in DOCUMENT.read_text(encoding="utf-8")
+    laid = topology(stack(3))
+    if drill.victim == LEADS:
+        probe = handover.own_leader(laid, laid.views["h1.test"], drill.component)
+        assert probe["expect"] in ({"role": "leader"}, {"role": "master"})
+
+
+# What a fault is made of
+
+
+class Host:
+    """Keeps the commands, and answers as the real ones do."""
+
+    def __init__(self, interfaces: Sequence[str] = ("eth0",)) -> None:
+        self.told: list[list[str]] = []
+        self._interfaces = interfaces
+
+    def __call__(self, argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        self.told.append(list(argv))
+        if argv[0] == "ip":
+            return 0, json.dumps([{}, *({"ifname": name} for name in self._interfaces)]), ""
+        return 0, "4711\n" if "inspect" in argv else "", ""
+
+    def strike(self, fault: str, container: str = "shop-etcd-1") -> float:
+        return DrillHost(self, container, "10.0.0.1").strike(fault, 45)
+
+
+def test_postgres_is_killed_inside_its_container_and_others_from_outside() -> None:
+    host = Host()
+    host.strike(KILL, "shop-postgres-1")
+    assert host.told[0][:3] == ["docker", "exec", "shop-postgres-1"]
+    host.strike(KILL, "shop-redis-1")
+    assert host.told[-1] == ["kill", "-KILL", "4711"]
+
+
+def test_a_container_that_hangs_goes_on_by_itself() -> None:
+    host = Host()
+    host.strike(HANG)
+    (argv,) = host.told
+    assert argv[0] == "systemd-run"
+    assert argv[-1] == "sleep 2.0; docker pause shop-etcd-1; sleep 45"
+    assert "--property=ExecStopPost=-/bin/sh -c 'docker unpause shop-etcd-1'" in argv
+
+
+def test_a_host_that_vanishes_loses_one_interface_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drill_host, "RULES", tmp_path / "rules")
+    host = Host()
+    host.strike(VANISH)
+    assert 'iifname "eth0" drop' in (tmp_path / "rules").read_text()
+    assert "--property=ExecStopPost=-/bin/sh -c 'nft delete table inet slipway_drill'" in host.told[-1]
+
+
+@pytest.mark.parametrize("interfaces", [(), ("eth0", "eth1")])
+def test_an_address_that_no_or_two_interfaces_have_is_refused(interfaces: Sequence[str]) -> None:
+    host = Host(interfaces)
+    with pytest.raises(SlipwayError, match="network interfaces have 10.0.0.1"):
+        host.strike(VANISH)
+    assert all(argv[0] == "ip" for argv in host.told)
+
+
+# What must not have come of it
+
+
+def ledger(gap: float = 0.0, lost: int = 0) -> tuple[Any, Proof]:
+    """Two writes a second for 10 s, none in the `gap` seconds after the third; the last ones are lost."""
+    moments = [at for at in (second / 2 for second in range(1, 20)) if not 3 < at < 3 + gap]
+    events: list[Mapping[str, Any]] = [{"event": "begun", "at": 1000.0, "run": "r", "session": "s"}]
+    events += [
+        {"event": "acknowledged", "at": 1000 + at, "seq": number, "row": f"id{number}", "tries": 1}
+        for number, at in enumerate(moments)
+    ]
+    events += [{"event": "mark", "at": 1003.0, "text": "killed"}, {"event": "ended", "at": 1010.0}]
+    found = read(events)
+    rows = [
+        Row(f"id{number}", Write("r", number).mark, Write("r", number).key)
+        for number in range(len(moments) - lost)
+    ]
+    return found, prove(found, rows)
+
+
+def told(gap: float = 0.0, lost: int = 0, objectives: Objectives = USUAL) -> drill_report.Told:
+    found, proof = ledger(gap, lost)
+    figures = ledger_report.report(found, proof)
+    return drill_report.Told(
+        "primary_kill", "lab", found, figures, 5.5, objectives, failures(figures, objectives)
+    )
+
+
+@pytest.mark.parametrize(
+    ("gap", "lost", "objectives", "expected"),
+    [
+        pytest.param(0, 0, USUAL, [], id="nothing-happened"),
+        pytest.param(3, 0, USUAL, [], id="short-enough"),
+        pytest.param(3, 0, Objectives(2, 0), ["writes came back after"], id="too-long"),
+        pytest.param(20, 0, USUAL, ["writes did not come back"], id="never"),
+        pytest.param(0, 2, USUAL, ["2 acknowledged writes of 0.5 s are lost, 0 s are allowed"], id="lost"),
+        pytest.param(0, 2, Objectives(30, 1), [], id="as-much-as-is-allowed"),
+        pytest.param(3, 1, Objectives(2, 0), ["came back", "lost"], id="all-reasons"),
+    ],
+)
+def test_a_drill_fails_where_it_costs_more_than_is_allowed(
+    gap: float, lost: int, objectives: Objectives, expected: Sequence[str]
+) -> None:
+    found = told(gap, lost, objectives).failures
+    assert len(found) == len(expected)
+    assert all(part in failure for part, failure in zip(expected, found, strict=True)), found
+
+
+def test_the_report_says_and_shows_it() -> None:
+    failed = told(3, 1, Objectives(2, 0))
+    text, page = drill_report.markdown(failed), drill_report.page(failed)
+    assert text.startswith("# Drill primary_kill on lab: FAILED\n")
+    assert "| time to recovery (RTO) | 3.0 s | 2 s |" in text
+    assert "failed</span>" in page and page.count("<rect") == 10
+    assert failed.to_dict()["passed"] is False
+    passed = told()
+    assert "passed" in drill_report.markdown(passed).splitlines()[0]
+    assert drill_report.picture(passed).count("<title>") == 1
