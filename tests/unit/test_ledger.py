@@ -102,6 +102,13 @@ def test_a_fault_is_over_with_the_last_gap_before_the_next():
     assert [(it.fault, it.seconds) for it in told] == [("killed", 6.0), ("cut off", 5.0)]
 
 
+def test_what_interrupts_writes_that_had_been_back_for_long_is_no_part_of_it():
+    times = [101.2, 105.0, 106.0, 108.5, *(109.0 + second for second in range(20)), 130.0]
+    found = ledger(*(acknowledged(seq, at) for seq, at in enumerate(times)), mark(101.0, "lost"), ended=130.5)
+    (told,) = ledger_report.recoveries(found, ledger_report.gaps(found))
+    assert told.seconds == 7.5
+
+
 def test_a_fault_that_interrupts_nothing_takes_no_time():
     found = ledger(acknowledged(0, 100.5), mark(101.0, "etcd"), acknowledged(1, 101.2), ended=102.0)
     (told,) = ledger_report.recoveries(found, ledger_report.gaps(found))

@@ -119,6 +119,8 @@ def test_commits_wait_for_a_standby_where_there_is_one(count: int, synchronous: 
 def test_a_lost_leader_is_replaced_within_the_least_time_patroni_allows() -> None:
     settings = dynamic(stack(3))
     assert settings["ttl"] == 20
+    # A killed primary is noticed by then.
+    assert settings["loop_wait"] <= 3
     assert settings["loop_wait"] + 2 * settings["retry_timeout"] <= settings["ttl"]
 
 

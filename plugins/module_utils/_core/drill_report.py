@@ -55,7 +55,6 @@ def lines(told: Told) -> list[str]:
         f"{told.figures['acknowledged']} writes acknowledged: {told.figures['lost']} lost, "
         f"{told.figures['duplicated']} duplicated, {told.figures['altered']} altered",
         f"all was well again after {told.whole:.1f} s",
-        *told.failures,
     ]
 
 
@@ -89,7 +88,7 @@ def markdown(told: Told) -> str:
 def page(told: Told) -> str:
     """One file that needs nothing else."""
     verdict, colour = ("failed", "#b3261e") if told.failures else ("passed", "#1b7f3b")
-    said = "".join(f"<li>{html.escape(line)}</li>" for line in lines(told))
+    said = "".join(f"<li>{html.escape(line)}</li>" for line in [*lines(told), *told.failures])
     title = html.escape(f"Drill {told.drill} on {told.environment}")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'

@@ -72,6 +72,9 @@ def failures(figures: Mapping[str, Any], objectives: Objectives) -> list[str]:
         found.append("writes did not come back")
     elif fault["rto"] > objectives.rto:
         found.append(f"writes came back after {fault['rto']:.1f} s, {objectives.rto} s are allowed (rto)")
+    elif figures["interrupted"] > objectives.rto:
+        whole = f"{figures['interrupted']:.1f} s"
+        found.append(f"writes were interrupted for {whole} in all, {objectives.rto} s are allowed (rto)")
     if figures["lost"] and figures["rpo"] >= objectives.rpo:
         found.append(
             f"{figures['lost']} acknowledged writes of {figures['rpo']:g} s are lost, "

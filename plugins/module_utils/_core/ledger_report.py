@@ -10,6 +10,10 @@ from typing import Any
 from .ledger import INTERRUPTED, Ledger, Proof
 
 
+# Writes that go on for so many seconds are back: a later gap has a cause of its own.
+STEADY = 10.0
+
+
 @dataclass(frozen=True)
 class Gap:
     """A time without an acknowledgement, in seconds since the epoch."""
@@ -42,17 +46,21 @@ class Recovery:
 
 
 def recoveries(ledger: Ledger, found: Sequence[Gap], least: float = INTERRUPTED) -> list[Recovery]:
-    """RTO of each mark: the end of the last gap that touches the time between it and the next mark.
+    """RTO of each mark: the end of its last gap, before writes went on for STEADY seconds or the next mark came.
 
+    What interrupts writes later (a host that joins again, say) is no part of it; `report` has it under `gaps`.
     A gap that begins less than `least` seconds before the next mark is the next one's: the pause between two
     writes lies before it.
     """
     told = []
     for number, (at, fault) in enumerate(ledger.marks):
         until = ledger.marks[number + 1][0] if number + 1 < len(ledger.marks) else float("inf")
-        ends = [gap.ended for gap in found if gap.ended > at and gap.begun < until - least]
-        never = bool(ends) and max(ends) >= ledger.ended and not _acknowledged_at(ledger, max(ends))
-        told.append(Recovery(fault, at, None if never else round(max(ends, default=at) - at, 3)))
+        end = at
+        for gap in (it for it in found if it.ended > at and it.begun < until - least):
+            if gap.begun - end < STEADY:
+                end = gap.ended
+        never = end > at and end >= ledger.ended and not _acknowledged_at(ledger, end)
+        told.append(Recovery(fault, at, None if never else round(end - at, 3)))
     return told
 
 
