@@ -9,7 +9,6 @@ from typing import Any
 
 from .ledger import INTERRUPTED, Ledger, Proof
 
-
 # Writes that go on for so many seconds are back: a later gap has a cause of its own.
 STEADY = 10.0
 
@@ -46,9 +45,9 @@ class Recovery:
 
 
 def recoveries(ledger: Ledger, found: Sequence[Gap], least: float = INTERRUPTED) -> list[Recovery]:
-    """RTO of each mark: the end of its last gap, before writes went on for STEADY seconds or the next mark came.
+    """RTO of each mark: the end of its last gap before writes went on for STEADY seconds, or the next mark.
 
-    What interrupts writes later (a host that joins again, say) is no part of it; `report` has it under `gaps`.
+    What interrupts writes later (a host that joins again, say) is no part of it; it stands among the gaps.
     A gap that begins less than `least` seconds before the next mark is the next one's: the pause between two
     writes lies before it.
     """
