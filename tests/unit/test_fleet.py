@@ -304,6 +304,17 @@ def test_an_unchanged_service_gets_no_move():
     assert (plan.moves, plan.closing, plan.lines) == ([], [], [])
 
 
+def test_what_is_through_is_looked_at_while_others_take_their_turn():
+    """It has all of its users by then; the watch window may be minutes away."""
+    first = web("rolling", 2)
+    others = [replace(first, name="api", strategy=STRATEGIES["blue_green"])]
+    plan = plan_forward([first, *others], {name: World(2).seen(NEW) for name in ("web", "api")}, NEW)
+    own, *later = [move.services for move in plan.moves if move.kind == "hold"]
+    assert set(own) == {"web"} and "again" not in own["web"]
+    assert len(later) == 3
+    assert all(told["web"] == {**own["web"], "again": True} and "again" not in told["api"] for told in later)
+
+
 def test_fewer_replicas_are_retired_in_the_live_pool():
     world = World(3, NEW)
     world.weights = {"blue": 100, "green": 0}

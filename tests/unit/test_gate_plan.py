@@ -144,6 +144,13 @@ def test_a_pause_before_there_is_anything_new_only_takes_its_time():
     assert told["inconclusive"] == "proceed"
 
 
+def test_too_few_requests_are_no_reason_to_go_back_for_what_has_passed_before():
+    declared = with_service(stack(), "api", strategy=replace(BUILT_IN["blue_green"], inconclusive="rollback"))
+    for again, policy in ((True, "proceed"), (False, "rollback")):
+        told = gate_plan.watched(topology(declared), {"api": {**MOVING, "again": again}})["api"]
+        assert told["inconclusive"] == policy
+
+
 class AllDown:
     """A router that finds no replica up."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Any
 
 from .extents import extents
 from .fleet import Change, Seen, agreed_live, as_released, change, emptied, observed
@@ -19,7 +20,7 @@ from .interrupted import settle
 from .model_service import Service
 from .rollout import Stage, forward, settled
 from .rollout_text import describe
-from .stage_moves import Move, holds, names, served, walk
+from .stage_moves import Move, held_again, holds, names, served, walk
 from .traffic_moves import all_traffic_to, keep_traffic, send_traffic
 
 
@@ -72,9 +73,11 @@ def plan_forward(
     left = {it.service.name: emptied(seen[it.service.name], it.new) for it in plan.changes if it.foreign}
     settled_services = [(service, here[service.name]) for service, it in found if not it]
     plan.moves += [*fill(settled_services, release), *tidy(settled_services)]
+    done: dict[str, Any] = {}
     for strategy, group in groupby(plan.changes, key=lambda it: it.service.strategy):
         changes = list(group)
-        plan.moves += _roll(changes, {**seen, **left}, release)
+        plan.moves += _roll(changes, {**seen, **left}, release, done)
+        done |= held_again(changes, {it.service.name: _way(it)[-1] for it in changes})
         for it in changes:
             plan.lines.append(f"{it.service.name}: changed ({it.reason})")
             plan.lines += describe(it.service, strategy, _way(it), it.observed)
@@ -82,8 +85,13 @@ def plan_forward(
     return plan
 
 
-def _roll(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]], release: str) -> Iterator[Move]:
-    """Services of one strategy, stage by stage side by side; each stage is judged."""
+def _roll(
+    changes: Sequence[Change],
+    seen: Mapping[str, Mapping[str, Seen]],
+    release: str,
+    done: Mapping[str, Any],
+) -> Iterator[Move]:
+    """Services of one strategy, stage by stage side by side; each stage is judged, and so is what is done."""
     strategy = changes[0].service.strategy
     if takes_turns(strategy):
 
@@ -103,7 +111,7 @@ def _roll(changes: Sequence[Change], seen: Mapping[str, Mapping[str, Seen]], rel
         low, high = before[it.service.name]
         before[it.service.name] = (replace(low, new=0, share=0), replace(high, new=0, share=0))
     ways = {it.service.name: _way(it) for it in changes}
-    yield from walk(changes, ways, before, release, batch=strategy.batch, judged=True)
+    yield from walk(changes, ways, before, release, batch=strategy.batch, judged=True, done=done)
 
 
 def _close(changes: Sequence[Change], release: str) -> list[Move]:

@@ -19,7 +19,8 @@ def watched(
     """Every service at the gate as `gatekeeping.Watched` reads it; InvalidInputError for unknown names.
 
     moving: by service, the pools `new` and `old` (optional), and `replicas` (optional): how many of the new
-    pool run on each of the hosts (none given: all). The others have yet to have their turn.
+    pool run on each of the hosts (none given: all). The others have yet to have their turn. `again`: it was
+    judged before, and only what is bad counts.
     """
     services = topology.stack.services
     problems = [problem for name, pools in moving.items() for problem in _problems(name, pools, services)]
@@ -52,7 +53,7 @@ def _watched(
         "gates": asdict(service.gates if service.route else only_queries(service.gates)),
         "servers": [] if nothing else [replica.server for replica in own],
         "expected": [it.server for it in running if count is not None and it.index <= int(count)],
-        "inconclusive": "proceed" if nothing else service.strategy.inconclusive,
+        "inconclusive": "proceed" if nothing or pools.get("again") else service.strategy.inconclusive,
     }
 
 

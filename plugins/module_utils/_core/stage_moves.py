@@ -40,8 +40,12 @@ def walk(
     *,
     batch: int = 0,
     judged: bool = False,
+    done: Mapping[str, Any] | None = None,
 ) -> Iterator[Move]:
-    """All services through their stages side by side; one with fewer stages waits at its last."""
+    """All services through their stages side by side; one with fewer stages waits at its last.
+
+    done: what `held_again` says of services that are through already: looked at again with each judgement.
+    """
     here = dict(before)
     length = max(map(len, ways.values()), default=0)
     for number in range(length):
@@ -51,7 +55,12 @@ def walk(
         pause = max(stage.pause for stage in after.values())
         if judged and (pause or number == length - 1):
             told = f" for {pause} s" if pause else ""
-            yield from holds(moving, after, pause, f"judge {names(moving)}{told}")
+            waiting = [it for it in changes if it.service.name not in after]
+            again = {
+                **(done or {}),
+                **held_again(waiting, {name: stages[0] for name, stages in here.items()}),
+            }
+            yield from holds(moving, after, pause, f"judge {names(moving)}{told}", again)
         here |= {name: (stage, stage) for name, stage in after.items()}
 
 
@@ -134,22 +143,31 @@ def served(changes: Sequence[Change]) -> list[Change]:
     return [it for it in changes if not it.service.is_worker]
 
 
-def holds(changes: Sequence[Change], stage: Mapping[str, Stage], seconds: int, title: str) -> Iterator[Move]:
+def holds(
+    changes: Sequence[Change],
+    stage: Mapping[str, Stage],
+    seconds: int,
+    title: str,
+    again: Mapping[str, Any] | None = None,
+) -> Iterator[Move]:
     """Judge new pools: one host what has traffic or queries, every host its own workers.
 
     Only one of the two takes the time: replicas that fell meanwhile are found in a single look as well.
+    again: see `held_again`; these are judged beside.
     """
     asked = [it for it in changes if not it.service.is_worker or it.service.gates.queries]
     workers = [it for it in changes if it.service.is_worker]
     stays = {it.service.name: {"pool": it.new, "count": stage[it.service.name].new} for it in workers}
     if served(changes):
-        yield Move("hold", title, held(asked, stage), seconds=seconds)
+        yield Move("hold", title, {**(again or {}), **held(asked, stage)}, seconds=seconds)
         if workers:
             yield Move("stay", f"see that {names(workers)} stayed up", stays)
     else:
         yield Move("stay", title, stays, seconds=seconds)
         if asked:
             yield Move("hold", f"ask the queries of {names(asked)}", held(asked, stage))
+        if again:
+            yield Move("hold", f"look at {', '.join(again)} again", again)
 
 
 def held(changes: Sequence[Change], stage: Mapping[str, Stage]) -> dict[str, dict[str, Any]]:
@@ -161,6 +179,14 @@ def held(changes: Sequence[Change], stage: Mapping[str, Stage]) -> dict[str, dic
         }
         for it in changes
     }
+
+
+def held_again(changes: Sequence[Change], stage: Mapping[str, Stage]) -> dict[str, dict[str, Any]]:
+    """What has passed its own judgement and has users: it may fall while others take their turn.
+
+    Too few requests in the meantime are no reason to go back.
+    """
+    return {name: {**told, "again": True} for name, told in held(served(changes), stage).items()}
 
 
 def names(changes: Sequence[Change]) -> str:
