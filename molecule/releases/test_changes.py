@@ -226,6 +226,6 @@ def test_a_host_goes_out_of_service_and_comes_back(
         back = it.bring("in")
     assert back.status == 0, back.problem
     assert it.ready() == 200 and it.orders() == {"0"}
-    for service in stack["services"]:
-        fleet.assert_one_pool(service)
+    for name, service in stack["services"].items():
+        fleet.assert_one_pool(name, service["replicas"])
     assert_unnoticed(load)
