@@ -9,14 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from ..module_utils._core import drill_report, handover, ledger_file, ledger_report, ledger_wayfare
 from ..module_utils._core.drills import LEADS, Drill, candidates, drill_of, failures
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.ledger import INTERRUPTED, prove, read
-from ..module_utils._core.ledger_client import Client, Site
+from ..module_utils._core.ledger import INTERRUPTED, Row, prove, read
+from ..module_utils._core.ledger_client import Client, NeverSentError, Site
+from ..module_utils._core.retry import Patience, delays
 from ..plugin_utils.stack_action import Result, StackAction, material
 from ..plugin_utils.this_run import this_run
 
@@ -26,6 +28,7 @@ AROUND = 5.0
 # Writes in flight are brought to their end first.
 ENDING = 180.0
 BEGINNING = 30.0
+ASKING = 60.0
 
 
 class ActionModule(StackAction):
@@ -38,13 +41,15 @@ class ActionModule(StackAction):
         if self._task.check_mode:
             return {"changed": False, "steps": [], "failures": []}
         if arguments["state"] == "begun":
-            return self._begin(task_vars)
+            return self._begin(int(arguments["seconds"]), task_vars)
         return self._end(drill, arguments, task_vars)
 
-    def _begin(self, task_vars: Mapping[str, Any]) -> Result:
+    def _begin(self, seconds: int, task_vars: Mapping[str, Any]) -> Result:
+        """seconds: after which the ledger ends by itself."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._file(".ca.pem").write_text(material(self.declared, {}).ca, encoding="utf-8")
         words = [sys.executable, str(LEDGER), "write", str(self._file(".jsonl")), *self._site(task_vars)]
+        words += ["--seconds", str(seconds)]
         with self._file(".log").open("wb") as log:
             # Its own session: what interrupts the run must not end the ledger unwritten.
             process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
@@ -91,6 +96,7 @@ class ActionModule(StackAction):
 
     def _end(self, drill: Drill, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         time.sleep(AROUND)
+        written = _runs(int(self._file(".pid").read_text(encoding="utf-8")))
         self._stop()
         ledger = read(ledger_file.events(self._file(".jsonl")))
         if not ledger.marks:
@@ -98,10 +104,14 @@ class ActionModule(StackAction):
         url, places, authority = self._place(task_vars)
         client = Client(Site.parse(url, places, authority), 5.0)
         client.cookie = ledger.session
-        proof = prove(ledger, list(ledger_wayfare.rows(client)))
+        proof = prove(ledger, _rows(client))
         client.close()
         figures = ledger_report.report(ledger, proof, INTERRUPTED)
         found = failures(figures, self.declared.stack.objectives)
+        if not written:
+            found.append("the ledger ended before the drill did: what came later was not measured")
+        if not float(arguments["whole"]):
+            found.append("not everything was well again in time")
         # What is asked of health may be well before a write that waits is tried again.
         whole = round(
             max(float(arguments["whole"]) - ledger.marks[0][0], figures["faults"][0]["rto"] or 0.0), 1
@@ -167,3 +177,17 @@ def _runs(pid: int) -> bool:
     except OSError:
         return False
     return str(LEDGER).encode() in words
+
+
+def _rows(client: Client) -> list[Row]:
+    """A site that has just been hurt may turn the first question away."""
+    patience = Patience(ASKING, delays(1.0, 5.0))
+    while True:
+        try:
+            return list(ledger_wayfare.rows(client))
+        except (NeverSentError, OSError, HTTPException, SlipwayError) as error:
+            if not patience.again():
+                raise SlipwayError(
+                    f"the application cannot be asked which writes are there: {error}",
+                    "Bring it back, then `scripts/ledger prove` with this drill's ledger: docs/drills.md",
+                ) from error

@@ -26,13 +26,15 @@ options:
     type: str
     required: true
   seconds:
-    description: How long the fault lasts, where the drill's own time does not suit.
+    description:
+      - How long the fault lasts, where the drill's own time does not suit. For V(begun), after how long the
+        ledger ends by itself.
     type: int
   folder:
     description: Folder on the control node for the ledger and the report.
     type: path
   whole:
-    description: For V(ended), when the environment was whole again, in seconds since the epoch.
+    description: For V(ended), when all was well again, in seconds since the epoch; V(0) where it never was.
     type: float
   fault:
     description: What befalls the host. Set by the action plugin.

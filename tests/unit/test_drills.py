@@ -123,7 +123,7 @@ def test_a_container_that_hangs_goes_on_by_itself() -> None:
     host.strike(HANG)
     (argv,) = host.told
     assert argv[0] == "systemd-run"
-    assert argv[-1] == "sleep 2.0; docker pause shop-etcd-1; sleep 45"
+    assert argv[-1] == "sleep 2.0; docker pause shop-etcd-1 && sleep 45"
     assert "--property=ExecStopPost=-/bin/sh -c 'docker unpause shop-etcd-1'" in argv
 
 

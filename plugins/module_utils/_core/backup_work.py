@@ -75,12 +75,21 @@ class Backups:
     def _each(self, wanted: dict[int, str], say: Say, *, adopt: bool) -> None:
         if step := self.repository.ensure(self._settings.members, adopt=adopt):
             say(f"{step}: done")
+        failed: list[SlipwayError] = []
         for number, kind in wanted.items():
             say(f"{kind} backup into repository {number}")
-            self.repository.take(kind, number)
+            try:
+                self.repository.take(kind, number)
+            except SlipwayError as error:
+                # One that is broken must not keep the other from getting its own.
+                failed.append(error)
+                say(f"repository {number}: {error.problem}")
+                continue
             backup = self.repository.info().of(number)[-1]
             seconds = (backup.ended - backup.begun).total_seconds()
             say(f"{backup.label}: {backup.size >> 20} MB, {backup.stored >> 20} MB stored, {seconds:.0f} s")
+        if failed:
+            raise SlipwayError("; ".join(error.problem for error in failed), failed[0].remedy)
 
     def _ended(self, begun: datetime, started: float, wanted: dict[int, str], reason: str) -> LastRun:
         seconds = round(time.monotonic() - started, 1)

@@ -38,7 +38,7 @@ class DrillHost:
             RULES.write_text(rules(self._interface()), encoding="utf-8")
             begin, end = ["nft", "-f", str(RULES)], ["nft", "delete", "table", "inet", TABLE]
         at = time.time() + AHEAD
-        script = f"sleep {AHEAD}; {shlex.join(begin)}; sleep {seconds}"
+        script = f"sleep {AHEAD}; {shlex.join(begin)} && sleep {seconds}"
         # The engine's own: it goes on when the connection ends, and ends the fault however it ends itself.
         heal = f"--property=ExecStopPost=-/bin/sh -c {shlex.quote(shlex.join(end))}"
         argv = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}", heal, "/bin/sh", "-c", script]

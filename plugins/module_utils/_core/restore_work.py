@@ -72,7 +72,8 @@ def _restored(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
     try:
         found = host.restore(list(plan["arguments"]), DAY)
     except SlipwayError:
-        host.close()
+        # What is left of it lies on the disk of a member that serves.
+        host.discard()
         raise
     return {
         "newest": found.newest,
