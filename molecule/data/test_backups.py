@@ -41,7 +41,7 @@ def dropped(wayfare: Wayfare, lab: Lab) -> str:
     wayfare.sql(f"CREATE TABLE kept_safe AS SELECT generate_series(1, {ROWS}) AS id")
     lab.playbook("playbooks/backup.yml")
     wayfare.sql(f"INSERT INTO kept_safe SELECT generate_series({ROWS + 1}, {2 * ROWS})")
-    # Commits have times of their own: none may share the moment's.
+    # Commits have times of their own: a second on either side, none shares the moment's.
     time.sleep(1)
     moment = wayfare.sql(MOMENT)
     time.sleep(1)

@@ -29,6 +29,8 @@ AROUND = 5.0
 ENDING = 180.0
 BEGINNING = 30.0
 ASKING = 60.0
+# Between two looks at whether the ledger has begun, or ended.
+LOOK = 0.3
 
 
 class ActionModule(StackAction):
@@ -63,7 +65,7 @@ class ActionModule(StackAction):
                     f"the ledger has not begun: {said}",
                     "It writes through the edge from this machine: `make health`, and docs/drills.md",
                 )
-            time.sleep(0.2)
+            time.sleep(LOOK)
         time.sleep(AROUND)
         return {"changed": False, "steps": [f"the ledger is {self._file('.jsonl')}"]}
 
@@ -110,12 +112,12 @@ class ActionModule(StackAction):
         found = failures(figures, self.declared.stack.objectives)
         if not written:
             found.append("the ledger ended before the drill did: what came later was not measured")
-        if not float(arguments["whole"]):
+        whole = None
+        if well := float(arguments["whole"]):
+            # What is asked of health may be well before a write that waits is tried again.
+            whole = round(max(well - ledger.marks[0][0], figures["faults"][0]["rto"] or 0.0), 1)
+        else:
             found.append("not everything was well again in time")
-        # What is asked of health may be well before a write that waits is tried again.
-        whole = round(
-            max(float(arguments["whole"]) - ledger.marks[0][0], figures["faults"][0]["rto"] or 0.0), 1
-        )
         told = drill_report.Told(
             str(arguments["drill"]),
             self.declared.environment,
@@ -167,7 +169,7 @@ class ActionModule(StackAction):
         while _runs(pid):
             os.kill(pid, signalled)
             signalled = signal.SIGTERM if time.monotonic() < limit else signal.SIGKILL
-            time.sleep(0.5)
+            time.sleep(LOOK)
 
 
 def _runs(pid: int) -> bool:

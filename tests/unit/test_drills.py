@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,9 @@ def test_the_report_says_and_shows_it() -> None:
     assert "| time to recovery (RTO) | 3.0 s | 2 s |" in text
     assert "failed</span>" in page and page.count("<rect") == 10
     assert failed.to_dict()["passed"] is False
+    never = replace(failed, whole=None)
+    assert "| until all was well again | never |" in drill_report.markdown(never)
+    assert "all was well again: never" in drill_report.page(never)
     passed = told()
     assert "passed" in drill_report.markdown(passed).splitlines()[0]
     assert drill_report.picture(passed).count("<title>") == 1

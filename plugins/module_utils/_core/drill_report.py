@@ -18,13 +18,13 @@ _WIDTH, _HEIGHT, _LEFT, _BELOW = 960, 200, 40, 24
 
 @dataclass(frozen=True)
 class Told:
-    """figures: see `ledger_report.report`. whole: seconds from the fault until all was well again."""
+    """figures: see `ledger_report.report`. whole: seconds from the fault until all was well; None: never."""
 
     drill: str
     environment: str
     ledger: Ledger
     figures: Mapping[str, Any]
-    whole: float
+    whole: float | None
     objectives: Objectives
     failures: Sequence[str]
 
@@ -50,11 +50,11 @@ def lines(told: Told) -> list[str]:
     rto = told.fault["rto"]
     return [
         f"{told.fault['what']} at {told.fault['at']}",
-        f"RTO {'never' if rto is None else f'{rto:.1f} s'} (at most {told.objectives.rto} s), "
+        f"RTO {_after(rto)} (at most {told.objectives.rto} s), "
         f"RPO {told.figures['rpo']:g} s (at most {told.objectives.rpo} s)",
         f"{told.figures['acknowledged']} writes acknowledged: {told.figures['lost']} lost, "
         f"{told.figures['duplicated']} duplicated, {told.figures['altered']} altered",
-        f"all was well again after {told.whole:.1f} s",
+        f"all was well again: {_after(told.whole)}",
     ]
 
 
@@ -62,11 +62,11 @@ def markdown(told: Told) -> str:
     verdict = "FAILED" if told.failures else "passed"
     rto = told.fault["rto"]
     rows = [
-        ("time to recovery (RTO)", "never" if rto is None else f"{rto:.1f} s", f"{told.objectives.rto} s"),
+        ("time to recovery (RTO)", _after(rto), f"{told.objectives.rto} s"),
         ("acknowledged writes lost (RPO)", f"{told.figures['rpo']:g} s", f"{told.objectives.rpo} s"),
         ("writes lost, duplicated, altered", _losses(told.figures), "0, 0, 0"),
         ("longest time without a write", f"{told.figures['longest_gap']:.1f} s", ""),
-        ("until all was well again", f"{told.whole:.1f} s", ""),
+        ("until all was well again", _after(told.whole), ""),
     ]
     table = "".join(f"| {what} | {seen} | {most} |\n" for what, seen, most in rows)
     failed = "".join(f"- {failure}\n" for failure in told.failures)
@@ -115,7 +115,9 @@ def picture(told: Told) -> str:
         return f'<rect {place} width="{step * 0.9:.1f}" height="{high:.1f}"/>'
 
     bars = "".join(bar(second, _HEIGHT * count / most) for second, count in sorted(counts.items()))
-    shades = _shade(place(at), place(at + told.whole), "#e8eefc", "not all well")
+    shades = _shade(
+        place(at), place(at + told.whole if told.whole else ledger.ended), "#e8eefc", "not all well"
+    )
     rto = told.fault["rto"]
     if rto != 0:
         shades += _shade(place(at), place(at + rto if rto else ledger.ended), "#fbdcd9", "no or few writes")
@@ -136,6 +138,10 @@ def picture(told: Told) -> str:
 def _shade(left: float, right: float, colour: str, what: str) -> str:
     place = f'x="{left}" y="0" width="{max(0.0, min(right, _WIDTH) - left):.1f}" height="{_HEIGHT}"'
     return f'<rect {place} fill="{colour}"><title>{what}</title></rect>'
+
+
+def _after(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.1f} s"
 
 
 def _losses(figures: Mapping[str, Any]) -> str:
