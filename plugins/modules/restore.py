@@ -23,8 +23,9 @@ options:
       - V(restored), on one of PostgreSQL's hosts, restores beside its data and replays up to the moment. The
         copy answers in a container of its own; see RV(instance).
       - V(stopped), on PostgreSQL's hosts, stops the member.
-      - V(swapped), on the host of V(restored), puts the copy in the place of the member's data and starts it
-        as the only member of a new cluster. The old data stay under another name.
+      - V(swapped), on the host of V(restored), puts the copy in the place of the member's data, starts it as
+        the only member of a new cluster and waits until it leads. The old data stay under another name, and
+        take their place again if it does not.
       - V(joined), on the other hosts, deletes their data; they are cloned anew.
       - V(given_up) removes the copy, and starts the member again on the data that it had.
     type: str
@@ -46,6 +47,10 @@ options:
     description: Number of the repository to restore from; 2 is C(stack.components.backup.second).
     type: int
     default: 1
+  first:
+    description: With V(given_up), wait until the cluster has a leader, so that others can follow it.
+    type: bool
+    default: false
   plan:
     description: What V(planned) returned.
     type: dict
@@ -137,6 +142,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "set": {"type": "str", "default": ""},
     "timeline": {"type": "str", "default": ""},
     "repository": {"type": "int", "default": 1},
+    "first": {"type": "bool", "default": False},
     "plan": {"type": "dict", "default": {}},
     "id": {"type": "str", "default": ""},
     "stack": {"type": "str"},
@@ -184,7 +190,8 @@ def main() -> None:
             if state == "marked":
                 module.exit_json(changed=False, **marked(module, params))
             stack = params["stack"]
-            host = RestoreHost(runner(module), params["container"], stack, f"{stack}_data")
+            container, patroni = params["container"], params["patroni"]
+            host = RestoreHost(runner(module), container, stack, f"{stack}_data", patroni)
             done = restore_work.STEPS[state](host, params)
             module.exit_json(changed=True, **done)
 

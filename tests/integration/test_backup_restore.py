@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core import restore_work
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import FULL
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
     Repository,
@@ -16,8 +17,12 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work 
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import RestoreHost
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work import mark, planned
+from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import FRESH, RestoreHost
+from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work import (
+    STEPS,
+    mark,
+    planned,
+)
 from backup_cluster import Cluster, declared, docker
 
 pytestmark = pytest.mark.by_hand
@@ -113,16 +118,37 @@ def returned(cluster: Cluster, host: RestoreHost, name: str) -> None:
     other = RestoreHost(
         run, cluster.container("postgres", 2), "wayfare", f"container:{cluster.container('host', 2)}"
     )
-    other.stop_member()
-    host.stop_member()
-    host.settle()
-    host.swap(name)
-    host.forget_cluster(cluster.stack.name)
-    host.start_member()
-    host.close()
-    other.empty()
-    other.start_member()
+    params = {"id": name, "stack": cluster.stack.name}
+    for member in (other, host):
+        STEPS["stopped"](member, params)
+    STEPS["swapped"](host, params)
+    STEPS["joined"](other, params)
     cluster.until_led()
+
+
+def test_a_copy_that_does_not_start_leaves_its_place_to_what_served(
+    cluster: Cluster, repository: Repository, host: RestoreHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore_work, "_LEADS", 20)
+    cluster.sql("CREATE TABLE served (id int)", "shop")
+    plan = planned(repository, "latest", datetime.now(UTC))
+    host.free()
+    host.restore(plan.arguments, DAY)
+    docker("exec", host.beside, "sh", "-ec", f"echo no_such_setting=1 >> {FRESH}/postgresql.auto.conf")
+    other = RestoreHost(
+        run, cluster.container("postgres", 2), "wayfare", f"container:{cluster.container('host', 2)}"
+    )
+    params = {"id": "broken", "stack": cluster.stack.name, "first": True}
+    for member in (other, host):
+        STEPS["stopped"](member, params)
+    with pytest.raises(SlipwayError):
+        STEPS["swapped"](host, params)
+    STEPS["given_up"](host, params)
+    STEPS["given_up"](other, params | {"first": False})
+    cluster.until_led()
+    assert cluster.sql("SELECT count(*) FROM served", "shop") == "0"
+    held = docker("exec", cluster.container("postgres", 1), "ls", "/var/lib/postgresql/17").split()
+    assert not {"restored", "before-broken"} & set(held)
 
 
 def test_a_moment_that_the_archive_has_not_reached_is_refused_and_nothing_is_touched(

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import backup_age, handover
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_report import LastRun, Reports
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import (
+    NO_BACKUP,
+    OK,
+    UNREADABLE,
+    Backup,
+    Info,
+    RepositoryState,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup_report import (
+    METRICS,
+    LastRun,
+    Reports,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from made_backups import SUNDAY, backup
@@ -17,14 +29,28 @@ from whole_stack import stack, with_backup
 AN_HOUR = timedelta(hours=1)
 
 
+def info(*backups: Backup, second: int = OK) -> Info:
+    states = (RepositoryState(1, OK, "ok", ""), RepositoryState(2, second, "", ""))
+    return Info(states, backups, "7", "17", None)
+
+
 def test_the_last_word_about_the_newest_backup_holds_where_nobody_can_be_asked(tmp_path: Path) -> None:
     reports = Reports(tmp_path)
     assert reports.newest() == {}
     second = replace(backup("diff", SUNDAY), repository=2)
     newest = backup("diff", SUNDAY + timedelta(days=1))
-    reports.tell([newest, backup("full", SUNDAY), second])
-    reports.tell([])
+    reports.tell(info(newest, backup("full", SUNDAY), second))
+    reports.tell(None)
     assert reports.newest() == {1: newest.ended, 2: second.ended}
+    # One that cannot be read grows old; one that can be, and is empty, has none.
+    younger = backup("diff", SUNDAY + timedelta(days=2))
+    reports.tell(info(younger, second=UNREADABLE))
+    assert reports.newest() == {1: younger.ended, 2: second.ended}
+    told = (tmp_path / METRICS).read_text(encoding="utf-8")
+    assert f'slipway_backup_newest_seconds{{repository="2"}} {second.ended.timestamp():.0f}\n' in told
+    assert 'slipway_backups{repository="2"}' not in told
+    reports.tell(info(younger, second=NO_BACKUP))
+    assert reports.newest() == {1: younger.ended}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +75,7 @@ def test_a_release_needs_a_young_backup(
         )
     if age:
         made = backup("full", SUNDAY)
-        reports.tell([replace(made, ended=now - age)])
+        reports.tell(info(replace(made, ended=now - age)))
     if not refused:
         backup_age.look(tmp_path, 26 * AN_HOUR, now)
         return

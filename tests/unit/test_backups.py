@@ -219,14 +219,14 @@ def test_what_is_remembered_comes_back(tmp_path: Path) -> None:
     reports.record_run(LastRun("2026-11-26T02:04:12+00:00", "diff", True, 9.5))
     assert reports.verifications() == [PROOF]
     assert reports.last_run() == LastRun("2026-11-26T02:04:12+00:00", "diff", True, 9.5)
-    reports.tell([])
+    reports.tell(None)
     assert "slipway_backup_last_ok 1\n" in (tmp_path / "state/metrics/backup.prom").read_text()
 
 
 def test_the_monitoring_is_told_what_is_known_and_nothing_else() -> None:
     ended = datetime.fromisoformat(PROOF.ended).timestamp()
-    assert list(metrics([], None, None)) == []
-    assert list(metrics([], None, PROOF)) == [
+    assert list(metrics([], {}, None, None)) == []
+    assert list(metrics([], {}, None, PROOF)) == [
         "slipway_backup_verification_ok 0",
         f"slipway_backup_verification_seconds {ended:.0f}",
         "slipway_backup_verification_rpo_seconds 41.0",

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .backup_info import KINDS, Backup
+from .backup_info import KINDS, UNREADABLE, Backup, Info
 
 STATE = "state/backups"
 METRICS = "state/metrics/backup.prom"
@@ -102,15 +102,19 @@ class Reports:
         told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return {int(number): datetime.fromisoformat(ended) for number, ended in told.items()}
 
-    def tell(self, backups: Sequence[Backup]) -> None:
-        """What the monitoring reads, and releases. Without backups, as where nobody can be asked, the last
-        word about the newest holds."""
-        if backups:
-            newest = newest_of_each(backups)
-            told = {number: ended.isoformat() for number, ended in newest.items()}
-            self._write(NEWEST, json.dumps(told, indent=1) + "\n")
+    def tell(self, info: Info | None) -> None:
+        """What the monitoring reads, and releases. Of a repository that cannot be read, and of all of them
+        where nobody can be asked (None), the last word about the newest holds: it grows old, and does not
+        vanish."""
+        backups = info.backups if info else ()
+        silent = {it.number for it in info.repositories if it.code == UNREADABLE} if info else set()
+        known = self.newest()
+        held = {it: known[it] for it in known if not info or it in silent}
+        newest = dict(sorted((held | newest_of_each(backups)).items()))
+        told = {number: ended.isoformat() for number, ended in newest.items()}
+        self._write(NEWEST, json.dumps(told, indent=1) + "\n")
         proofs = self.verifications()
-        lines = metrics(backups, self.last_run(), proofs[-1] if proofs else None)
+        lines = metrics(backups, newest, self.last_run(), proofs[-1] if proofs else None)
         self._write(METRICS, "".join(f"{line}\n" for line in lines))
 
     def _write(self, path: str, text: str) -> None:
@@ -127,19 +131,26 @@ def newest_of_each(backups: Iterable[Backup]) -> dict[int, datetime]:
     newest: dict[int, datetime] = {}
     for backup in sorted(backups, key=lambda it: it.ended):
         newest[backup.repository] = backup.ended
-    return dict(sorted(newest.items()))
+    return newest
 
 
-def metrics(backups: Sequence[Backup], last: LastRun | None, proof: Verification | None) -> Iterable[str]:
+def metrics(
+    backups: Sequence[Backup],
+    newest: Mapping[int, datetime],
+    last: LastRun | None,
+    proof: Verification | None,
+) -> Iterable[str]:
     """In Prometheus's text format. What is not known is left out: an alert asks for its absence."""
     for kind in KINDS:
         ended = [backup.ended.timestamp() for backup in backups if backup.kind == kind]
         if ended:
             yield f'slipway_backup_ended_seconds{{type="{kind}"}} {max(ended):.0f}'
-    for repository, ended_last in newest_of_each(backups).items():
-        own = [backup for backup in backups if backup.repository == repository]
+    for repository, ended_last in newest.items():
         label = f'{{repository="{repository}"}}'
         yield f"slipway_backup_newest_seconds{label} {ended_last.timestamp():.0f}"
+        own = [backup for backup in backups if backup.repository == repository]
+        if not own:
+            continue
         yield f"slipway_backup_stored_bytes{label} {sum(it.stored for it in own)}"
         yield f"slipway_backups{label} {len(own)}"
     if last:

@@ -47,7 +47,7 @@ class Backups:
     def ready(self, *, adopt: bool = False) -> str:
         """Make the stanza where it is missing; what was done."""
         done = self.repository.ensure(self._settings.members, adopt=adopt)
-        self._reports.tell(self.repository.info().backups)
+        self._reports.tell(self.repository.info())
         return done
 
     def due(self) -> dict[int, str]:
@@ -62,7 +62,7 @@ class Backups:
             wanted = dict.fromkeys(self._settings.repositories, kind) if kind else self.due()
             begun, started = datetime.now(UTC), time.monotonic()
             if not wanted:
-                self._reports.tell(self.repository.info().backups)
+                self._reports.tell(self.repository.info())
                 say("no backup is due")
                 return LastRun(_iso(begun), "none", True, 0.0)
             try:
@@ -96,10 +96,10 @@ class Backups:
         last = LastRun(_iso(begun), next(iter(wanted.values())), not reason, seconds, reason)
         self._reports.record_run(last)
         try:
-            backups = self.repository.info().backups
+            info = self.repository.info()
         except SlipwayError:
-            backups = ()
-        self._reports.tell(backups)
+            info = None
+        self._reports.tell(info)
         return last
 
     def verify(self, say: Say) -> Verification:
@@ -107,10 +107,10 @@ class Backups:
             proof = prove(self.repository, self._settings.assertions, self._settings.repositories, say=say)
             self._reports.record_verification(proof)
             try:
-                self._reports.tell(self.repository.info().backups)
+                self._reports.tell(self.repository.info())
             except SlipwayError as error:
                 say(error.problem)
-                self._reports.tell(())
+                self._reports.tell(None)
             return proof
 
     def verifications(self) -> list[Verification]:

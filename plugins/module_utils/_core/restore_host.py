@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .backup_errors import explain
 from .backup_scratch import recovery_error
 from .errors import SlipwayError
+from .member import leads
+from .postgres import Psql
 from .run import Run
 
 HOME = "/var/lib/postgresql"
@@ -47,9 +50,17 @@ class Restored:
 class RestoreHost:
     """One member's container and volume, and a container beside it that sees the same."""
 
-    def __init__(self, run: Run, container: str, stanza: str, network: str) -> None:
-        """network: from where the repository can be reached."""
+    def __init__(
+        self,
+        run: Run,
+        container: str,
+        stanza: str,
+        network: str,
+        patroni: Mapping[str, Any] | None = None,
+    ) -> None:
+        """network: from where the repository can be reached. patroni: its API here, to ask who leads."""
         self._run = run
+        self._patroni = patroni
         self._container = container
         self._stanza = stanza
         self._network = network
@@ -115,6 +126,10 @@ class RestoreHost:
     def start_member(self) -> None:
         self._do(["docker", "start", self._container])
 
+    def until_leader(self, seconds: float) -> None:
+        """Wait until the cluster has a leader again, here or elsewhere."""
+        leads(Psql(self._run, self._container), seconds, self._patroni)
+
     def swap(self, kept: str) -> str:
         """Put the copy in the place of the member's data, which stays under another name; that name."""
         old = f"{HOME}/17/before-{kept}"
@@ -125,7 +140,7 @@ class RestoreHost:
     def swap_back(self, kept: str) -> None:
         """As it was before `swap`, whether that came to its end or not."""
         old = f"{HOME}/17/before-{kept}"
-        back = f"rm -rf {FRESH}; mv {DATA} {FRESH}; mv {old} {DATA}"
+        back = f"rm -rf {FRESH}; [ ! -d {DATA} ] || mv {DATA} {FRESH}; mv {old} {DATA}"
         self._beside("sh", "-ec", f"[ ! -d {old} ] || {{ {back}; }}")
 
     def empty(self) -> None:

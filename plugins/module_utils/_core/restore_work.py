@@ -19,6 +19,8 @@ from .retry import Patience
 
 MAJOR = "17"
 DAY = 86_400
+# Seconds that a member may take to start and to lead.
+_LEADS = 300
 
 
 def planned(
@@ -89,14 +91,17 @@ def _stopped(host: RestoreHost, _params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _swapped(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Until the copy leads, the data that served before can still take their place again."""
     host.settle()
-    kept = host.swap(params["id"])
     try:
+        kept = host.swap(params["id"])
         host.forget_cluster(params["stack"])
+        host.start_member()
+        host.until_leader(_LEADS)
     except SlipwayError:
+        host.stop_member()
         host.swap_back(params["id"])
         raise
-    host.start_member()
     host.close()
     return {"kept": kept}
 
@@ -107,9 +112,11 @@ def _joined(host: RestoreHost, _params: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _given_up(host: RestoreHost, _params: Mapping[str, Any]) -> dict[str, Any]:
+def _given_up(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
     host.discard()
     host.start_member()
+    if params["first"]:
+        host.until_leader(_LEADS)
     return {}
 
 

@@ -1,0 +1,36 @@
+"""What the release role concludes from its hosts' answers, as Ansible evaluates it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+VARS = Path(__file__).resolve().parents[2] / "roles/release/vars/main.yml"
+
+
+@pytest.mark.parametrize(
+    ("locks", "same"),
+    [
+        pytest.param([{"turn": 7}, {"turn": 3}], True, id="nobody-came-between"),
+        pytest.param([{"turn": 8}, {"turn": 3}], False, id="somebody-did"),
+        # A host that was lost in the run before has kept its mark; the others' copies are free until it is dead.
+        pytest.param([{"turn": 7}, {}], False, id="free-while-another-host-was-watched"),
+    ],
+)
+def test_what_is_prepared_holds_only_where_nobody_came_between(
+    locks: list[dict[str, int]], same: bool
+) -> None:
+    loader = DataLoader()
+    variables: dict[str, Any] = loader.load_from_file(str(VARS), trusted_as_template=True)
+    hosts = {
+        f"h{number}": {"__release": {"turn": turn}, "__lock_watched": {"lock": lock}}
+        for number, (turn, lock) in enumerate(zip((7, 3), locks, strict=True))
+    }
+    known = {**variables, "hostvars": hosts, "ansible_play_hosts": list(hosts)}
+    templar = Templar(loader=loader, variables=known)
+    told = templar.template(variables["_release_turns"]), templar.template(variables["_release_own_turns"])
+    assert (told[0] == told[1]) is same
