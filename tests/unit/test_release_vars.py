@@ -17,7 +17,7 @@ VARS = Path(__file__).resolve().parents[2] / "roles/release/vars/main.yml"
     [
         pytest.param([{"turn": 7}, {"turn": 3}], True, id="nobody-came-between"),
         pytest.param([{"turn": 8}, {"turn": 3}], False, id="somebody-did"),
-        # A host that was lost in the run before has kept its mark; the others' copies are free until it is dead.
+        # A host that was lost before has kept its mark; the others' copies are free until it is dead.
         pytest.param([{"turn": 7}, {}], False, id="free-while-another-host-was-watched"),
     ],
 )
