@@ -14,12 +14,13 @@ description:
   - V(begun) starts a ledger on the control node, which writes through the reference application.
   - V(struck) lets the fault begin on the host that the drill is about, and notes the moment in the ledger.
     The fault ends by itself, also where the run is interrupted.
+  - V(over), once the host can be reached again, makes sure that the fault did begin.
   - V(ended) ends the ledger, asks the application for each acknowledged write, and writes the report.
 options:
   state:
     description: See above.
     type: str
-    choices: [begun, struck, ended]
+    choices: [begun, struck, over, ended]
     required: true
   drill:
     description: Name of the drill; C(docs/drills.md) has them all.
@@ -77,7 +78,7 @@ struck:
   type: bool
   returned: state is struck
 at:
-  description: When it began, in seconds since the epoch.
+  description: When it began, in seconds since the epoch, by the control node's clock.
   type: float
   returned: state is struck, on that host
 seconds:
@@ -112,7 +113,7 @@ from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.probes import measure
 
 ARGUMENT_SPEC: dict[str, Any] = {
-    "state": {"type": "str", "choices": ["begun", "struck", "ended"], "required": True},
+    "state": {"type": "str", "choices": ["begun", "struck", "over", "ended"], "required": True},
     "drill": {"type": "str", "required": True},
     "seconds": {"type": "int"},
     "folder": {"type": "path"},
@@ -129,7 +130,12 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params, run = module.params, runner(module)
+    host = DrillHost(run, params["container"], params["address"])
     with reporting(module):
+        if params["state"] == "over":
+            if not module.check_mode:
+                host.require_begun(params["fault"])
+            module.exit_json(changed=False, steps=[])
         if params["leads"]:
             (found,) = measure([Probe.from_dict(params["leads"])], run, 0)
             if found.status != OK:
@@ -138,9 +144,7 @@ def main() -> None:
         if module.check_mode:
             module.exit_json(changed=True, struck=True, steps=[what])
         with alive(Path("/opt") / params["stack"] / LOCK_FILE, params["run"]):
-            at = DrillHost(run, params["container"], params["address"]).strike(
-                params["fault"], params["seconds"]
-            )
+            at = host.strike(params["fault"], params["seconds"])
         module.exit_json(changed=True, struck=True, at=at, seconds=params["seconds"], steps=[what])
 
 

@@ -119,12 +119,23 @@ def test_postgres_is_killed_inside_its_container_and_others_from_outside() -> No
     assert host.told[-1] == ["kill", "-KILL", "4711"]
 
 
+def test_a_fault_that_did_not_begin_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drill_host, "BEGUN", tmp_path / "begun")
+    host = DrillHost(Host(), "shop-etcd-1", "10.0.0.1")
+    host.require_begun(KILL)  # told by its own end
+    with pytest.raises(SlipwayError, match="never began"):
+        host.require_begun(HANG)
+    (tmp_path / "begun").touch()
+    host.require_begun(HANG)
+    assert not (tmp_path / "begun").exists(), "the next drill would take it for its own"
+
+
 def test_a_container_that_hangs_goes_on_by_itself() -> None:
     host = Host()
     host.strike(HANG)
     (argv,) = host.told
     assert argv[0] == "systemd-run"
-    assert argv[-1] == "sleep 2.0; docker pause shop-etcd-1 && sleep 45"
+    assert argv[-1] == f"sleep 2.0; docker pause shop-etcd-1 && touch {drill_host.BEGUN} && sleep 45"
     assert "--property=ExecStopPost=-/bin/sh -c 'docker unpause shop-etcd-1'" in argv
 
 

@@ -14,6 +14,8 @@ from .run import Run
 UNIT = "slipway-drill"
 TABLE = "slipway_drill"
 RULES = Path("/run/slipway-drill.nft")
+# Is there once the fault has begun: nobody can look while the host is away.
+BEGUN = Path("/run/slipway-drill.begun")
 # The answer must be on its way before the host is off the network.
 AHEAD = 2.0
 _POSTMASTER = "kill -KILL $(head -1 /var/lib/postgresql/17/main/postmaster.pid)"
@@ -28,7 +30,7 @@ class DrillHost:
         self._address = address
 
     def strike(self, fault: str, seconds: int) -> float:
-        """Let a fault begin; the moment it does, seconds since the epoch."""
+        """Let a fault begin, now or AHEAD; the moment it does, seconds since the epoch."""
         if fault == KILL:
             return self._kill()
         if fault == HANG:
@@ -37,13 +39,22 @@ class DrillHost:
             assert fault == VANISH
             RULES.write_text(rules(self._interface()), encoding="utf-8")
             begin, end = ["nft", "-f", str(RULES)], ["nft", "delete", "table", "inet", TABLE]
+        BEGUN.unlink(missing_ok=True)
         at = time.time() + AHEAD
-        script = f"sleep {AHEAD}; {shlex.join(begin)} && sleep {seconds}"
+        script = f"sleep {AHEAD}; {shlex.join(begin)} && touch {BEGUN} && sleep {seconds}"
         # The engine's own: it goes on when the connection ends, and ends the fault however it ends itself.
         heal = f"--property=ExecStopPost=-/bin/sh -c {shlex.quote(shlex.join(end))}"
         argv = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}", heal, "/bin/sh", "-c", script]
         self._do(argv, "Is another drill at work? `systemctl stop slipway-drill` ends it")
         return at
+
+    def require_begun(self, fault: str) -> None:
+        """Refuse to believe in a fault that was ordered and did not begin."""
+        if fault != KILL and not BEGUN.exists():
+            raise SlipwayError(
+                "the fault never began, so nothing was proven", f"Read `journalctl -u {UNIT}` on this host"
+            )
+        BEGUN.unlink(missing_ok=True)
 
     def _kill(self) -> float:
         if self._container.endswith("-postgres-1"):
