@@ -38,7 +38,10 @@ class Site:
                 raise SlipwayError(f"{place!r} is no place to connect to", "Write <address>:<port>")
             places.append((address, int(number)))
         try:
-            context = ssl.create_default_context(cafile=ca)
+            # The system's authorities as well: an edge may have a certificate of its own.
+            context = ssl.create_default_context()
+            if ca:
+                context.load_verify_locations(cafile=ca)
         except OSError as problem:
             raise SlipwayError(f"{ca} is no certificate authority", "Name its PEM file") from problem
         return cls(told.hostname, port, tuple(places) or ((told.hostname, port),), context)
