@@ -68,6 +68,9 @@ def test_a_rollback_to_a_warm_pool(fleet: Fleet, edge: Edge, capsys: pytest.Capt
         ended = time.monotonic()
         time.sleep(1)  # and after
     assert back.status == 0, back.problem
+    # Before all else: had it been left to the plan, users would have waited for it.
+    _before, _title, told = back.output.partition("Send the traffic to the replicas that are still warm]")
+    assert re.match(r"[\s*]*changed: \[", told), back.output
     assert begun < users.last_bad < users.last_good
     with capsys.disabled():
         told = (

@@ -53,7 +53,7 @@ class ActionModule(StackAction):
             "plan": lines,
             "judge": self.topology.members("prometheus")[0].name,
             "home": {
-                it.service.name: {"old": it.old, "new": it.new, "replicas": it.old_replicas}
+                it.service.name: {"old": it.old, "new": it.new, "live": it.old, "replicas": it.old_replicas}
                 for it in plan.changes
                 if it.before
             },

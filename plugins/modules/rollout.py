@@ -119,7 +119,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.compose_answers import ANSWERS, ComposeAnswers
 from ..module_utils._core.engine import Engine
-from ..module_utils._core.homeward import Home, send_home
+from ..module_utils._core.homeward import Home, passable, send_home
 from ..module_utils._core.host_rollout import HostRollout, PoolOrder
 from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.pools import Pools, write_metrics
@@ -201,9 +201,8 @@ def home(root: Path, params: dict[str, Any]) -> list[str]:
             keep_orders(root, own[router], router)
 
     pools = Pools(root)
-    homes = [Home.from_dict(values) for values in params["homes"]]
-    # Once the new pool was promoted, there is no way back: what is left of the old one is on its way out.
-    return send_home([*own, *others], [it for it in homes if pools.of(it.service).live == it.pool], kept)
+    homes = passable([Home.from_dict(it) for it in params["homes"]], lambda name: pools.of(name).live)
+    return send_home([*own, *others], homes, kept)
 
 
 def main() -> None:

@@ -189,6 +189,10 @@ images:
   description: Component and service names to the references that serve, as the release has them.
   type: dict
   returned: when O(state=served)
+migrates:
+  description: Whether its migrations are others than those of what serves, or it is not known what has run.
+  type: bool
+  returned: when O(state=prepared)
 jobs:
   description: Jobs of the release that this host is yet to run.
   type: list
@@ -339,6 +343,8 @@ def prepare(
         "changing": sorted({step.service for step in it.steps if not replica_of(step.service)[0]}),
         "services": seen.tell(release, it.steps, files) if known else {},
         "jobs": [asdict(job) for job in jobs],
+        "migrates": any(it.path.startswith("migrations/") for it in changes)
+        or not History(tree.root / FOLDER).settled(tree.current or ""),
         "room": {"available": available(), "limits": engine.memory_limits() if it.steps else {}},
         "refused": [asdict(refusal) for refusal in it.refusals.found],
         "diff": {"prepared": unified(changes) + planned},

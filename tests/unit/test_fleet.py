@@ -254,7 +254,14 @@ def test_a_pool_that_is_kept_warm_is_gone_back_to_by_moving_the_traffic(before, 
     kinds = [move.kind for move in back.moves]
     assert kinds[0] == "traffic" and set(kinds) == {"traffic", "retire", "hold"}
     assert not any(move.seconds for move in [*back.moves, *back.closing])
-    assert returns(back.changes) == {"web": {"old": "blue", "new": "green", "replicas": before}}
+    assert returns(back.changes) == {
+        "web": {
+            "old": "blue",
+            "new": "green",
+            "live": "green",
+            "replicas": before,
+        }
+    }
     world.run([*back.moves, *back.closing], lambda world: world.serving() >= before)
     world.alone(OLD, before)
 

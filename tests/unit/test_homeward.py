@@ -7,6 +7,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
 from ansible_collections.slipway.compose.plugins.module_utils._core.homeward import (
     Home,
     homes,
+    passable,
     send_home,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.router_address import Address
@@ -77,11 +78,18 @@ def test_a_silent_router_keeps_no_other_from_going_home():
 
 
 def test_home_is_as_many_replicas_as_the_old_release_had():
-    (told,) = homes(topology(stack(3)), {"api": {"old": "green", "new": "blue", "replicas": 1}})
-    assert (told["service"], told["pool"]) == ("api", "green")
+    asked = {"old": "green", "new": "blue", "live": "green", "replicas": 1}
+    (told,) = homes(topology(stack(3)), {"api": asked})
+    assert (told["service"], told["live"]) == ("api", "green")
     assert [len(servers) for servers in told["old"].values()] == [1, 1, 1]
     assert [len(servers) for servers in told["new"].values()] == [2, 2, 2]
     assert all(server.endswith(host) for host, servers in told["old"].items() for server in servers)
+
+
+def test_the_way_is_open_for_as_long_as_the_pool_that_served_when_it_was_planned_is_live():
+    away, later = Home("api", "blue", OLD, NEW), Home("api", "green", OLD, NEW)
+    assert passable([away, later], lambda _service: "blue") == [away]  # a release is under way
+    assert passable([away, later], lambda _service: "green") == [later]  # it serves, the old one is warm
 
 
 def test_nothing_is_told_without_routers():

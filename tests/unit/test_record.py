@@ -173,6 +173,24 @@ class TestHistory:
         assert history.read(BEGUN.id) == closed[0] and history.read(own.id) == own
         assert history.close_interrupted(own.id) == []
 
+    def test_what_ran_is_known_only_after_a_run_that_ended_well_with_what_serves(
+        self, tmp_path: Path
+    ) -> None:
+        history = History(tmp_path)
+        assert not history.settled(BEGUN.release)
+        for outcome, settled in (
+            ("running", False),
+            ("succeeded", True),
+            ("failed", False),
+            ("unchanged", True),
+            ("interrupted", False),
+        ):
+            history.write(replace(BEGUN, outcome=outcome))
+            assert history.settled(BEGUN.release) is settled
+            assert not history.settled("00aa")
+        (tmp_path / "20261123T141502-aaaaaa.json").write_text("{")
+        assert not history.settled(BEGUN.release), "the last run cannot be read"
+
     @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"steps": 1}'])
     def test_a_file_without_its_content_hides_no_other(self, tmp_path: Path, content: str) -> None:
         history = History(tmp_path)

@@ -17,16 +17,20 @@ from .topology import Topology
 
 @dataclass(frozen=True)
 class Home:
-    """One service: the old pool and, by host, its replicas as HAProxy names them, and the new pool's."""
+    """One service: by host, the old pool's replicas as HAProxy names them, and the new pool's.
+
+    live: the pool that is live for as long as the way home is open: the old one while a release is under
+    way, the new one where it is gone back from later.
+    """
 
     service: str
-    pool: str
+    live: str
     old: Mapping[str, Sequence[str]]
     new: Mapping[str, Sequence[str]]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Home:
-        return cls(str(values["service"]), str(values["pool"]), dict(values["old"]), dict(values["new"]))
+        return cls(str(values["service"]), str(values["live"]), dict(values["old"]), dict(values["new"]))
 
     def carries(self, up: set[str]) -> bool:
         """Whether the old replicas can have all the traffic: each host that serves at all has all of its own.
@@ -43,7 +47,7 @@ class Home:
 
 
 def homes(topology: Topology, services: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """`services`: by name the pools `old` and `new`; `replicas`: how many the old one has on each host."""
+    """`services`: by name the pools `old`, `new`, `live`; `replicas`: how many the old one has on each host."""
     found = []
     for name, told in services.items():
         pools: dict[str, dict[str, list[str]]] = {"old": {}, "new": {}}
@@ -52,7 +56,7 @@ def homes(topology: Topology, services: Mapping[str, Mapping[str, Any]]) -> list
             here = pools[side].setdefault(replica.host.name, [])
             if side == "new" or replica.index <= int(told["replicas"]):
                 here.append(replica.server)
-        found.append({"service": name, "pool": told["old"], **pools})
+        found.append({"service": name, "live": told["live"], **pools})
     return found
 
 
@@ -64,8 +68,17 @@ def returns(changes: Sequence[Change]) -> dict[str, dict[str, Any]]:
     if any(it.service.strategy != RETURN for it in changes):
         return {}
     return {
-        it.service.name: {"old": it.new, "new": it.old, "replicas": it.service.replicas} for it in changes
+        it.service.name: {"old": it.new, "new": it.old, "live": it.old, "replicas": it.service.replicas}
+        for it in changes
     }
+
+
+def passable(homes: Sequence[Home], live: Callable[[str], str]) -> list[Home]:
+    """Those that the traffic can still take. live: service -> its live pool.
+
+    Once another pool was promoted, what is left of the one to go back to is on its way out.
+    """
+    return [home for home in homes if live(home.service) == home.live]
 
 
 def send_home(routers: Sequence[Router], homes: Sequence[Home], kept: Callable[[Router], None]) -> list[str]:

@@ -12,10 +12,10 @@ from typing import Any
 from .errors import SlipwayError
 from .wording import did_you_mean, listed
 
-RUNNING, INTERRUPTED = "running", "interrupted"
+RUNNING, INTERRUPTED, UNCHANGED, SUCCEEDED = "running", "interrupted", "unchanged", "succeeded"
 # Of two copies the one further to the right is believed: a later run that finds a copy unfinished can only
 # guess that it was interrupted, and a failure on one host is a failure.
-OUTCOMES = (RUNNING, INTERRUPTED, "unchanged", "succeeded", "rolled_back", "failed")
+OUTCOMES = (RUNNING, INTERRUPTED, UNCHANGED, SUCCEEDED, "rolled_back", "failed")
 ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import SlipwayError
-from .record import ID, RUNNING, Record, interrupted
+from .record import ID, RUNNING, SUCCEEDED, UNCHANGED, Record, interrupted
 from .tree import File, write_file
 
 FOLDER = "state/history"
@@ -40,6 +40,11 @@ class History:
     def newest(self, limit: int) -> list[Record]:
         """The newest records that can be read, the newest first."""
         return list(self._readable(self._newest_first()[:limit]))
+
+    def settled(self, release: str) -> bool:
+        """Whether the last run ended well with a release: any other may have done more than is told of it."""
+        newest = next(iter(self.newest(1)), None)
+        return newest is not None and newest.outcome in (SUCCEEDED, UNCHANGED) and newest.release == release
 
     def close_interrupted(self, run: str) -> list[Record]:
         """Say of every other run that did not say how it ended that it was interrupted.
