@@ -47,7 +47,7 @@ class Home:
 
 
 def homes(topology: Topology, services: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """`services`: by name the pools `old`, `new`, `live`; `replicas`: how many the old one has on each host."""
+    """services: by name the pools `old`, `new`, `live`; `replicas`: how many the old one has on a host."""
     found = []
     for name, told in services.items():
         pools: dict[str, dict[str, list[str]]] = {"old": {}, "new": {}}
