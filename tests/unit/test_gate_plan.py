@@ -132,6 +132,7 @@ def test_the_program_counts_what_the_gate_asks_for():
     ("call", "status"),
     [
         pytest.param("/wayfare.Journeys/Probe 12", "0", id="what-the-monitoring-asks-for"),
+        pytest.param("/wayfare.JourneysProbe 12", "0", id="of-a-route-without-a-slash-at-its-end"),
         pytest.param("/wayfare.Journeys/Probe 14", "14", id="the-same-of-a-server-that-is-gone"),
         pytest.param("/wayfare.Journeys/Search 12", "12", id="a-method-that-a-release-has-lost"),
         pytest.param("/wayfare.Journeys/Search 0", "0", id="a-good-call"),
