@@ -7,7 +7,7 @@ ENV ?= lab
 PLAY := ansible-playbook -l $(ENV)
 CORE := plugins/module_utils/_core plugins/plugin_utils
 
-.PHONY: help drill setup up down deploy rollback scale check status health logs history backup verify test lint unit playbooks system production docs
+.PHONY: help drill setup up down deploy rollback scale check status health logs history slo backup verify test lint unit playbooks system production docs
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -49,6 +49,9 @@ drill: setup ## Hurt the lab on purpose and measure RTO and RPO: make drill D=pr
 
 history: setup ## What was released when, and how it went: make history [N=20] [ID=…] [FORMAT=json] [FILE=…]
 	@$(PLAY) playbooks/history.yml -e limit=$(or $(N),20) -e format=$(or $(FORMAT),table) $(if $(ID),-e id=$(ID)) $(if $(FILE),-e file=$(FILE))
+
+slo: setup ## What services promise, how they keep it, what is left of their error budgets
+	@$(PLAY) playbooks/slo.yml
 
 backup: setup ## Take a backup of PostgreSQL now: make backup [TYPE=full|diff|incr]
 	@$(PLAY) playbooks/backup.yml $(if $(TYPE),-e type=$(TYPE))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from typing import Any
 
+from ..module_utils._core import error_budget
 from ..module_utils._core.fleet import Seen
 from ..module_utils._core.fleet_moves import plan_forward
 from ..module_utils._core.homeward import returns
@@ -44,7 +45,8 @@ class ActionModule(StackAction):
         lines = [*job_lines(first), *plan.lines, *job_lines(last)]
         for line in lines:
             self._display.display(line)
-        self._refuse(hosts, found, [*plan.moves, *plan.closing])
+        rolled = {it.service.name for it in plan.changes}
+        self._refuse(hosts, found, [*plan.moves, *plan.closing], rolled)
         return {
             "changed": False,
             "moves": [asdict(move) for move in [*first, *plan.moves]],
@@ -72,12 +74,14 @@ class ActionModule(StackAction):
         hosts: Mapping[str, Mapping[str, Any]],
         found: Mapping[str, Mapping[str, Seen]],
         moves: Sequence[Move],
+        rolled: Set[str],
     ) -> None:
         """Everything that stands in the way, of all hosts together."""
         limits = {name: service.resources.memory for name, service in self.declared.stack.services.items()}
         refused: dict[str, list[Refusal]] = {}
         for host, prepared in hosts.items():
             refused[host] = [Refusal(**refusal) for refusal in prepared.get("refused", [])]
+            refused[host] += error_budget.refusals(prepared.get("spent", []), rolled)
             seen = {name: there[host] for name, there in found.items() if host in there}
             if "room" in prepared:
                 room = Room(**prepared["room"])

@@ -34,6 +34,7 @@ class ActionModule(StackAction):
         if arguments.get("state", "prepared") == "prepared":
             arguments["leaders"] = handover.leaders(self.topology)
             arguments["backup_age"] = handover.backup_age(self.topology, self.view)
+            arguments["prometheus"] = handover.budgets(self.topology, self.view)
             arguments["image_paths"] = handover.image_paths(self.topology, images)
         if arguments.get("state", "prepared") != "prepared" or arguments.get("release"):
             return self.module(arguments, task_vars)

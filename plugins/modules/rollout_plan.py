@@ -14,9 +14,10 @@ description:
   - Compares what M(slipway.compose.stack_release) has found on every host and prints how each changed service
     gets from its old replicas to its new ones, before the first step. Runs on the control node.
   - What runs decides, so a rollout that was interrupted is continued, and leftovers of others are removed.
-  - Fails, with everything that stands in the way on any host, when a host was refused by C(stack_release), or
-    has less memory available than the limits of what the plan runs there at once beyond what runs now. A part
-    that the release relies on and that is not well only warns where the release changes that part.
+  - Fails, with everything that stands in the way on any host, when a host was refused by C(stack_release),
+    when it has less memory available than the limits of what the plan runs there at once beyond what runs
+    now, or when a service that changes has no error budget left. A part that the release relies
+    on and that is not well only warns where the release changes that part.
 options:
   prepared:
     description: Name of the variable with what C(stack_release) returned, on every host.

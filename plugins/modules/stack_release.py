@@ -69,6 +69,24 @@ options:
     description: Whether a release may begin although the newest backup is too old.
     type: bool
     default: false
+  prometheus:
+    description:
+      - Where to ask for error budgets; set by the action plugin, on the host where it stands. Where nothing
+        answers within seconds there is a warning, and the release goes on.
+    type: dict
+    suboptions:
+      host:
+        description: Its private address.
+        type: str
+        required: true
+      port:
+        description: Its port.
+        type: int
+        required: true
+  without_budget:
+    description: Whether a release may begin although a service that it changes has no error budget left.
+    type: bool
+    default: false
   checked:
     description: Whether O(state=prepared) looks for what stands in the way, where steps are planned.
     type: bool
@@ -177,6 +195,12 @@ refused:
   returned: when O(state=prepared)
   sample:
     - {check: redis, problem: Redis has no master, remedy: "Bring one back first: docs/runbooks/redis.md"}
+spent:
+  description: Error budgets that are gone and the share of them that was spent, for C(rollout_plan).
+  type: list
+  elements: dict
+  returned: when O(state=prepared)
+  sample: [{service: api, objective: availability, spent: 1.43}]
 room:
   description: Bytes of memory C(available), and C(limits) of what runs, for M(slipway.compose.rollout_plan).
   type: dict
@@ -210,7 +234,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import preparing
+from ..module_utils._core import error_budget, preparing
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.compose_answers import ANSWERS, ComposeAnswers
 from ..module_utils._core.definitions import Definitions
@@ -226,6 +250,7 @@ from ..module_utils._core.plan import PHASES, Step, Unit, replica_of
 from ..module_utils._core.pools import Pools, write_metrics
 from ..module_utils._core.preparing import Preparation, Told
 from ..module_utils._core.probes_host import available
+from ..module_utils._core.prometheus import Prometheus
 from ..module_utils._core.record import RUNNING
 from ..module_utils._core.record_store import FOLDER, History
 from ..module_utils._core.refusals import Refusal
@@ -253,6 +278,11 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "minimum_free": {"type": "int", "default": 2 * 1024**3},
     "backup_age": {"type": "int", "default": 0},
     "without_backup": {"type": "bool", "default": False},
+    "prometheus": {
+        "type": "dict",
+        "options": {"host": {"type": "str", "required": True}, "port": {"type": "int", "required": True}},
+    },
+    "without_budget": {"type": "bool", "default": False},
     "checked": {"type": "bool", "default": True},
     "image_paths": {"type": "dict", "default": {}},
     "leaders": {"type": "dict", "default": {}},
@@ -295,6 +325,15 @@ def previous(tree: ReleaseTree) -> str:
             "Name one: -e to=<id> (playbooks/history.yml)",
         )
     return target
+
+
+def spent_budgets(module: AnsibleModule) -> list[dict[str, Any]]:
+    """Error budgets that are gone, from the host that knows. Other numbers of replicas spend none."""
+    params = module.params
+    if not params["prometheus"] or params["without_budget"] or params["only_replicas"]:
+        return []
+    prometheus = Prometheus(**params["prometheus"], deadline=error_budget.DEADLINE)
+    return error_budget.spent(prometheus.ask, module.warn)
 
 
 def prepare(
@@ -347,6 +386,7 @@ def prepare(
         or not History(tree.root / FOLDER).settled(tree.current or ""),
         "room": {"available": available(), "limits": engine.memory_limits() if it.steps else {}},
         "refused": [asdict(refusal) for refusal in it.refusals.found],
+        "spent": spent_budgets(module) if tree.current and params["checked"] else [],
         "diff": {"prepared": unified(changes) + planned},
     }
 

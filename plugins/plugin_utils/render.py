@@ -18,8 +18,10 @@ import jinja2
 
 from ..module_utils._core.alert_routing import SECRETS, owners, routing, secret_names
 from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
+from ..module_utils._core.edge_counts import BOUNDS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
+from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
 from ..module_utils._core.topology import BACKUP_PORTS, POOLS, PORTS, HostView, Topology
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
@@ -60,6 +62,11 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "host": view.host,
         "ports": {**PORTS, **BACKUP_PORTS},
         "pools": POOLS,
+        "bounds": BOUNDS,
+        "objectives": objectives(topology.stack.services),
+        "windows": WINDOWS,
+        "burn_rates": BURN_RATES,
+        "few_errors": FEW_ERRORS,
         "images": material.images,
         "secrets": material.secrets,
         "edge_certificate": fingerprint(material.certificates["edge"][0]),

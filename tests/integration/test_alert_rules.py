@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from images import newest
-from whole_stack import rendered, stack, with_alerts, with_backup, with_service
+from whole_stack import rendered, stack, with_alerts, with_backup, with_service, with_slo
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
 STACK = with_alerts(with_backup(with_service(stack(), "web", owner="web-team")))
@@ -26,6 +26,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if path.startswith(("config/prometheus/", "config/alertmanager/")):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(content, encoding="utf-8")
+    # Apart from the others: every evaluation of every case would be one of these many rules, too.
+    promised = root / "config/promised/slo.yml"
+    promised.parent.mkdir()
+    text = rendered(with_slo(STACK), "h3.test")["config/prometheus/rules/slo.yml"]
+    promised.write_text(text, encoding="utf-8")
     return root / "config"
 
 
@@ -40,7 +45,7 @@ def inside(image: str, *command: str, volumes: dict[Path, str]) -> str:
 
 @pytest.mark.parametrize("cases", sorted(CASES.glob("*.yml")), ids=lambda path: path.stem)
 def test_each_rule_fires_when_it_should_and_only_then(tree: Path, cases: Path) -> None:
-    volumes = {tree / "prometheus/rules": "/rules", CASES: "/cases"}
+    volumes = {tree / "prometheus/rules": "/rules", tree / "promised": "/promised", CASES: "/cases"}
     inside("prometheus", "promtool", "test", "rules", f"/cases/{cases.name}", volumes=volumes)
 
 

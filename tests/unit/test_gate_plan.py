@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import yaml
@@ -18,7 +17,7 @@ from whole_stack import compose, stack, usual, with_service
 
 WHOLE = topology(stack())
 MOVING = {"new": "green", "old": "blue"}
-PROGRAM = (Path(__file__).parents[2] / "compose/config/edge-log/edge.mtail").read_text(encoding="utf-8")
+PROGRAM = usual(3, 1)["config/edge-log/edge.mtail"]
 
 
 def test_a_service_is_watched_on_all_its_hosts():
@@ -98,8 +97,7 @@ def line(service, pool, status, seconds, grpc=""):
         "upstream_http_x_slipway_pool": pool,
         "status": status,
         "request_time": seconds,
-        "upstream_http_grpc_status": grpc,
-        "upstream_trailer_grpc_status": "",
+        "slipway_grpc_status": grpc,
     }
     assert form.endswith("\\n")
     return "<190>Jan  2 15:04:05 edge: " + re.sub(r"\$(\w+)", lambda name: values[name[1]], form[:-2])
@@ -128,6 +126,26 @@ def test_the_program_counts_what_the_gate_asks_for():
     assert (bounds[0], bounds[1], bounds[-1]) == (0, 0.005, 30)
     # Two pools are told apart as finely as their bounds are close.
     assert all(low < high <= low * 1.7 for low, high in zip(bounds[1:], bounds[2:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        pytest.param("/wayfare.Journeys/Probe 12", "0", id="what-the-monitoring-asks-for"),
+        pytest.param("/wayfare.JourneysProbe 12", "0", id="of-a-route-without-a-slash-at-its-end"),
+        pytest.param("/wayfare.Journeys/Probe 14", "14", id="the-same-of-a-server-that-is-gone"),
+        pytest.param("/wayfare.Journeys/Search 12", "12", id="a-method-that-a-release-has-lost"),
+        pytest.param("/wayfare.Journeys/Search 0", "0", id="a-good-call"),
+    ],
+)
+def test_only_the_monitorings_own_call_of_an_unknown_method_is_no_failure(call, status):
+    text = usual(3, 1)["config/edge/logging.conf"]
+    (pattern,) = re.findall(r'^    "~(.*)" 0;$', text, re.MULTILINE)
+    route = topology(stack()).stack.services["journeys"].route
+    probed = yaml.safe_load(usual(3, 3)["config/prometheus/prometheus.yml"])["scrape_configs"]
+    (targets,) = [it["static_configs"][0]["targets"] for it in probed if it["job_name"] == "route-journeys"]
+    assert all(target.endswith(f"{route.path}Probe") for target in targets)
+    assert ("0" if re.search(pattern, call) else call.split()[1]) == status
 
 
 @pytest.mark.parametrize("job", ["edge-log", "router"])

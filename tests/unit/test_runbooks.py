@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from whole_stack import rules, stack, with_backup
+from whole_stack import rules, stack, with_backup, with_slo
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RUNBOOKS = CHECKOUT / "docs/runbooks"
@@ -26,7 +26,9 @@ PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 
 
 def alerts() -> set[tuple[str, str]]:
-    return {(rule["alert"], rule["annotations"]["runbook_url"]) for rule in rules(with_backup(stack()))}
+    return {
+        (rule["alert"], rule["annotations"]["runbook_url"]) for rule in rules(with_backup(with_slo(stack())))
+    }
 
 
 def runbook(component: str) -> str:

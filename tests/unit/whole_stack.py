@@ -33,10 +33,12 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import Gates
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import (
+    LatencyObjective,
     Resources,
     Route,
     Scale,
     Service,
+    Slo,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
@@ -201,6 +203,16 @@ def with_service(base: Stack, name: str, **changes: Any) -> Stack:
     return replace(base, services={**base.services, name: replace(base.services[name], **changes)})
 
 
+def with_slo(base: Stack) -> Stack:
+    """The same stack, whose services with a route promise something; web also how fast it is."""
+    fast = LatencyObjective(99.0, 500)
+    for name, service in base.services.items():
+        if service.route:
+            slo = Slo(99.9, fast if name == "web" else None, 30 * 86400)
+            base = with_service(base, name, slo=slo)
+    return base
+
+
 def rendered(base: Stack, host: str = "h1.test") -> dict[str, str]:
     """The tree of one host: path -> text."""
     laid = topology(base)
@@ -212,6 +224,11 @@ def rendered(base: Stack, host: str = "h1.test") -> dict[str, str]:
 
 def rules(base: Stack) -> list[dict[str, Any]]:
     """The alert rules of a stack, as Prometheus reads them on the last host."""
+    return [rule for rule in recorded_and_alerts(base) if "alert" in rule]
+
+
+def recorded_and_alerts(base: Stack) -> list[dict[str, Any]]:
+    """All rules of a stack."""
     tree = rendered(base, base.hosts[-1].name)
     files = [
         yaml.safe_load(text) for path, text in tree.items() if path.startswith("config/prometheus/rules/")

@@ -18,6 +18,11 @@ from .prometheus import Series
 JOB = "edge-log"
 REQUESTS = "slipway_edge_requests_total"
 SECONDS = "slipway_edge_request_seconds_bucket"
+# Seconds between which edge-log tells requests apart.
+BOUNDS: tuple[float, ...] = (
+    *(0, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3),
+    *(0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30),
+)
 # Seconds of samples read before what is known already: some scrapes, so that none is missed.
 OVERLAP = 20
 # Seconds without a scrape after which a host's requests are no longer seen.

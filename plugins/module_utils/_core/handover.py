@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from .components import COMPONENTS
+from .gate_plan import prometheus
 from .health_plan import probes_for
 from .plan import Unit
 from .readiness import readiness
@@ -56,6 +57,13 @@ def backup_age(topology: Topology, view: HostView) -> int:
     """Hours that the newest backup may be old when a release begins, for the host that knows; else 0."""
     backup = topology.stack.components.backup
     return backup.most_age if backup and view.runs("backup-repository") else 0
+
+
+def budgets(topology: Topology, view: HostView) -> dict[str, Any] | None:
+    """Where a host asks for error budgets: the first with a Prometheus, if any service has one."""
+    promised = any(service.slo for service in topology.stack.services.values())
+    knows = promised and view.host == topology.members("prometheus")[0]
+    return prometheus(topology) if knows else None
 
 
 def replicas(topology: Topology, view: HostView) -> list[dict[str, Any]]:

@@ -45,6 +45,26 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class LatencyObjective:
+    """`percent` of the requests are answered `within` so many milliseconds."""
+
+    percent: float
+    within: int
+
+
+@dataclass(frozen=True)
+class Slo:
+    """What a service promises its clients over the last `window` seconds; None: nothing is promised.
+
+    availability: percent of the requests that are answered without an error of the server's.
+    """
+
+    availability: float | None
+    latency: LatencyObjective | None
+    window: int
+
+
+@dataclass(frozen=True)
 class Service:
     """A part the user supplies. Either `image` or `build` is set; `build` is relative to the checkout.
 
@@ -87,6 +107,7 @@ class Service:
     contract: str = CONTRACT[0]
     # Whom its alerts are for: a name that routes of alerts use.
     owner: str | None = None
+    slo: Slo | None = None
 
     @property
     def is_worker(self) -> bool:

@@ -20,7 +20,20 @@ from .forms import (
     VOLUME_PATH,
     WORD,
 )
-from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Number, Scalar, Table, duration, size
+from .kinds import (
+    Boolean,
+    Choice,
+    Entries,
+    Integer,
+    Key,
+    ListOf,
+    Number,
+    Scalar,
+    Table,
+    duration,
+    latency,
+    size,
+)
 from .model_service import CONTRACT, PROTOCOLS, RETRIES
 from .schema_rollout import GATES, MOST_REPLICAS, PROBE
 
@@ -57,6 +70,35 @@ SCALE = Table(
     {
         "min": Key(Integer(0, MOST_REPLICAS), "Fewest replicas on each host.", 0),
         "max": Key(Integer(1, MOST_REPLICAS), "Most replicas on each host.", MOST_REPLICAS),
+    },
+)
+
+# At 95 % an alert that wants 14.4 times what is allowed still can fire: 72 % of all requests.
+_OBJECTIVE = Number(95, 99.999)
+
+SLO = Table(
+    "service level objective",
+    {
+        "availability": Key(
+            _OBJECTIVE, "Percent of the requests that are answered, and not with 5xx.", None, "not promised"
+        ),
+        "latency": Key(
+            Table(
+                "latency objective",
+                {
+                    "percent": Key(_OBJECTIVE, "Percent of the requests that are answered in time."),
+                    "within": Key(
+                        latency("5ms", "30s"), "That time; one of those that the edge tells apart."
+                    ),
+                },
+            ),
+            "How fast it answers. Not for websocket services.",
+            None,
+            "not promised",
+        ),
+        "window": Key(
+            duration("7d", "90d"), "Time over which both are meant; no longer than metrics are kept.", "30d"
+        ),
     },
 )
 
@@ -181,6 +223,12 @@ SERVICE = Table(
             "Whether a user, by a cookie, sees one version only while two share the traffic. For http "
             "services with a route.",
             False,
+        ),
+        "slo": Key(
+            SLO,
+            "What it promises its clients: there are alerts when its error budget is spent too fast, and no "
+            "release once it is gone. Needs a route.",
+            None,
         ),
         "owner": Key(
             STRATEGY, "Whom its alerts are for; a name that `monitoring/alerts/routes` use.", None, "nobody"

@@ -10,6 +10,7 @@ from .errors import Problem
 from .model import Stack
 from .model_service import Service
 from .service_probes import probe_rules, sticky_rules
+from .slo_rules import slo_rules
 from .wording import did_you_mean
 from .worker_rules import WORKER_RULES
 
@@ -181,4 +182,5 @@ SERVICE_RULES: tuple[Callable[[Service, str, Stack], Iterator[Problem]], ...] = 
     *WORKER_RULES,
     probe_rules,
     sticky_rules,
+    slo_rules,
 )

@@ -31,6 +31,7 @@ from .model_service import RateLimit, Resources, Route, Scale, Service
 from .ports import publish_base
 from .reading import Faults, read
 from .service_probes import probes_from
+from .slo_rules import slo_from
 from .stack_rules import inconsistencies
 from .strategies import BUILT_IN, gates_from, known_strategies, strategy_from, unknown_strategy
 
@@ -113,6 +114,7 @@ def _service(
         "scale": Scale(**given["scale"]),
         "gates": gates_from(given["gates"], given["protocol"]),
         "probes": probes_from(given),
+        "slo": slo_from(given["slo"]),
     }
     return Service(name=name, **{**given, **computed})
 
