@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import ssl
+import time
 import warnings
 
 import pytest
@@ -116,6 +117,20 @@ def test_a_request_that_is_too_large_is_refused_before_it_is_sent(edge: Edge) ->
         lines = ["POST /api/echo HTTP/1.1", f"Host: {edge.authority}", "Content-Length: 1000000000", "", ""]
         secured.sendall("\r\n".join(lines).encode())
         assert secured.recv(12).startswith(b"HTTP/1.1 413")
+
+
+def test_an_upload_that_is_refused_leaves_its_connection_to_the_next_request(edge: Edge) -> None:
+    """`web` answers a POST as soon as it has read its headers."""
+    connection, body = edge.connection(), b"x" * 4096
+    connection.putrequest("POST", "/")
+    connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders()
+    time.sleep(0.3)
+    connection.send(body)
+    refused = connection.getresponse()
+    refused.read()
+    assert refused.status == 405
+    assert edge.request("GET", "/", connection=connection).status == 200
 
 
 def test_a_client_may_name_its_request_and_reads_the_name_in_the_answer(edge: Edge) -> None:
