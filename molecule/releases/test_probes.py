@@ -50,6 +50,7 @@ def test_a_release_that_answers_a_probe_wrongly_costs_no_user_a_request(
     assert load.failed == 0, load.failures
 
 
+@pytest.mark.by_hand
 def test_a_good_release_is_probed_through_every_edge_host_and_recorded(fleet: Fleet, load: Load) -> None:
     probes = [{"path": search(), "contains": "journeys", "within": "5s"}]
     run = fleet.deploy(fleet.stack("api", mark(), strategy="quick_canary", probes=probes))
