@@ -46,8 +46,8 @@ def dropped(wayfare: Wayfare, lab: Lab) -> str:
     moment = wayfare.sql(MOMENT)
     time.sleep(1)
     wayfare.sql("DROP TABLE kept_safe")
-    wayfare.sql("SELECT pg_switch_wal()")
-    last = wayfare.sql("SELECT pg_walfile_name(pg_current_wal_lsn() - 1)")
+    # Of the segment that ends here: a moment later the next one may have been begun.
+    last = wayfare.sql("SELECT pg_walfile_name(pg_switch_wal())")
     archived = "SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver"
     assert eventually(lambda: wayfare.sql(archived), lambda name: name >= last, seconds=90) >= last
     return moment
