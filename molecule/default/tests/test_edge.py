@@ -125,6 +125,7 @@ def test_an_upload_that_is_refused_leaves_its_connection_to_the_next_request(edg
     connection.putrequest("POST", "/")
     connection.putheader("Content-Length", str(len(body)))
     connection.endheaders()
+    # Time enough for an answer that does not wait for the body.
     time.sleep(0.3)
     connection.send(body)
     refused = connection.getresponse()
