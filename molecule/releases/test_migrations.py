@@ -101,6 +101,9 @@ def schema(fleet: Fleet, lab: Lab) -> Iterator[Schema]:
     reverted = found.revert()
     shutil.rmtree(folder)
     assert reverted.status == 0, reverted.problem
+    # What serves may need the schema that is gone: a later rollback to it would rightly be refused.
+    home = fleet.deploy()
+    assert home.status == 0, home.problem
 
 
 def test_what_would_break_the_serving_release_is_refused_before_anything_is_touched(
