@@ -5,7 +5,10 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """`slipway.compose.slipway` for every module, `….slipway.postgres` for those that send SQL."""
+    """`slipway.compose.slipway` for every module, its parts for those that need them.
+
+    `….slipway.postgres`: modules that send SQL. `….slipway.prometheus`: those that ask for measurements.
+    """
 
     DOCUMENTATION = r"""
 options: {}
@@ -54,4 +57,20 @@ options:
 notes:
   - Runs on every PostgreSQL host at once and acts only where the member leads; elsewhere it returns
     C(leader=false) and C(changed=false).
+"""
+
+    PROMETHEUS = r"""
+options:
+  prometheus:
+    description: Where this environment's Prometheus answers. Set by the action plugin.
+    type: dict
+    suboptions:
+      host:
+        description: Its private address.
+        type: str
+        required: true
+      port:
+        description: Its port.
+        type: int
+        required: true
 """

@@ -49,18 +49,6 @@ options:
     type: list
     elements: dict
     default: []
-  prometheus:
-    description: Address of the Prometheus to ask. Set by the action plugin.
-    type: dict
-    suboptions:
-      host:
-        description: Its private address.
-        type: str
-        required: true
-      port:
-        description: Its port.
-        type: int
-        required: true
   stored:
     description: Whether the release is one of another day, which is probed for its health only.
     type: bool
@@ -88,6 +76,7 @@ options:
     default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
+  - slipway.compose.slipway.prometheus
 """
 
 EXAMPLES = r"""
@@ -151,7 +140,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.ansible import reporting
+from ..module_utils._core.ansible import PROMETHEUS, reporting
 from ..module_utils._core.edge_counts import EdgeCounts
 from ..module_utils._core.edge_prober import prober, watching
 from ..module_utils._core.errors import SlipwayError
@@ -170,10 +159,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "since": {"type": "float"},
     "stack": {"type": "str", "default": ""},
     "routers": {"type": "list", "elements": "dict", "default": []},
-    "prometheus": {
-        "type": "dict",
-        "options": {"host": {"type": "str", "required": True}, "port": {"type": "int", "required": True}},
-    },
+    "prometheus": PROMETHEUS,
     "stored": {"type": "bool", "default": False},
     "edges": {"type": "list", "elements": "dict", "default": []},
     "subjects": {"type": "list", "elements": "dict", "default": []},

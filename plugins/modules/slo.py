@@ -21,20 +21,9 @@ options:
     type: list
     elements: dict
     default: []
-  prometheus:
-    description: Address of the Prometheus to ask. Set by the action plugin.
-    type: dict
-    suboptions:
-      host:
-        description: Its private address.
-        type: str
-        required: true
-      port:
-        description: Its port.
-        type: int
-        required: true
 extends_documentation_fragment:
   - slipway.compose.slipway
+  - slipway.compose.slipway.prometheus
 """
 
 EXAMPLES = r"""
@@ -76,15 +65,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import slo_report
-from ..module_utils._core.ansible import reporting
+from ..module_utils._core.ansible import PROMETHEUS, reporting
 from ..module_utils._core.prometheus import Prometheus
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "objectives": {"type": "list", "elements": "dict", "default": []},
-    "prometheus": {
-        "type": "dict",
-        "options": {"host": {"type": "str", "required": True}, "port": {"type": "int", "required": True}},
-    },
+    "prometheus": PROMETHEUS,
 }
 
 

@@ -69,22 +69,11 @@ options:
     description: Whether a release may begin although the newest backup is too old.
     type: bool
     default: false
-  prometheus:
-    description:
-      - Where to ask for error budgets; set by the action plugin, on the host where it stands. Where nothing
-        answers within seconds there is a warning, and the release goes on.
-    type: dict
-    suboptions:
-      host:
-        description: Its private address.
-        type: str
-        required: true
-      port:
-        description: Its port.
-        type: int
-        required: true
   without_budget:
-    description: Whether a release may begin although a service that it changes has no error budget left.
+    description:
+      - Whether a release may begin although a service that it changes has no error budget left.
+      - Prometheus is asked on its own host. Where nothing answers within seconds there is a warning, and the
+        release goes on.
     type: bool
     default: false
   checked:
@@ -140,6 +129,7 @@ options:
     default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
+  - slipway.compose.slipway.prometheus
 """
 
 EXAMPLES = r"""
@@ -235,7 +225,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import error_budget, preparing
-from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.ansible import PROMETHEUS, reporting, runner
 from ..module_utils._core.compose_answers import ANSWERS, ComposeAnswers
 from ..module_utils._core.definitions import Definitions
 from ..module_utils._core.engine import Engine
@@ -251,14 +241,14 @@ from ..module_utils._core.pools import Pools, write_metrics
 from ..module_utils._core.preparing import Preparation, Told
 from ..module_utils._core.probes_host import available
 from ..module_utils._core.prometheus import Prometheus
-from ..module_utils._core.record import RUNNING
 from ..module_utils._core.record_store import FOLDER, History
 from ..module_utils._core.refusals import Refusal
 from ..module_utils._core.release_diff import file_changes, unified
 from ..module_utils._core.scaling import require_only_numbers
 from ..module_utils._core.services_seen import ServicesSeen
+from ..module_utils._core.stored import previous, served
 from ..module_utils._core.traffic import orders, traffic
-from ..module_utils._core.tree import IMAGES, File, ReleaseTree
+from ..module_utils._core.tree import File, ReleaseTree
 from ..module_utils._core.turn import own_turn
 
 ACTIONS = ["create", "start", "readmit", "reload", "restart", "replace"]
@@ -278,10 +268,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "minimum_free": {"type": "int", "default": 2 * 1024**3},
     "backup_age": {"type": "int", "default": 0},
     "without_backup": {"type": "bool", "default": False},
-    "prometheus": {
-        "type": "dict",
-        "options": {"host": {"type": "str", "required": True}, "port": {"type": "int", "required": True}},
-    },
+    "prometheus": PROMETHEUS,
     "without_budget": {"type": "bool", "default": False},
     "checked": {"type": "bool", "default": True},
     "image_paths": {"type": "dict", "default": {}},
@@ -305,26 +292,6 @@ def units(declared: Sequence[Mapping[str, Any]]) -> list[Unit]:
 
 def pending(steps: Sequence[Step]) -> dict[str, list[str]]:
     return {phase: sorted({step.action for step in steps if step.phase == phase}) for phase in PHASES}
-
-
-def served(tree: ReleaseTree) -> dict[str, Any]:
-    folder = tree.release(tree.current) if tree.current else None
-    if folder is None or not (folder / IMAGES).exists():
-        raise SlipwayError(f"no release serves on this host ({tree.root}/current)", "Deploy first")
-    return {"release": tree.current, "images": json.loads((folder / IMAGES).read_text(encoding="utf-8"))}
-
-
-def previous(tree: ReleaseTree) -> str:
-    """The release before the current one; where a run died on its way to another, the current one."""
-    newest = next(iter(History(tree.root / FOLDER).newest(1)), None)
-    died = newest and newest.outcome == RUNNING and newest.release != tree.current
-    target = tree.current if died else tree.previous
-    if not target:
-        raise SlipwayError(
-            "no release was there before the current one on this host",
-            "Name one: -e to=<id> (playbooks/history.yml)",
-        )
-    return target
 
 
 def spent_budgets(module: AnsibleModule) -> list[dict[str, Any]]:

@@ -34,3 +34,21 @@ def test_what_is_prepared_holds_only_where_nobody_came_between(
     templar = Templar(loader=loader, variables=known)
     told = templar.template(variables["_release_turns"]), templar.template(variables["_release_own_turns"])
     assert (told[0] == told[1]) is same
+
+
+@pytest.mark.parametrize(
+    ("stored", "migrates", "asked"),
+    [
+        pytest.param("", [False, False], True, id="a-new-release"),
+        pytest.param("previous", [False, False], False, id="back-to-the-same-migrations"),
+        pytest.param("previous", [False, True], True, id="back-to-others-on-any-host"),
+    ],
+)
+def test_those_in_a_hurry_ask_the_schema_only_where_it_can_say_no(
+    stored: str, migrates: list[bool], asked: bool
+) -> None:
+    loader = DataLoader()
+    variables: dict[str, Any] = loader.load_from_file(str(VARS), trusted_as_template=True)
+    hosts = {f"h{number}": {"__release": {"migrates": it}} for number, it in enumerate(migrates)}
+    known = {**variables, "hostvars": hosts, "ansible_play_hosts": list(hosts), "release_stored": stored}
+    assert Templar(loader=loader, variables=known).template(variables["_release_asks_schema"]) is asked

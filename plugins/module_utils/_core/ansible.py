@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .errors import SlipwayError
 from .run import Run
+
+# The option that the documentation fragment `slipway.compose.slipway.prometheus` describes.
+PROMETHEUS: dict[str, Any] = {
+    "type": "dict",
+    "options": {"host": {"type": "str", "required": True}, "port": {"type": "int", "required": True}},
+}
 
 
 def runner(module: AnsibleModule) -> Run:

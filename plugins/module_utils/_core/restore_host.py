@@ -130,16 +130,21 @@ class RestoreHost:
         """Wait until the cluster has a leader again, here or elsewhere."""
         leads(Psql(self._run, self._container), seconds, self._patroni)
 
+    @staticmethod
+    def kept(name: str) -> str:
+        """Where `swap` keeps the member's data."""
+        return f"{HOME}/17/before-{name}"
+
     def swap(self, kept: str) -> str:
         """Put the copy in the place of the member's data, which stays under another name; that name."""
-        old = f"{HOME}/17/before-{kept}"
+        old = self.kept(kept)
         script = f"[ ! -d {DATA} ] || mv {DATA} {old}; mv {FRESH} {DATA}"
         self._beside("sh", "-ec", script)
         return old
 
     def swap_back(self, kept: str) -> None:
         """As it was before `swap`, whether that came to its end or not."""
-        old = f"{HOME}/17/before-{kept}"
+        old = self.kept(kept)
         back = f"rm -rf {FRESH}; [ ! -d {DATA} ] || mv {DATA} {FRESH}; mv {old} {DATA}"
         self._beside("sh", "-ec", f"[ ! -d {old} ] || {{ {back}; }}")
 

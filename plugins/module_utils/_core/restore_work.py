@@ -98,12 +98,24 @@ def _swapped(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
         host.forget_cluster(params["stack"])
         host.start_member()
         host.until_leader(_LEADS)
-    except SlipwayError:
-        host.stop_member()
-        host.swap_back(params["id"])
+    except SlipwayError as error:
+        _swap_back(host, params["id"], error)
         raise
     host.close()
     return {"kept": kept}
+
+
+def _swap_back(host: RestoreHost, kept: str, cause: SlipwayError) -> None:
+    """What served before takes its place again; where it cannot, both reasons are told, and where it is."""
+    try:
+        host.stop_member()
+        host.swap_back(kept)
+    except SlipwayError as error:
+        raise SlipwayError(
+            f"{cause.problem}; what served before could not take its place again: {error.problem}",
+            f"It is whole, as {host.kept(kept)} in the volume of PostgreSQL; put it back by hand as "
+            "docs/runbooks/backups.md says",
+        ) from cause
 
 
 def _joined(host: RestoreHost, _params: Mapping[str, Any]) -> dict[str, Any]:
