@@ -15,7 +15,7 @@ from typing import Any
 
 from ..module_utils._core import drill_report, handover, ledger_file, ledger_report, ledger_wayfare
 from ..module_utils._core.drill_host import AHEAD
-from ..module_utils._core.drills import KILL, LEADS, Drill, candidates, drill_of, failures
+from ..module_utils._core.drills import KILL, LEADS, Drill, candidates, container, drill_of, failures, hosts
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.ledger import INTERRUPTED, Row, prove, read
 from ..module_utils._core.ledger_client import Client, NeverSentError, Site
@@ -37,9 +37,9 @@ LOOK = 0.3
 class ActionModule(StackAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         drill = drill_of(str(arguments["drill"]))
-        hosts = candidates(drill, [host.name for host in self.topology.members(drill.component)])
+        some = candidates(drill, hosts(self.topology, drill.component))
         if arguments["state"] in ("struck", "over"):
-            return self._strike(drill, hosts, arguments, task_vars)
+            return self._strike(drill, some, arguments, task_vars)
         self._folder = Path(arguments["folder"])
         if self._task.check_mode:
             return {"changed": False, "steps": [], "failures": []}
@@ -70,9 +70,9 @@ class ActionModule(StackAction):
         time.sleep(AROUND)
         return {"changed": False, "steps": [f"the ledger is {self._file('.jsonl')}"]}
 
-    def _strike(self, drill: Drill, hosts: Any, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+    def _strike(self, drill: Drill, some: Any, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         name = self.view.host.name
-        if name not in hosts:
+        if name not in some:
             return {"skipped": True, "skip_reason": "the drill is not about this host"}
         stack = self.declared.stack.name
         leads = None
@@ -85,8 +85,9 @@ class ActionModule(StackAction):
                 "drill": arguments["drill"],
                 "seconds": arguments.get("seconds") or drill.seconds,
                 "fault": drill.fault,
-                "container": f"{stack}-{drill.component}-1",
+                "container": container(stack, drill.component),
                 "address": self.view.host.address,
+                "peers": [host.address for host in self.declared.stack.hosts if host.name != name],
                 "leads": leads,
                 "stack": stack,
                 "run": self.lock_holder(),
@@ -152,8 +153,8 @@ class ActionModule(StackAction):
     def _place(self, task_vars: Mapping[str, Any]) -> tuple[str, list[str], str]:
         """The site's URL, the edge's hosts as the control node reaches them, and whom it trusts."""
         edge = self.declared.stack.components.edge
-        hosts = task_vars["hostvars"]
-        places = [f"{hosts[name].get('ansible_host', name)}:{edge.https_port}" for name in edge.hosts]
+        known = task_vars["hostvars"]
+        places = [f"{known[name].get('ansible_host', name)}:{edge.https_port}" for name in edge.hosts]
         return (
             f"https://{self.declared.stack.domain}:{edge.public_https_port}",
             places,

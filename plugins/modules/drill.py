@@ -40,13 +40,18 @@ options:
   fault:
     description: What befalls the host. Set by the action plugin.
     type: str
-    choices: [kill, vanish, hang]
+    choices: [kill, vanish, hang, partition]
   container:
     description: Container of the component that the drill is about. Set by the action plugin.
     type: str
   address:
     description: This host's address. Set by the action plugin.
     type: str
+  peers:
+    description: The other hosts' addresses. Set by the action plugin.
+    type: list
+    elements: str
+    default: []
   leads:
     description:
       - Probe that succeeds where this host's member leads; none where nobody need lead.
@@ -118,9 +123,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "seconds": {"type": "int"},
     "folder": {"type": "path"},
     "whole": {"type": "float"},
-    "fault": {"type": "str", "choices": ["kill", "vanish", "hang"]},
+    "fault": {"type": "str", "choices": ["kill", "vanish", "hang", "partition"]},
     "container": {"type": "str"},
     "address": {"type": "str"},
+    "peers": {"type": "list", "elements": "str", "default": []},
     "leads": {"type": "dict"},
     "stack": {"type": "str"},
     "run": {"type": "str", "default": ""},
@@ -130,7 +136,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params, run = module.params, runner(module)
-    host = DrillHost(run, params["container"], params["address"])
+    host = DrillHost(run, params["container"], params["address"], params["peers"])
     with reporting(module):
         if params["state"] == "over":
             if not module.check_mode:

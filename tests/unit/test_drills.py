@@ -15,7 +15,6 @@ from ansible_collections.slipway.compose.plugins.module_utils._core import (
     handover,
     ledger_report,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
 from ansible_collections.slipway.compose.plugins.module_utils._core.drill_host import DrillHost
 from ansible_collections.slipway.compose.plugins.module_utils._core.drills import (
     DRILLS,
@@ -23,11 +22,14 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.drills impor
     KILL,
     LAST,
     LEADS,
+    PARTITION,
     VANISH,
     Drill,
     candidates,
+    container,
     drill_of,
     failures,
+    hosts,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.ledger import (
@@ -68,6 +70,7 @@ def test_who_leads_is_asked_of_all_and_the_last_is_known(victim: str, expected: 
         pytest.param(KILL, False, id="it-comes-back"),
         pytest.param(HANG, True, id="hangs"),
         pytest.param(VANISH, True, id="lost"),
+        pytest.param(PARTITION, True, id="cut-off"),
     ],
 )
 def test_the_only_host_is_not_taken_away(fault: str, refused: bool) -> None:
@@ -79,13 +82,22 @@ def test_the_only_host_is_not_taken_away(fault: str, refused: bool) -> None:
         candidates(drill, ["h1"])
 
 
+def test_what_users_are_served_without_may_hang_where_there_is_one() -> None:
+    assert candidates(Drill("", HANG, "registry", LAST, 5, spared=True), ["h1"]) == ["h1"]
+
+
+def test_the_registry_has_a_project_of_its_own() -> None:
+    assert container("shop", "registry") == "shop-registry-registry-1"
+    assert container("shop", "etcd") == "shop-etcd-1"
+
+
 @pytest.mark.parametrize("name", DRILLS)
 def test_every_drill_is_of_what_there_is_ends_by_itself_and_is_described(name: str) -> None:
     drill = DRILLS[name]
-    assert drill.component in COMPONENTS
     assert (drill.seconds > 0) == (drill.fault != KILL)
     assert f"`{name}`" in DOCUMENT.read_text(encoding="utf-8")
     laid = topology(stack(3))
+    assert hosts(laid, drill.component)
     if drill.victim == LEADS:
         probe = handover.own_leader(laid, laid.views["h1.test"], drill.component)
         assert probe["expect"] in ({"role": "leader"}, {"role": "master"})
@@ -108,7 +120,7 @@ class Host:
         return 0, "4711\n" if "inspect" in argv else "", ""
 
     def strike(self, fault: str, container: str = "shop-etcd-1") -> float:
-        return DrillHost(self, container, "10.0.0.1").strike(fault, 45)
+        return DrillHost(self, container, "10.0.0.1", ["10.0.0.3", "10.0.0.2"]).strike(fault, 45)
 
 
 def test_postgres_is_killed_inside_its_container_and_others_from_outside() -> None:
@@ -147,6 +159,17 @@ def test_a_host_that_vanishes_loses_one_interface_and_comes_back(
     host.strike(VANISH)
     assert 'iifname "eth0" drop' in (tmp_path / "rules").read_text()
     assert "--property=ExecStopPost=-/bin/sh -c 'nft delete table inet slipway_drill'" in host.told[-1]
+
+
+def test_a_host_that_is_cut_off_hears_all_but_its_peers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drill_host, "RULES", tmp_path / "rules")
+    host = Host(())
+    host.strike(PARTITION)
+    told = (tmp_path / "rules").read_text()
+    assert "ip saddr { 10.0.0.2, 10.0.0.3 } drop" in told and "ip daddr { 10.0.0.2, 10.0.0.3 } drop" in told
+    assert "iifname" not in told
 
 
 @pytest.mark.parametrize("interfaces", [(), ("eth0", "eth1")])

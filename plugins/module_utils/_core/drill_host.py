@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from .drills import HANG, KILL, VANISH
+from .drills import HANG, KILL, PARTITION, VANISH
 from .errors import SlipwayError
 from .run import Run
 
@@ -22,12 +23,16 @@ _POSTMASTER = "kill -KILL $(head -1 /var/lib/postgresql/17/main/postmaster.pid)"
 
 
 class DrillHost:
-    """container: of the component that the drill is about. address: where the other hosts reach this one."""
+    """container: of the component that the drill is about. address: where the other hosts reach this one.
 
-    def __init__(self, run: Run, container: str, address: str) -> None:
+    peers: the addresses of those.
+    """
+
+    def __init__(self, run: Run, container: str, address: str, peers: Sequence[str] = ()) -> None:
         self._run = run
         self._container = container
         self._address = address
+        self._peers = peers
 
     def strike(self, fault: str, seconds: int) -> float:
         """Let a fault begin, now or AHEAD; the moment it does, seconds since the epoch."""
@@ -36,8 +41,7 @@ class DrillHost:
         if fault == HANG:
             begin, end = ["docker", "pause", self._container], ["docker", "unpause", self._container]
         else:
-            assert fault == VANISH
-            RULES.write_text(rules(self._interface()), encoding="utf-8")
+            RULES.write_text(self._rules(fault), encoding="utf-8")
             begin, end = ["nft", "-f", str(RULES)], ["nft", "delete", "table", "inet", TABLE]
         BEGUN.unlink(missing_ok=True)
         at = time.time() + AHEAD
@@ -66,6 +70,14 @@ class DrillHost:
         self._do(argv, "See `docker ps` on this host: it must run to be killed")
         return at
 
+    def _rules(self, fault: str) -> str:
+        if fault == VANISH:
+            name = self._interface()
+            return rules(f'iifname "{name}"', f'oifname "{name}"')
+        assert fault == PARTITION
+        others = ", ".join(sorted(self._peers))
+        return rules(f"ip saddr {{ {others} }}", f"ip daddr {{ {others} }}")
+
     def _interface(self) -> str:
         told = self._do(["ip", "-json", "-4", "address", "show", "to", self._address], "See `ip address`")
         names = [str(entry["ifname"]) for entry in json.loads(told or "[]") if entry.get("ifname")]
@@ -83,11 +95,14 @@ class DrillHost:
         return out
 
 
-def rules(interface: str) -> str:
-    """nftables: no packet comes or goes by an interface, before and after any other rule sees it."""
+def rules(comes: str, goes: str) -> str:
+    """nftables: no packet comes or goes that one of these matches.
+
+    Before any other rule sees it, and after all of them.
+    """
     return (
         f"table inet {TABLE} {{\n"
-        f'  chain in {{ type filter hook prerouting priority -500; iifname "{interface}" drop; }}\n'
-        f'  chain out {{ type filter hook postrouting priority 500; oifname "{interface}" drop; }}\n'
+        f"  chain in {{ type filter hook prerouting priority -500; {comes} drop; }}\n"
+        f"  chain out {{ type filter hook postrouting priority 500; {goes} drop; }}\n"
         "}\n"
     )

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import SlipwayError
+from .image_catalog import REGISTRY
 from .model import Objectives
+from .topology import Topology
 from .wording import did_you_mean, listed
 
-KILL, VANISH, HANG = "kill", "vanish", "hang"
-FAULTS = (KILL, VANISH, HANG)
+KILL, VANISH, HANG, PARTITION = "kill", "vanish", "hang", "partition"
+FAULTS = (KILL, VANISH, HANG, PARTITION)
 LEADS, LAST = "leads", "last"
 
 
@@ -20,8 +22,10 @@ class Drill:
     """title: what happens, for a report. component: whose container, or whose host.
 
     fault: KILL ends its server at once, as a crash does; HANG freezes its container; VANISH takes its host
-    off the network, as a lost one is. seconds: after which the fault ends by itself; 0: it is over at once.
+    off the network, as a lost one is; PARTITION cuts it off from the other hosts, and from nobody else.
     victim: LEADS is the host whose member leads, LAST the last of its hosts in the inventory.
+    seconds: after which the fault ends by itself; 0: it is over at once.
+    spared: whether users are served without the component, so that its only host may be hit, too.
     """
 
     title: str
@@ -29,16 +33,21 @@ class Drill:
     component: str
     victim: str
     seconds: int = 0
+    spared: bool = False
 
 
 DRILLS: Mapping[str, Drill] = {
     "primary_kill": Drill("PostgreSQL's primary is killed", KILL, "postgres", LEADS),
     "primary_hang": Drill("PostgreSQL's primary and its Patroni hang", HANG, "postgres", LEADS, 60),
     "primary_host_loss": Drill("the host of PostgreSQL's primary is lost", VANISH, "postgres", LEADS, 60),
+    "primary_partition": Drill(
+        "the host of PostgreSQL's primary is cut off from the other hosts", PARTITION, "postgres", LEADS, 60
+    ),
     "redis_master_kill": Drill("Redis's master is killed", KILL, "redis", LEADS),
     "redis_master_host_loss": Drill("the host of Redis's master is lost", VANISH, "redis", LEADS, 60),
     "etcd_member_hang": Drill("a member of etcd hangs", HANG, "etcd", LAST, 45),
     "edge_host_loss": Drill("an edge host is lost", VANISH, "edge", LAST, 45),
+    "registry_hang": Drill("the registry of images hangs", HANG, REGISTRY, LAST, 30, spared=True),
 }
 
 
@@ -50,16 +59,29 @@ def drill_of(name: str) -> Drill:
     return DRILLS[name]
 
 
-def candidates(drill: Drill, hosts: Sequence[str]) -> Sequence[str]:
+def container(stack: str, component: str) -> str:
+    """The registry is a Compose project of its own, so that no release touches it."""
+    project = f"{stack}-{component}" if component == REGISTRY else stack
+    return f"{project}-{component}-1"
+
+
+def hosts(topology: Topology, component: str) -> list[str]:
+    """The hosts that have a component, in the order the stack names them."""
+    if component == REGISTRY:
+        return list(topology.stack.components.registry.hosts)
+    return [host.name for host in topology.members(component)]
+
+
+def candidates(drill: Drill, having: Sequence[str]) -> Sequence[str]:
     """Of the hosts that have the component, those of which one is hit; refused where none would be left."""
-    if not hosts:
+    if not having:
         raise SlipwayError(f"no host has {drill.component}", "Choose a drill of what the stack has")
-    if drill.fault != KILL and len(hosts) == 1:
+    if drill.fault != KILL and not drill.spared and len(having) == 1:
         raise SlipwayError(
-            f"{hosts[0]} alone has {drill.component}: without it there is nothing left to measure",
+            f"{having[0]} alone has {drill.component}: without it there is nothing left to measure",
             "Declare more hosts for it, or choose a drill that kills and does not take away",
         )
-    return hosts[-1:] if drill.victim == LAST else hosts
+    return having[-1:] if drill.victim == LAST else having
 
 
 def failures(figures: Mapping[str, Any], objectives: Objectives) -> list[str]:
