@@ -15,7 +15,17 @@ from typing import Any
 
 from ..module_utils._core import drill_report, handover, ledger_file, ledger_report, ledger_wayfare
 from ..module_utils._core.drill_host import AHEAD
-from ..module_utils._core.drills import KILL, LEADS, Drill, candidates, container, drill_of, failures, hosts
+from ..module_utils._core.drills import (
+    AT_ONCE,
+    DROP,
+    LEADS,
+    Drill,
+    candidates,
+    container,
+    drill_of,
+    failures,
+    hosts,
+)
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.ledger import INTERRUPTED, Row, prove, read
 from ..module_utils._core.ledger_client import Client, NeverSentError, Site
@@ -38,7 +48,12 @@ class ActionModule(StackAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         drill = drill_of(str(arguments["drill"]))
         some = candidates(drill, hosts(self.topology, drill.component))
-        if arguments["state"] in ("struck", "over"):
+        if drill.fault == DROP and not self.declared.stack.components.backup:
+            raise SlipwayError(
+                f"the stack {self.declared.stack.name} has no backups, from which a table could come back",
+                "Declare stack/components/backup and deploy: docs/runbooks/backups.md",
+            )
+        if arguments["state"] in ("struck", "recovered", "over"):
             return self._strike(drill, some, arguments, task_vars)
         self._folder = Path(arguments["folder"])
         if self._task.check_mode:
@@ -84,6 +99,8 @@ class ActionModule(StackAction):
                 "state": arguments["state"],
                 "drill": arguments["drill"],
                 "seconds": arguments.get("seconds") or drill.seconds,
+                "copy": arguments.get("copy"),
+                "content": arguments.get("content"),
                 "fault": drill.fault,
                 "container": container(stack, drill.component),
                 "address": self.view.host.address,
@@ -97,7 +114,7 @@ class ActionModule(StackAction):
         if result.get("struck") and not self._task.check_mode:
             self._folder = Path(arguments["folder"])
             # The ledger is kept by this machine's clock. The host's is believed as far as the two agree.
-            ahead = 0.0 if drill.fault == KILL else AHEAD
+            ahead = 0.0 if drill.fault in AT_ONCE else AHEAD
             result["at"] = min(max(float(result["at"]), asked + ahead), time.time() + ahead)
             ledger_file.mark(self._file(".jsonl"), f"{drill.title} ({name})", result["at"])
         return result

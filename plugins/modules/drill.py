@@ -14,13 +14,15 @@ description:
   - V(begun) starts a ledger on the control node, which writes through the reference application.
   - V(struck) lets the fault begin on the host that the drill is about, and notes the moment in the ledger.
     The fault ends by itself, also where the run is interrupted.
+  - V(recovered), on the host where a table was dropped, brings it back from a copy that
+    M(slipway.compose.restore) has made there, and fails where not all of it came back.
   - V(over), once the host can be reached again, makes sure that the fault did begin.
   - V(ended) ends the ledger, asks the application for each acknowledged write, and writes the report.
 options:
   state:
     description: See above.
     type: str
-    choices: [begun, struck, over, ended]
+    choices: [begun, struck, recovered, over, ended]
     required: true
   drill:
     description: Name of the drill; C(docs/drills.md) has them all.
@@ -37,10 +39,16 @@ options:
   whole:
     description: For V(ended), when all was well again, in seconds since the epoch; V(0) where it never was.
     type: float
+  copy:
+    description: For V(recovered), the container in which the restored copy answers.
+    type: str
+  content:
+    description: For V(recovered), what RV(content) was.
+    type: str
   fault:
     description: What befalls the host. Set by the action plugin.
     type: str
-    choices: [kill, vanish, hang, partition]
+    choices: [kill, vanish, hang, partition, drop]
   container:
     description: Container of the component that the drill is about. Set by the action plugin.
     type: str
@@ -90,6 +98,15 @@ seconds:
   description: How long it lasts.
   type: int
   returned: state is struck, on that host
+moment:
+  description: When the table that was dropped was still there, as a time of ISO 8601.
+  type: str
+  returned: state is struck and a table was dropped, on that host
+content:
+  description: Number of its rows, and a digest of them.
+  type: str
+  returned: state is struck and a table was dropped, on that host
+  sample: 100000 7f0c3a1f6ed7c1fd4f4ba19f4fd1b94f
 steps:
   description: What was done, one line each.
   type: list
@@ -106,24 +123,30 @@ failures:
   returned: state is ended
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core import drill_table
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.drill_host import DrillHost
+from ..module_utils._core.drills import DROP
 from ..module_utils._core.health import OK, Probe
 from ..module_utils._core.lock import LOCK_FILE, alive
+from ..module_utils._core.postgres import Psql
 from ..module_utils._core.probes import measure
 
 ARGUMENT_SPEC: dict[str, Any] = {
-    "state": {"type": "str", "choices": ["begun", "struck", "over", "ended"], "required": True},
+    "state": {"type": "str", "choices": ["begun", "struck", "recovered", "over", "ended"], "required": True},
     "drill": {"type": "str", "required": True},
     "seconds": {"type": "int"},
     "folder": {"type": "path"},
     "whole": {"type": "float"},
-    "fault": {"type": "str", "choices": ["kill", "vanish", "hang", "partition"]},
+    "copy": {"type": "str"},
+    "content": {"type": "str"},
+    "fault": {"type": "str", "choices": ["kill", "vanish", "hang", "partition", "drop"]},
     "container": {"type": "str"},
     "address": {"type": "str"},
     "peers": {"type": "list", "elements": "str", "default": []},
@@ -142,7 +165,7 @@ def main() -> None:
             if not module.check_mode:
                 host.require_begun(params["fault"])
             module.exit_json(changed=False, steps=[])
-        if params["leads"]:
+        if params["leads"] and params["state"] == "struck":
             (found,) = measure([Probe.from_dict(params["leads"])], run, 0)
             if found.status != OK:
                 module.exit_json(changed=False, struck=False, steps=[])
@@ -150,8 +173,15 @@ def main() -> None:
         if module.check_mode:
             module.exit_json(changed=True, struck=True, steps=[what])
         with alive(Path("/opt") / params["stack"] / LOCK_FILE, params["run"]):
-            at = host.strike(params["fault"], params["seconds"])
-        module.exit_json(changed=True, struck=True, at=at, seconds=params["seconds"], steps=[what])
+            leader = Psql(run, params["container"])
+            if params["state"] == "recovered":
+                drill_table.take_back(run, leader, params["copy"], params["content"])
+                module.exit_json(changed=True, steps=[f"{drill_table.TABLE} is back"])
+            if params["fault"] == DROP:
+                told = asdict(drill_table.drop(leader))
+            else:
+                told = {"at": host.strike(params["fault"], params["seconds"])}
+        module.exit_json(changed=True, struck=True, seconds=params["seconds"], steps=[what], **told)
 
 
 if __name__ == "__main__":

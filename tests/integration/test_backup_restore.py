@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import restore_work
+from ansible_collections.slipway.compose.plugins.module_utils._core import drill_table, restore_work
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import FULL
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
     Repository,
@@ -112,6 +112,27 @@ def test_a_dropped_table_comes_back_whole_and_so_does_what_was_given_up_for_it(
     assert planned(repository, "latest", datetime.now(UTC)).backup == plan.backup
     repository.take("diff", 1)
     assert planned(repository, "latest", datetime.now(UTC)).backup == repository.info().backups[-1].label
+
+
+def test_a_table_of_a_drill_comes_back_with_every_row(
+    cluster: Cluster, repository: Repository, host: RestoreHost
+) -> None:
+    leader = Psql(run, cluster.container("postgres", cluster.leader()))
+    dropped = drill_table.drop(leader)
+    assert cluster.sql(f"SELECT to_regclass('{drill_table.TABLE}')") == ""
+    mark(leader, "table", patience(60))
+    plan = planned(repository, dropped.moment, datetime.now(UTC))
+    host.free()
+    host.restore(plan.arguments, DAY)
+    copy = ["psql", "-h", "/tmp", "-U", "postgres", "-XAtqc"]
+    docker("exec", host.beside, *copy, f"DELETE FROM {drill_table.TABLE} WHERE n = 4711")
+    with pytest.raises(SlipwayError, match="rows and digest 100000 .* came back with 99999 "):
+        drill_table.take_back(run, leader, host.beside, dropped.content)
+    host.free()
+    host.restore(plan.arguments, DAY)
+    drill_table.take_back(run, leader, host.beside, dropped.content)
+    assert cluster.sql(f"SELECT to_regclass('{drill_table.TABLE}')") == "", "it is cleared up"
+    host.discard()
 
 
 def returned(cluster: Cluster, host: RestoreHost, name: str) -> None:

@@ -17,6 +17,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core import (
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.drill_host import DrillHost
 from ansible_collections.slipway.compose.plugins.module_utils._core.drills import (
+    AT_ONCE,
     DRILLS,
     HANG,
     KILL,
@@ -94,7 +95,7 @@ def test_the_registry_has_a_project_of_its_own() -> None:
 @pytest.mark.parametrize("name", DRILLS)
 def test_every_drill_is_of_what_there_is_ends_by_itself_and_is_described(name: str) -> None:
     drill = DRILLS[name]
-    assert (drill.seconds > 0) == (drill.fault != KILL)
+    assert (drill.seconds > 0) == (drill.fault not in AT_ONCE)
     assert f"`{name}`" in DOCUMENT.read_text(encoding="utf-8")
     laid = topology(stack(3))
     assert hosts(laid, drill.component)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .drills import HANG, KILL, PARTITION, VANISH
+from .drills import AT_ONCE, HANG, KILL, PARTITION, VANISH
 from .errors import SlipwayError
 from .run import Run
 
@@ -54,7 +54,7 @@ class DrillHost:
 
     def require_begun(self, fault: str) -> None:
         """Refuse to believe in a fault that was ordered and did not begin."""
-        if fault != KILL and not BEGUN.exists():
+        if fault not in AT_ONCE and not BEGUN.exists():
             raise SlipwayError(
                 "the fault never began, so nothing was proven", f"Read `journalctl -u {UNIT}` on this host"
             )

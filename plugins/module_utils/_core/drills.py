@@ -12,8 +12,10 @@ from .model import Objectives
 from .topology import Topology
 from .wording import did_you_mean, listed
 
-KILL, VANISH, HANG, PARTITION = "kill", "vanish", "hang", "partition"
-FAULTS = (KILL, VANISH, HANG, PARTITION)
+KILL, VANISH, HANG, PARTITION, DROP = "kill", "vanish", "hang", "partition", "drop"
+FAULTS = (KILL, VANISH, HANG, PARTITION, DROP)
+# Done in a moment: what takes time is how it is made good.
+AT_ONCE = (KILL, DROP)
 LEADS, LAST = "leads", "last"
 
 
@@ -22,7 +24,8 @@ class Drill:
     """title: what happens, for a report. component: whose container, or whose host.
 
     fault: KILL ends its server at once, as a crash does; HANG freezes its container; VANISH takes its host
-    off the network, as a lost one is; PARTITION cuts it off from the other hosts, and from nobody else.
+    off the network, as a lost one is; PARTITION cuts it off from the other hosts, and from nobody else;
+    DROP drops a table, which a copy of the second before brings back.
     victim: LEADS is the host whose member leads, LAST the last of its hosts in the inventory.
     seconds: after which the fault ends by itself; 0: it is over at once.
     spared: whether users are served without the component, so that its only host may be hit, too.
@@ -43,6 +46,7 @@ DRILLS: Mapping[str, Drill] = {
     "primary_partition": Drill(
         "the host of PostgreSQL's primary is cut off from the other hosts", PARTITION, "postgres", LEADS, 60
     ),
+    "table_drop": Drill("a table is dropped", DROP, "postgres", LEADS),
     "redis_master_kill": Drill("Redis's master is killed", KILL, "redis", LEADS),
     "redis_master_host_loss": Drill("the host of Redis's master is lost", VANISH, "redis", LEADS, 60),
     "etcd_member_hang": Drill("a member of etcd hangs", HANG, "etcd", LAST, 45),
@@ -76,7 +80,7 @@ def candidates(drill: Drill, having: Sequence[str]) -> Sequence[str]:
     """Of the hosts that have the component, those of which one is hit; refused where none would be left."""
     if not having:
         raise SlipwayError(f"no host has {drill.component}", "Choose a drill of what the stack has")
-    if drill.fault != KILL and not drill.spared and len(having) == 1:
+    if drill.fault not in AT_ONCE and not drill.spared and len(having) == 1:
         raise SlipwayError(
             f"{having[0]} alone has {drill.component}: without it there is nothing left to measure",
             "Declare more hosts for it, or choose a drill that kills and does not take away",
