@@ -34,7 +34,7 @@ class ActionModule(StackAction):
             report = next_round(_contest(run, list(self.topology.views), seen, task_vars), host, hands)
         else:
             first = next(name for name in self.topology.views if name in task_vars["ansible_play_hosts"])
-            report = first_round(host, first, hands)
+            report = first_round(run.id, host, first, hands)
         return _result(report, run)
 
     def _hands(self, run: ThisRun, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Hands:
@@ -50,7 +50,10 @@ class ActionModule(StackAction):
             lock = call(take=take, over=dict(over))["lock"]
             return Seen.from_dict(lock) if lock else None
 
-        return Hands(ask, lambda: call(state="released", run=run.id), self._display.display)
+        def give_back() -> Result:
+            return call(state="released", run=run.id)
+
+        return Hands(ask, give_back, self._display.display, attempt=str(self._task._uuid))
 
 
 def _claim(run: ThisRun, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,11 @@ from ..module_utils._core.lock_protocol import Contest, Move, Report, described,
 from .this_run import done_by_another, first_to
 
 LAST_ROUND = 4
+# Seconds that the other hosts wait for what the first one says, and between two looks at that.
+FIRST_PATIENCE = 5.0
+_LOOK = 0.02
+_FIRST_ASKED = "lock-first-asked"
+_FIRST_TAKEN = "lock-first-taken"
 _SHOWN_ALIVE = "lock-shown-alive"
 _GIVEN_BACK = "lock-given-back"
 # What ends the watch on a host that is held, and on one that is free.
@@ -23,18 +28,41 @@ class Hands:
     """How the lock of one host is reached, and the operator.
 
     ask(take, over): who holds it, after taking it if `take` and it may be taken (see LockFile.take).
-    board: folder where the workers of one run leave word for each other.
+    board: folder where the workers of one run leave word for each other. attempt: tells this time that the
+    run takes the lock from any other.
     """
 
     ask: Callable[[bool, Mapping[str, int]], Seen | None]
     give_back: Callable[[], object]
     say: Callable[[str], object]
     board: Path | None = None
+    attempt: str = ""
 
 
-def first_round(host: str, first: str, hands: Hands) -> Report:
-    """Take the first host's copy if it is free; read the others."""
-    return Report(host, hands.ask(host == first, {}))
+def first_round(run: str, host: str, first: str, hands: Hands) -> Report:
+    """Take the first host's copy if it is free, and as soon as that is known the others; else read them.
+
+    A host that hears nothing of the first in time (there are fewer workers than hosts) is left to the next
+    round.
+    """
+    if host != first:
+        return Report(host, hands.ask(_first_is_ours(hands), {}))
+    try:
+        report = Report(host, hands.ask(True, {}))
+        if report.is_held_by(run):
+            first_to(f"{_FIRST_TAKEN}-{hands.attempt}", hands.board)
+        return report
+    finally:
+        first_to(f"{_FIRST_ASKED}-{hands.attempt}", hands.board)
+
+
+def _first_is_ours(hands: Hands) -> bool:
+    until = time.monotonic() + FIRST_PATIENCE
+    while not done_by_another(f"{_FIRST_ASKED}-{hands.attempt}", hands.board):
+        if time.monotonic() > until:
+            return False
+        time.sleep(_LOOK)
+    return done_by_another(f"{_FIRST_TAKEN}-{hands.attempt}", hands.board)
 
 
 def next_round(contest: Contest, host: str, hands: Hands) -> Report:

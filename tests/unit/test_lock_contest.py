@@ -135,10 +135,10 @@ def compete(folder: Path, claim: Claim, said: list[str]) -> BaseException | None
         def ask(take: bool, over: Mapping[str, int]) -> Seen | None:
             return lock.take(claim, over) if take else lock.ask(claim)
 
-        return Hands(ask, lambda: lock.release(claim.run), said.append, board)
+        return Hands(ask, lambda: lock.release(claim.run), said.append, board, "once")
 
     with ThreadPoolExecutor(len(HOSTS)) as pool:
-        reports = list(pool.map(lambda host: first_round(host, HOSTS[0], hands(host)), HOSTS))
+        reports = list(pool.map(lambda host: first_round(claim.run, host, HOSTS[0], hands(host)), HOSTS))
         for _ in range(3):
             known = Contest(claim.run, reports, lambda _: False)
             rounds = [pool.submit(next_round, known, host, hands(host)) for host in HOSTS]
@@ -158,6 +158,54 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Watching takes a fraction of a second."""
     monkeypatch.setattr(lock_contest, "BEAT", 0.05)
     monkeypatch.setattr(lock_protocol, "BEAT", 0.05)
+
+
+class FirstRound:
+    """Answers of the hosts' copies, and what each was asked: whether to take it."""
+
+    def __init__(self, board: Path, first: Seen | None) -> None:
+        self.asked: dict[str, bool] = {}
+        self._board = board
+        self._first = first
+
+    def __call__(self, host: str, attempt: str = "1") -> Report:
+        def ask(take: bool, over: Mapping[str, int]) -> Seen | None:
+            self.asked[host] = take
+            return (self._first or Seen(BOB, 1, 0)) if take else None
+
+        hands = Hands(ask, list, list, self._board, attempt)
+        return first_round(BOB.run, host, HOSTS[0], hands)
+
+
+class TestFirstRound:
+    def test_the_others_are_taken_as_soon_as_the_first_is_ours(self, tmp_path: Path) -> None:
+        hosts = FirstRound(tmp_path, None)
+        with ThreadPoolExecutor(3) as pool:  # the first one is asked last
+            reports = list(pool.map(hosts, reversed(HOSTS)))
+        assert hosts.asked == dict.fromkeys(HOSTS, True)
+        assert Contest(BOB.run, reports, lambda _: False).won
+
+    def test_the_others_are_read_where_somebody_holds_the_first(self, tmp_path: Path) -> None:
+        hosts = FirstRound(tmp_path, Seen(ANN, 1, 0))
+        assert [hosts(host).is_held_by(BOB.run) for host in HOSTS] == [False] * 3
+        assert hosts.asked == {"h1": True, "h2": False, "h3": False}
+
+    def test_nobody_waits_long_for_a_first_host_that_no_worker_asks(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lock_contest, "FIRST_PATIENCE", 0.1)
+        hosts = FirstRound(tmp_path, None)
+        hosts("h2")
+        assert hosts.asked == {"h2": False}
+
+    def test_what_was_said_the_last_time_says_nothing_now(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lock_contest, "FIRST_PATIENCE", 0.1)
+        hosts = FirstRound(tmp_path, None)
+        hosts("h1")
+        hosts("h2", attempt="2")
+        assert hosts.asked["h2"] is False
 
 
 class TestSeveralHosts:

@@ -3,8 +3,9 @@
 Whoever holds the first host's copy holds the environment; the others are marked after it. So of two runs that
 start at once one is refused without having held anything. Up to four rounds over all hosts:
 
-1  the first host's copy is taken if it is free, all others are read;
-2  the others are taken if the first is ours and they are free; else all are watched for signs of life;
+1  the first host's copy is taken if it is free, and then the others; all that are not are read;
+2  nothing is left to do if all are ours; those that were not reached in time are taken if they are free; else
+   all are watched for signs of life;
 3  refused if there was one on any host; else the first host's copy is taken over;
 4  and then the others.
 """
