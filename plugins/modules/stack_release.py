@@ -377,7 +377,7 @@ def main() -> None:
         run = runner(module)
         told = orders(tree.root, params["routers"], params["replicas"], run)
         answers = ComposeAnswers(tree.root / ANSWERS, kept=not module.check_mode)
-        engine = Engine(run, params["stack"], answers)
+        engine = Engine(run, params["stack"], answers, still=params["state"] == "prepared")
         if params["release"] == "previous":
             params["release"] = previous(tree)
         pools = Pools(tree.root)

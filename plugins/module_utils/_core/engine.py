@@ -33,15 +33,25 @@ class Container:
 class Engine:
     """Talks to Docker through an injected runner; knows nothing of Ansible."""
 
-    def __init__(self, run: Run, project: str, answers: ComposeAnswers | None = None) -> None:
-        """answers: what Compose has said before; None: it is asked each time."""
+    def __init__(
+        self, run: Run, project: str, answers: ComposeAnswers | None = None, *, still: bool = False
+    ) -> None:
+        """answers: what Compose has said before; None: it is asked each time.
+
+        still: nobody starts or stops anything while this is asked, so one look at the containers is enough.
+        """
         self._run = run
         self._project = project
         self._answers = answers
+        self._still = still
+        self._seen: list[Container] | None = None
 
     def containers(self) -> list[Container]:
+        if self._seen is not None and self._still:
+            return self._seen
         lines = self._checked(commands.containers(self._project)).splitlines()
-        return [Container(*line.split("\t")) for line in lines if line.count("\t") == 4]
+        self._seen = [Container(*line.split("\t")) for line in lines if line.count("\t") == 4]
+        return self._seen
 
     def service_hashes(self, file: str) -> dict[str, str]:
         """Compose's own fingerprint of every service in a file; fails where the file is not valid."""

@@ -63,6 +63,8 @@ class ReleaseTree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # Read once: what is stored is never edited.
+        self._stored: dict[str, list[File]] = {}
 
     def release(self, release: str) -> Path:
         return self.root / "releases" / release
@@ -79,12 +81,14 @@ class ReleaseTree:
 
     def staged(self, release: str) -> list[File]:
         """What is stored of a release, read back from disk; empty when it is not there."""
-        folder = self.release(release)
-        return [
-            read_file(folder, path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name != "record.json"
-        ]
+        if not self._stored.get(release):
+            folder = self.release(release)
+            self._stored[release] = [
+                read_file(folder, path)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file() and path.name != "record.json"
+            ]
+        return self._stored[release]
 
     def stage(self, release: str, files: Sequence[File]) -> bool:
         """Write a release completely or not at all; True when the disk was not already so."""
@@ -97,6 +101,7 @@ class ReleaseTree:
             write_file(partial / file.path, file)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
+        self._stored.pop(release, None)
         return True
 
     def bring_live(self, release: str, folder: str) -> None:
@@ -162,6 +167,7 @@ class ReleaseTree:
         return [release for release in self.releases()[keep:] if release not in kept]
 
     def forget(self, release: str) -> None:
+        self._stored.pop(release, None)
         shutil.rmtree(self.release(release))
 
 
