@@ -63,6 +63,16 @@ def test_etcd_has_an_odd_number_of_members_by_default(definition, count, voters)
     assert len(parse_stack(definition, hosts).components.etcd.hosts) == voters
 
 
+def test_one_more_host_moves_nothing_that_has_data(definition):
+    changed(definition, "components/backup", {})
+    three, four = (
+        parse_stack(definition, [Host(f"h{number}", f"192.0.2.{number}") for number in range(1, count + 1)])
+        for count in (3, 4)
+    )
+    for part in ("etcd", "postgres", "redis", "registry", "monitoring", "backup"):
+        assert getattr(three.components, part).hosts == getattr(four.components, part).hosts, part
+
+
 @pytest.mark.parametrize("part", ["postgres", "redis"])
 def test_a_part_may_be_switched_off(definition, hosts, part):
     changed(definition, f"components/{part}", False)

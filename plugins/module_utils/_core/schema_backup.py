@@ -74,7 +74,7 @@ BACKUP = Table(
             HOSTS,
             "Host that keeps the backups. Best one without a database: they must outlive what they are of.",
             None,
-            "the last host",
+            "the third host, or the last of fewer",
         ),
         "at": Key(TIME_OF_DAY, "When the day's backup begins, with up to 15 minutes of jitter.", "02:00"),
         "every": Key(

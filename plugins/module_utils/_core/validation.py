@@ -131,7 +131,7 @@ def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str) -> 
         postgres=Postgres(**_placed(postgres, first_three)) if postgres else None,
         redis=Redis(**_placed(redis, first_three)) if redis else None,
         monitoring=_monitoring(_placed(given["monitoring"], keeper)),
-        backup=_backup(_placed(given["backup"], hosts[-1:]), name) if given["backup"] else None,
+        backup=_backup(_placed(given["backup"], keeper), name) if given["backup"] else None,
     )
 
 
