@@ -98,7 +98,8 @@ class ActionModule(StackAction):
             {
                 "state": arguments["state"],
                 "drill": arguments["drill"],
-                "seconds": arguments.get("seconds") or drill.seconds,
+                # What is done in a moment is not waited for: `seconds` is then the ledger's alone.
+                "seconds": 0 if drill.fault in AT_ONCE else arguments.get("seconds") or drill.seconds,
                 "copy": arguments.get("copy"),
                 "content": arguments.get("content"),
                 "fault": drill.fault,

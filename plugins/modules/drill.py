@@ -165,6 +165,8 @@ def main() -> None:
             if not module.check_mode:
                 host.require_begun(params["fault"])
             module.exit_json(changed=False, steps=[])
+        if params["fault"] == DROP and params["state"] == "struck":
+            drill_table.refuse_beside(run, params["container"])  # on every member, whoever leads
         if params["leads"] and params["state"] == "struck":
             (found,) = measure([Probe.from_dict(params["leads"])], run, 0)
             if found.status != OK:

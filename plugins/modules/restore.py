@@ -27,7 +27,8 @@ options:
         the only member of a new cluster and waits until it leads. The old data stay under another name, and
         take their place again if it does not.
       - V(joined), on the other hosts, deletes their data; they are cloned anew.
-      - V(given_up) removes the copy, and starts the member again on the data that it had.
+      - V(given_up) removes the copy, also where it was put in the data's place and did not lead, and starts
+        the member again on the data that it had.
     type: str
     choices: [planned, marked, restored, stopped, swapped, joined, given_up]
     required: true

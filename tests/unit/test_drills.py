@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import (
     drill_host,
     drill_report,
+    drill_table,
     handover,
     ledger_report,
 )
@@ -179,6 +180,24 @@ def test_an_address_that_no_or_two_interfaces_have_is_refused(interfaces: Sequen
     with pytest.raises(SlipwayError, match="network interfaces have 10.0.0.1"):
         host.strike(VANISH)
     assert all(argv[0] == "ip" for argv in host.told)
+
+
+@pytest.mark.parametrize(
+    ("code", "refused"), [pytest.param(0, True, id="there"), pytest.param(1, False, id="none")]
+)
+def test_a_copy_that_somebody_may_need_is_not_removed_by_a_drill(code: int, refused: bool) -> None:
+    asked: list[Sequence[str]] = []
+
+    def run(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        asked.append(argv)
+        return code, "", ""
+
+    if refused:
+        with pytest.raises(SlipwayError, match="shop-postgres-1-restore is on this host"):
+            drill_table.refuse_beside(run, "shop-postgres-1")
+    else:
+        drill_table.refuse_beside(run, "shop-postgres-1")
+    assert asked[0][-1] == "shop-postgres-1-restore"
 
 
 # What must not have come of it

@@ -9,16 +9,19 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
 from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import RestoreHost
 from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work import STEPS
 
+PARAMS = {"id": "20261127", "stack": "wayfare", "first": False}
+
 
 def swapped(failing: Mapping[str, str]) -> SlipwayError:
     """The error of a swap on a host where these subcommands of docker say what is told."""
 
     def run(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
-        return (1, "", failing[argv[1]]) if argv[1] in failing else (0, "", "")
+        told = "sha256:1 1073741824 67108864" if argv[1] == "inspect" else ""
+        return (1, "", failing[argv[1]]) if argv[1] in failing else (0, told, "")
 
     host = RestoreHost(run, "wayfare-postgres-1", "wayfare", "wayfare_backend")
     with pytest.raises(SlipwayError) as caught:
-        STEPS["swapped"](host, {"id": "20261127", "stack": "wayfare"})
+        STEPS["swapped"](host, PARAMS)
     return caught.value
 
 
@@ -33,3 +36,31 @@ def test_where_what_served_is_kept_is_told_when_it_cannot_take_its_place_either(
     assert "no space left on device" in error.problem
     assert "engine does not answer" in error.problem
     assert "/var/lib/postgresql/17/before-20261127" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("swapped_still", "expected"),
+    [
+        pytest.param("yes", ["stop", "swap back", "discard", "start"], id="the-copy-stands-in-its-place"),
+        pytest.param("", ["discard", "start"], id="it-was-taken-back"),
+    ],
+)
+def test_what_is_given_up_never_starts_the_copy(swapped_still: str, expected: list[str]) -> None:
+    done: list[str] = []
+
+    def run(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        words = " ".join(argv)
+        if "echo yes" in words:
+            return 0, swapped_still, ""
+        steps = {
+            "docker stop": "stop",
+            "docker start": "start",
+            "mv /var/lib/postgresql/17/before-20261127 ": "swap back",
+            "-restore rm -rf /var/lib/postgresql/17/restored": "discard",
+        }
+        done.extend(name for told, name in steps.items() if told in words)
+        return 0, "sha256:1 1073741824 67108864", ""
+
+    host = RestoreHost(run, "wayfare-postgres-1", "wayfare", "wayfare_backend")
+    STEPS["given_up"](host, PARAMS)
+    assert done == expected

@@ -32,6 +32,16 @@ class Dropped:
     at: float
 
 
+def refuse_beside(run: Run, container: str) -> None:
+    """A restored copy that is there may be somebody's way to lost data: the drill would remove it."""
+    copy = f"{container}-restore"
+    if not run(["docker", "container", "inspect", copy])[0]:
+        raise SlipwayError(
+            f"the restored copy {copy} is on this host, and the drill would remove it",
+            "When nobody needs it any more: playbooks/restore.yml -e side=removed",
+        )
+
+
 def drop(leader: Psql) -> Dropped:
     """Fill a table, wait, and drop it, as somebody does who meant another one."""
     leader.ask(_MAKE)

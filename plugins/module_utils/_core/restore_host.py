@@ -146,7 +146,13 @@ class RestoreHost:
         """As it was before `swap`, whether that came to its end or not."""
         old = self.kept(kept)
         back = f"rm -rf {FRESH}; [ ! -d {DATA} ] || mv {DATA} {FRESH}; mv {old} {DATA}"
+        self.open()  # the container beside may be what failed
         self._beside("sh", "-ec", f"[ ! -d {old} ] || {{ {back}; }}")
+
+    def is_swapped(self, kept: str) -> bool:
+        """Whether what `swap` has put aside is still there, so that the copy stands in its place."""
+        self.open()
+        return self._beside("sh", "-ec", f"[ ! -d {self.kept(kept)} ] || echo yes").strip() == "yes"
 
     def empty(self) -> None:
         """Forget a replica's data: it is cloned anew from the restored leader."""

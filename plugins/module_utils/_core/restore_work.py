@@ -113,8 +113,8 @@ def _swap_back(host: RestoreHost, kept: str, cause: SlipwayError) -> None:
     except SlipwayError as error:
         raise SlipwayError(
             f"{cause.problem}; what served before could not take its place again: {error.problem}",
-            f"It is whole, as {host.kept(kept)} in the volume of PostgreSQL; put it back by hand as "
-            "docs/runbooks/backups.md says",
+            f"It is whole in the volume of PostgreSQL: as {host.kept(kept)}, or still in its place where "
+            "that is not there. See docs/runbooks/backups.md",
         ) from cause
 
 
@@ -125,6 +125,10 @@ def _joined(host: RestoreHost, _params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _given_up(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
+    if host.is_swapped(params["id"]):
+        # It was not taken back when it failed. A copy that is started here would lead, and undo the others.
+        host.stop_member()
+        host.swap_back(params["id"])
     host.discard()
     host.start_member()
     if params["first"]:
