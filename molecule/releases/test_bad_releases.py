@@ -22,6 +22,8 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "watched": {"steps": [{"new": "100%", "share": 100}], "watch": "45s"},
     # Growth is no evidence before it has lasted for a minute.
     "patient": {"steps": [{"new": 1, "share": 20, "pause": "80s"}, {"new": "100%", "share": 100}]},
+    # Clients that wait for slow answers ask less: enough of them for a verdict take longer.
+    "slow": {"steps": [{"new": 1, "share": 50, "pause": "40s"}, {"new": "100%", "share": 100}]},
     "cautious": {
         "steps": [{"new": "100%", "share": 50, "pause": "12s"}, {"new": "100%", "share": 100}],
         "inconclusive": "rollback",
@@ -70,7 +72,7 @@ def test_four_times_the_usual_time_goes_back(fleet: Fleet, load: Load, edge: Edg
     live, here = fleet.assert_one_pool("api"), fleet.current()
     # The rollout itself slows the old replicas down where all hosts share two cores: four times of that.
     late = max(3 * p95(edge), 0.6)
-    run = deployed(fleet, "api", MISBEHAVE=f"latency={late * 1000:.0f}ms")
+    run = deployed(fleet, "api", strategy="slow", MISBEHAVE=f"latency={late * 1000:.0f}ms")
     assert_taken_back(fleet, run, "slower_than_old", live, here)
     assert load.failed == 0, load.failures
 
