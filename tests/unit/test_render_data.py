@@ -101,6 +101,7 @@ def test_etcd_knows_all_members_from_the_start(count: int, members: int) -> None
     assert "--client-cert-auth" in script
     assert "--peer-client-cert-auth" in script
     assert script.startswith("#!/bin/bash\n")
+    assert ("step_aside &" in script) is (members > 1), "alone there is nobody to step aside for"
 
 
 @pytest.mark.parametrize(
