@@ -271,3 +271,18 @@ def test_a_registry_that_does_not_start_shows_its_log(tmp_path):
 
     with pytest.raises(SlipwayError, match="unhealthy\nopen /config/tls/tls.key: permission denied"):
         own.bring_up(run, 10)
+
+
+@pytest.mark.parametrize(
+    ("status", "restarted"), [("Up 3 hours (unhealthy)", 1), ("Up 1 second (health: starting)", 0)]
+)
+def test_a_registry_that_was_unhealthy_is_looked_at_anew(tmp_path, monkeypatch, status, restarted):
+    monkeypatch.setattr("shutil.which", lambda program: f"/usr/bin/{program}")
+    given, asked = project(), []
+
+    def run(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        asked.append(next((word for word in ("restart", "up") if word in argv), argv[1]))
+        return 0, f"{given.digest}\trunning\t{status}\n" if argv[1] == "ps" else "", ""
+
+    RegistryProject(given.name, tmp_path, IMAGE, True, given.digest, ()).bring_up(run, 10)
+    assert [word for word in asked if word in ("restart", "up")] == ["restart"] * restarted + ["up"]

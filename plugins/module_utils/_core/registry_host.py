@@ -84,6 +84,9 @@ class RegistryProject:
             )
         write_files(self.folder, changed_files(self.folder, self.files))
         file = str(self.folder / COMPOSE_FILE)
+        if "unhealthy" in self._state(run):
+            # It stays so until its next check, and `up` waits for none that is: it is looked at anew.
+            _checked(run, commands.restart(self.name, file, "registry"), "Read `docker ps` on this host")
         try:
             _checked(
                 run,
