@@ -47,14 +47,14 @@ LOOK = 0.3
 class ActionModule(StackAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         drill = drill_of(str(arguments["drill"]))
-        some = candidates(drill, hosts(self.topology, drill.component))
+        victims = candidates(drill, hosts(self.topology, drill.component))
         if drill.fault == DROP and not self.declared.stack.components.backup:
             raise SlipwayError(
                 f"the stack {self.declared.stack.name} has no backups, from which a table could come back",
                 "Declare stack/components/backup and deploy: docs/runbooks/backups.md",
             )
         if arguments["state"] in ("struck", "recovered", "over"):
-            return self._strike(drill, some, arguments, task_vars)
+            return self._strike(drill, victims, arguments, task_vars)
         self._folder = Path(arguments["folder"])
         if self._task.check_mode:
             return {"changed": False, "steps": [], "failures": []}
@@ -85,9 +85,9 @@ class ActionModule(StackAction):
         time.sleep(AROUND)
         return {"changed": False, "steps": [f"the ledger is {self._file('.jsonl')}"]}
 
-    def _strike(self, drill: Drill, some: Any, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+    def _strike(self, drill: Drill, victims: Any, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         name = self.view.host.name
-        if name not in some:
+        if name not in victims:
             return {"skipped": True, "skip_reason": "the drill is not about this host"}
         stack = self.declared.stack.name
         leads = None

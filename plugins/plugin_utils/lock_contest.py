@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 from ..module_utils._core.lock import BEAT, Seen
 from ..module_utils._core.lock_protocol import Contest, Move, Report, described, life_signs
+from ..module_utils._core.retry import Patience
 from .this_run import done_by_another, first_to
 
 LAST_ROUND = 4
@@ -57,11 +59,10 @@ def first_round(run: str, host: str, first: str, hands: Hands) -> Report:
 
 
 def _first_is_ours(hands: Hands) -> bool:
-    until = time.monotonic() + FIRST_PATIENCE
+    patience = Patience(FIRST_PATIENCE, repeat(_LOOK))
     while not done_by_another(f"{_FIRST_ASKED}-{hands.attempt}", hands.board):
-        if time.monotonic() > until:
+        if not patience.again():
             return False
-        time.sleep(_LOOK)
     return done_by_another(f"{_FIRST_TAKEN}-{hands.attempt}", hands.board)
 
 

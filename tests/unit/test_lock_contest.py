@@ -160,6 +160,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_protocol, "BEAT", 0.05)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts hardly wait for what the first one says."""
+    monkeypatch.setattr(lock_contest, "FIRST_PATIENCE", 0.1)
+
+
 class FirstRound:
     """Answers of the hosts' copies, and what each was asked: whether to take it."""
 
@@ -190,18 +196,14 @@ class TestFirstRound:
         assert [hosts(host).is_held_by(BOB.run) for host in HOSTS] == [False] * 3
         assert hosts.asked == {"h1": True, "h2": False, "h3": False}
 
-    def test_nobody_waits_long_for_a_first_host_that_no_worker_asks(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(lock_contest, "FIRST_PATIENCE", 0.1)
+    @pytest.mark.usefixtures("impatient")
+    def test_nobody_waits_long_for_a_first_host_that_no_worker_asks(self, tmp_path: Path) -> None:
         hosts = FirstRound(tmp_path, None)
         hosts("h2")
         assert hosts.asked == {"h2": False}
 
-    def test_what_was_said_the_last_time_says_nothing_now(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(lock_contest, "FIRST_PATIENCE", 0.1)
+    @pytest.mark.usefixtures("impatient")
+    def test_what_was_said_the_last_time_says_nothing_now(self, tmp_path: Path) -> None:
         hosts = FirstRound(tmp_path, None)
         hosts("h1")
         hosts("h2", attempt="2")

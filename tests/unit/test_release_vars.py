@@ -1,4 +1,4 @@
-"""What the release role concludes from its hosts' answers, as Ansible evaluates it."""
+"""What roles conclude from their hosts' answers, as Ansible evaluates it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
-VARS = Path(__file__).resolve().parents[2] / "roles/release/vars/main.yml"
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+VARS = ROLES / "release/vars/main.yml"
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,23 @@ def test_those_in_a_hurry_ask_the_schema_only_where_it_can_say_no(
     hosts = {f"h{number}": {"__release": {"migrates": it}} for number, it in enumerate(migrates)}
     known = {**variables, "hostvars": hosts, "ansible_play_hosts": list(hosts), "release_stored": stored}
     assert Templar(loader=loader, variables=known).template(variables["_release_asks_schema"]) is asked
+
+
+@pytest.mark.parametrize(
+    ("resumed", "still"),
+    [
+        pytest.param([None, {"failed": False}], False, id="whoever-led-leads-again"),
+        pytest.param([{"skipped": True}, {"failed": True, "msg": "engine"}], True, id="whoever-led-cannot"),
+        pytest.param([None, None], False, id="nobody-led"),
+    ],
+)
+def test_nobody_is_started_before_whoever_led_when_a_restore_is_given_up(
+    resumed: list[dict[str, Any] | None], still: bool
+) -> None:
+    loader = DataLoader()
+    variables: dict[str, Any] = loader.load_from_file(
+        str(ROLES / "restore/vars/main.yml"), trusted_as_template=True
+    )
+    hosts = {f"h{number}": {"__restore_resumed": it} if it else {} for number, it in enumerate(resumed)}
+    known = {**variables, "hostvars": hosts, "ansible_play_hosts_all": list(hosts)}
+    assert Templar(loader=loader, variables=known).template(variables["_restore_stands_still"]) is still

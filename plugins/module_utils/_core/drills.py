@@ -13,7 +13,6 @@ from .topology import Topology
 from .wording import did_you_mean, listed
 
 KILL, VANISH, HANG, PARTITION, DROP = "kill", "vanish", "hang", "partition", "drop"
-FAULTS = (KILL, VANISH, HANG, PARTITION, DROP)
 # Done in a moment: what takes time is how it is made good.
 AT_ONCE = (KILL, DROP)
 LEADS, LAST = "leads", "last"
