@@ -8,9 +8,6 @@ from ledger_under_test import Ledger, Reported
 
 from lab import Lab
 
-# Seconds without an acknowledged write, seen by clients.
-SWITCHOVER_GAP = 10.0
-
 
 def refused(lab: Lab, playbook: str, *arguments: str) -> str:
     done = lab.playbook(f"playbooks/{playbook}.yml", *arguments, check=False)
@@ -37,7 +34,6 @@ def test_a_switchover_loses_no_write(lab: Lab, members: Members, ledger: Ledger,
     reported(figures)
     assert (figures["lost"], figures["duplicated"], figures["altered"]) == (0, 0, 0)
     assert figures["present"] == figures["acknowledged"] > 0
-    assert figures["longest_gap"] < SWITCHOVER_GAP
 
 
 @pytest.mark.by_hand

@@ -17,6 +17,7 @@ from ..module_utils._core import drill_report, handover, ledger_file, ledger_rep
 from ..module_utils._core.drill_host import AHEAD
 from ..module_utils._core.drills import (
     AT_ONCE,
+    CORRUPT,
     DROP,
     LEADS,
     Drill,
@@ -47,13 +48,13 @@ LOOK = 0.3
 class ActionModule(StackAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         drill = drill_of(str(arguments["drill"]))
-        victims = candidates(drill, hosts(self.topology, drill.component))
-        if drill.fault == DROP and not self.declared.stack.components.backup:
+        if drill.fault in (DROP, CORRUPT) and not self.declared.stack.components.backup:
             raise SlipwayError(
-                f"the stack {self.declared.stack.name} has no backups, from which a table could come back",
+                f"the stack {self.declared.stack.name} has no backups, and this drill is about them",
                 "Declare stack/components/backup and deploy: docs/runbooks/backups.md",
             )
-        if arguments["state"] in ("struck", "recovered", "over"):
+        victims = candidates(drill, hosts(self.topology, drill.component))
+        if arguments["state"] in ("struck", "recovered", "healed", "over"):
             return self._strike(drill, victims, arguments, task_vars)
         self._folder = Path(arguments["folder"])
         if self._task.check_mode:

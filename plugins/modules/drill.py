@@ -16,13 +16,14 @@ description:
     The fault ends by itself, also where the run is interrupted.
   - V(recovered), on the host where a table was dropped, brings it back from a copy that
     M(slipway.compose.restore) has made there, and fails where not all of it came back.
+  - V(healed), on the host whose backup was damaged, ends that before its time.
   - V(over), once the host can be reached again, makes sure that the fault did begin.
   - V(ended) ends the ledger, asks the application for each acknowledged write, and writes the report.
 options:
   state:
     description: See above.
     type: str
-    choices: [begun, struck, recovered, over, ended]
+    choices: [begun, struck, recovered, healed, over, ended]
     required: true
   drill:
     description: Name of the drill; C(docs/drills.md) has them all.
@@ -48,7 +49,7 @@ options:
   fault:
     description: What befalls the host. Set by the action plugin.
     type: str
-    choices: [kill, vanish, hang, partition, drop]
+    choices: [kill, vanish, hang, partition, drop, corrupt]
   container:
     description: Container of the component that the drill is about. Set by the action plugin.
     type: str
@@ -107,6 +108,11 @@ content:
   type: str
   returned: state is struck and a table was dropped, on that host
   sample: 100000 7f0c3a1f6ed7c1fd4f4ba19f4fd1b94f
+backup:
+  description: Label of the backup that is damaged.
+  type: str
+  returned: state is struck and a backup is damaged, on that host
+  sample: 20261126-020412F
 steps:
   description: What was done, one line each.
   type: list
@@ -129,24 +135,28 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import drill_table
+from ..module_utils._core import drill_backup, drill_table
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.drill_host import DrillHost
-from ..module_utils._core.drills import DROP
+from ..module_utils._core.drills import CORRUPT, DROP
 from ..module_utils._core.health import OK, Probe
 from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.postgres import Psql
 from ..module_utils._core.probes import measure
 
 ARGUMENT_SPEC: dict[str, Any] = {
-    "state": {"type": "str", "choices": ["begun", "struck", "recovered", "over", "ended"], "required": True},
+    "state": {
+        "type": "str",
+        "choices": ["begun", "struck", "recovered", "healed", "over", "ended"],
+        "required": True,
+    },
     "drill": {"type": "str", "required": True},
     "seconds": {"type": "int"},
     "folder": {"type": "path"},
     "whole": {"type": "float"},
     "copy": {"type": "str"},
     "content": {"type": "str"},
-    "fault": {"type": "str", "choices": ["kill", "vanish", "hang", "partition", "drop"]},
+    "fault": {"type": "str", "choices": ["kill", "vanish", "hang", "partition", "drop", "corrupt"]},
     "container": {"type": "str"},
     "address": {"type": "str"},
     "peers": {"type": "list", "elements": "str", "default": []},
@@ -165,6 +175,10 @@ def main() -> None:
             if not module.check_mode:
                 host.require_begun(params["fault"])
             module.exit_json(changed=False, steps=[])
+        if params["state"] == "healed":
+            if not module.check_mode:
+                host.heal()
+            module.exit_json(changed=True, steps=["the damage is gone"])
         if params["fault"] == DROP and params["state"] == "struck":
             drill_table.refuse_beside(run, params["container"])  # on every member, whoever leads
         if params["leads"] and params["state"] == "struck":
@@ -181,6 +195,10 @@ def main() -> None:
                 module.exit_json(changed=True, steps=[f"{drill_table.TABLE} is back"])
             if params["fault"] == DROP:
                 told = asdict(drill_table.drop(leader))
+            elif params["fault"] == CORRUPT:
+                label = drill_backup.newest(run, params["container"], params["stack"])
+                damage = drill_backup.damage(run, params["container"], params["stack"], label)
+                told = {"at": host.let(damage.begin, damage.end, params["seconds"]), "backup": label}
             else:
                 told = {"at": host.strike(params["fault"], params["seconds"])}
         module.exit_json(changed=True, struck=True, seconds=params["seconds"], steps=[what], **told)

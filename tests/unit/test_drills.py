@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import (
+    drill_backup,
     drill_host,
     drill_report,
     drill_table,
@@ -43,7 +44,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.ledger impor
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Objectives
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
-from whole_stack import stack
+from whole_stack import stack, with_backup
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/drills.md"
 HOSTS = ("h1", "h2", "h3")
@@ -98,7 +99,7 @@ def test_every_drill_is_of_what_there_is_ends_by_itself_and_is_described(name: s
     drill = DRILLS[name]
     assert (drill.seconds > 0) == (drill.fault not in AT_ONCE)
     assert f"`{name}`" in DOCUMENT.read_text(encoding="utf-8")
-    laid = topology(stack(3))
+    laid = topology(with_backup(stack(3)))
     assert hosts(laid, drill.component)
     if drill.victim == LEADS:
         probe = handover.own_leader(laid, laid.views["h1.test"], drill.component)
@@ -198,6 +199,41 @@ def test_a_copy_that_somebody_may_need_is_not_removed_by_a_drill(code: int, refu
     else:
         drill_table.refuse_beside(run, "shop-postgres-1")
     assert asked[0][-1] == "shop-postgres-1-restore"
+
+
+class BackupHost(Host):
+    """Of a backup it has these files, and pgBackRest knows none at all."""
+
+    def __init__(self, files: str = "") -> None:
+        super().__init__()
+        self._files = files
+
+    def __call__(self, argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        if "info" in argv:
+            return 0, "[]", ""
+        if "find" in argv:
+            return 0, self._files, ""
+        return super().__call__(argv, stdin)
+
+    def damage(self) -> drill_backup.Damage:
+        return drill_backup.damage(self, "shop-backup-repository-1", "shop", "20261126-020412F")
+
+
+def test_a_backup_is_damaged_where_it_is_read_and_stays_as_it_is() -> None:
+    folder = "/var/lib/pgbackrest/backup/shop/20261126-020412F"
+    found = BackupHost(f"9 {folder}/small\n8192 {folder}/bundle/1\n100 {folder}/middle\n").damage()
+    copied, mounted = found.begin.split(" && ")
+    assert f"cp {folder}/bundle/1 {drill_backup.COPY}; " in copied and "seek=4096 conv=notrunc" in copied
+    assert f"of={drill_backup.COPY} " in copied, "never the file itself"
+    assert mounted == f"mount --namespace 4711 --bind {drill_backup.COPY} {folder}/bundle/1"
+    assert found.end.startswith(f"umount --namespace 4711 {folder}/bundle/1; ")
+
+
+def test_where_nothing_can_be_damaged_it_says_so() -> None:
+    with pytest.raises(SlipwayError, match="no backup to damage"):
+        drill_backup.newest(BackupHost(), "shop-backup-repository-1", "shop")
+    with pytest.raises(SlipwayError, match="has no file below 64M"):
+        BackupHost().damage()
 
 
 # What must not have come of it

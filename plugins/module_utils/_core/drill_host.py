@@ -39,18 +39,24 @@ class DrillHost:
         if fault == KILL:
             return self._kill()
         if fault == HANG:
-            begin, end = ["docker", "pause", self._container], ["docker", "unpause", self._container]
-        else:
-            RULES.write_text(self._rules(fault), encoding="utf-8")
-            begin, end = ["nft", "-f", str(RULES)], ["nft", "delete", "table", "inet", TABLE]
+            return self.let(f"docker pause {self._container}", f"docker unpause {self._container}", seconds)
+        RULES.write_text(self._rules(fault), encoding="utf-8")
+        return self.let(f"nft -f {RULES}", f"nft delete table inet {TABLE}", seconds)
+
+    def let(self, begin: str, end: str, seconds: int) -> float:
+        """Let what one shell script begins last until another ends it; the moment it begins, AHEAD."""
         BEGUN.unlink(missing_ok=True)
         at = time.time() + AHEAD
-        script = f"sleep {AHEAD}; {shlex.join(begin)} && touch {BEGUN} && sleep {seconds}"
+        script = f"sleep {AHEAD}; {begin} && touch {BEGUN} && sleep {seconds}"
         # The engine's own: it goes on when the connection ends, and ends the fault however it ends itself.
-        heal = f"--property=ExecStopPost=-/bin/sh -c {shlex.quote(shlex.join(end))}"
+        heal = f"--property=ExecStopPost=-/bin/sh -c {shlex.quote(end)}"
         argv = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}", heal, "/bin/sh", "-c", script]
         self._do(argv, "Is another drill at work? `systemctl stop slipway-drill` ends it")
         return at
+
+    def heal(self) -> None:
+        """End a fault that is still there: what it was for is known."""
+        self._run(["systemctl", "stop", UNIT])
 
     def require_begun(self, fault: str) -> None:
         """Refuse to believe in a fault that was ordered and did not begin."""

@@ -13,6 +13,7 @@ from .topology import Topology
 from .wording import did_you_mean, listed
 
 KILL, VANISH, HANG, PARTITION, DROP = "kill", "vanish", "hang", "partition", "drop"
+CORRUPT = "corrupt"
 # Done in a moment: what takes time is how it is made good.
 AT_ONCE = (KILL, DROP)
 LEADS, LAST = "leads", "last"
@@ -24,7 +25,8 @@ class Drill:
 
     fault: KILL ends its server at once, as a crash does; HANG freezes its container; VANISH takes its host
     off the network, as a lost one is; PARTITION cuts it off from the other hosts, and from nobody else;
-    DROP drops a table, which a copy of the second before brings back.
+    DROP drops a table, which a copy of the second before brings back; CORRUPT lets a file of the newest
+    backup be read with damage, which the proof of backups must find.
     victim: LEADS is the host whose member leads, LAST the last of its hosts in the inventory.
     seconds: after which the fault ends by itself; 0: it is over at once.
     spared: whether users are served without the component, so that its only host may be hit, too.
@@ -50,6 +52,9 @@ DRILLS: Mapping[str, Drill] = {
     "redis_master_host_loss": Drill("the host of Redis's master is lost", VANISH, "redis", LEADS, 60),
     "etcd_member_hang": Drill("a member of etcd hangs", HANG, "etcd", LAST, 45),
     "edge_host_loss": Drill("an edge host is lost", VANISH, "edge", LAST, 45),
+    "backup_corruption": Drill(
+        "a file of the newest backup is damaged", CORRUPT, "backup-repository", LAST, 900, spared=True
+    ),
     "registry_hang": Drill("the registry of images hangs", HANG, REGISTRY, LAST, 30, spared=True),
 }
 
