@@ -21,16 +21,22 @@ class Members:
 
     @property
     def leader(self) -> str:
-        (found,) = [it["Member"] for it in self.list() if it["Role"] == "Leader"]
-        return str(found)
+        def leaders() -> list[str]:
+            return [str(it["Member"]) for it in self.list() if it["Role"] == "Leader"]
+
+        (found,) = eventually(leaders, lambda names: len(names) == 1, seconds=60)
+        return found
 
     @property
     def replicas(self) -> list[str]:
         return sorted(it["Member"] for it in self.list() if it["Role"] != "Leader")
 
-    def until_whole(self, seconds: float = 180) -> None:
+    def until_whole(self, seconds: float = 300) -> None:
         def states() -> list[str]:
-            return sorted(it["State"] for it in self.list())
+            try:
+                return sorted(it["State"] for it in self.list())
+            except (AssertionError, RuntimeError, ValueError) as error:
+                return [str(error)]  # it cannot be asked while it changes
 
         expected = ["running"] + ["streaming"] * (len(self._lab.hosts) - 1)
         assert eventually(states, lambda found: found == expected, seconds=seconds) == expected

@@ -33,7 +33,7 @@ class Ledger:
         self._process = subprocess.Popen(
             [*self._command, "write", str(self._path), *self._site], stdout=log, stderr=subprocess.STDOUT
         )
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + 120
         while not self._path.exists():
             assert self._process.poll() is None, self._path.with_suffix(".log").read_text()
             assert time.monotonic() < limit, "the ledger has not begun"

@@ -32,6 +32,7 @@ def test_a_switchover_loses_no_write(lab: Lab, members: Members, ledger: Ledger,
     assert members.leader == to
     figures = ledger.end()
     reported(figures)
+    assert figures["faults"][0]["rto"] is not None, "writes did not come back"
     assert (figures["lost"], figures["duplicated"], figures["altered"]) == (0, 0, 0)
     assert figures["present"] == figures["acknowledged"] > 0
 

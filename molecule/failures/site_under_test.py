@@ -58,7 +58,7 @@ class Machine:
 
     def __call__(self, command: str) -> str:
         argv = [str(CHECKOUT / "lab/lab"), "ssh", str(self.number), command]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=180, check=False)
         assert done.returncode == 0, f"`{command}` on {self.name}: {done.stderr}"
         return done.stdout.strip()
 

@@ -18,7 +18,9 @@ PREPARING = b"TASK [slipway.compose.release : Store the release"
 STARTING = b"TASK [slipway.compose.release : Start replicas: web"
 MOVING = b"TASK [slipway.compose.release : Move traffic: web"
 RETIRING = b"TASK [slipway.compose.release : Retire replicas: web"
-START_SECONDS = 180
+START_SECONDS = 600
+# A killed run's module may outlive it on a host for a moment; who comes next is told so, and to run again.
+AT_WORK = b"a module of it is still at work there"
 
 # Where the clock of each kill starts, and within how many seconds it strikes.
 KILLS = [(PREPARING, 4.0), (STARTING, 8.0), (MOVING, 2.0), (RETIRING, 4.0)]
@@ -35,16 +37,25 @@ def release(site: Site, number: int) -> dict[str, Any]:
 
 def kill(site: Site, log: Path, variables: dict[str, Any], marker: bytes, delay: float) -> None:
     """Start a deployment, wait for the marker in what it says, then for the delay, and kill all of it."""
+    while not killed(site, log, variables, marker, delay):
+        time.sleep(5)
+
+
+def killed(site: Site, log: Path, variables: dict[str, Any], marker: bytes, delay: float) -> bool:
+    """One attempt; False where it could not begin yet."""
+    limit = time.monotonic() + START_SECONDS
     with site.deploying(log, variables) as process:
-        limit = time.monotonic() + START_SECONDS
         while marker not in log.read_bytes():
-            assert process.poll() is None, f"it ended before the kill: {log.read_text()[-3000:]}"
             assert time.monotonic() < limit, f"no {marker!r} in {START_SECONDS} s"
+            if process.poll() is not None:
+                assert AT_WORK in log.read_bytes(), f"it ended before the kill: {log.read_text()[-3000:]}"
+                return False
             time.sleep(0.2)
         time.sleep(delay)
         assert process.poll() is None, f"it ended within {delay:.1f} s: nothing was killed"
         os.killpg(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
+    return True
 
 
 def test_the_next_run_repairs_what_a_kill_left(
@@ -58,6 +69,9 @@ def test_the_next_run_repairs_what_a_kill_left(
         kill(site, tmp_path / f"kill-{number}.log", release(site, number), marker, delay)
 
     repaired = deploy(release(site, len(KILLS) - 1))
+    while AT_WORK.decode() in repaired.output:
+        time.sleep(5)
+        repaired = deploy(release(site, len(KILLS) - 1))
     assert repaired.status == 0, repaired.problem
     again = deploy(release(site, len(KILLS) - 1))
     assert not any(again.changed.values()), again.changed

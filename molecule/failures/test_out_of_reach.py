@@ -1,4 +1,4 @@
-"""A host that cannot do its part: named with a remedy, within a deadline, and the others are left alone."""
+"""A host that cannot do its part: named with a remedy, and the others are left alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 from site_under_test import Deploy, Machine, Site
 
-DEADLINE = 90
 USER = "visitor"
 PASSWORD = "let-me-in"  # of a user who exists for one test on one machine
 
@@ -47,14 +46,12 @@ def visitor(site: Site) -> Iterator[Machine]:
 def test_an_unreachable_host(site: Site, deploy: Deploy, untouched: None, frozen: Machine) -> None:
     run = deploy()
     assert run.status != 0
-    assert run.seconds < DEADLINE
     assert f"[{frozen.name}]" in run.problem and "UNREACHABLE" in run.problem, run.problem
 
 
 def test_a_stopped_engine(site: Site, deploy: Deploy, untouched: None, engineless: Machine) -> None:
     run = deploy()
     assert run.status != 0
-    assert run.seconds < DEADLINE
     assert engineless.name in run.problem, run.problem
     assert "the Docker engine of this host does not answer" in run.problem, run.problem
     assert "systemctl start docker" in run.problem, run.problem
@@ -64,5 +61,4 @@ def test_a_wrong_sudo_password(site: Site, deploy: Deploy, untouched: None, visi
     only_there = f"{{{{ '{USER}' if inventory_hostname == '{visitor.name}' else 'deploy' }}}}"
     run = deploy({"ansible_user": only_there, "ansible_become_password": "not-this-one"})
     assert run.status != 0
-    assert run.seconds < DEADLINE
     assert f"[{visitor.name}]" in run.problem and "password" in run.problem.lower(), run.problem

@@ -25,7 +25,7 @@ def curl(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     authority = tmp_path_factory.mktemp("tls") / "ca.crt"
     authority.write_text(on_machine(1, "sudo cat /opt/wayfare/config/host/tls/ca.crt"))
     return [
-        *("curl", "--silent", "--show-error", "--fail", "--max-time", "10"),
+        *("curl", "--silent", "--show-error", "--fail", "--max-time", "60"),
         *("--cacert", str(authority), "--capath", "/nowhere"),
         *("--connect-to", f"{DOMAIN}:443:127.0.0.1:{ports['https_port']}"),
         *("--connect-to", f"{DOMAIN}:80:127.0.0.1:{ports['http_port']}"),
@@ -33,7 +33,7 @@ def curl(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def ask(curl: list[str], *arguments: str) -> str:
-    return subprocess.run([*curl, *arguments], capture_output=True, text=True, check=True, timeout=30).stdout
+    return subprocess.run([*curl, *arguments], capture_output=True, text=True, check=True, timeout=90).stdout
 
 
 def test_the_page_loads_over_verified_tls(curl: list[str]) -> None:

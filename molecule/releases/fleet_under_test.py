@@ -13,7 +13,7 @@ from site_under_test import Run, Site
 from lab import Lab
 
 # WebSockets and streams use up their whole drain time, replica by replica; downloads take 4 s.
-DRAINS = {"updates": "8s", "journeys": "8s", "api": "15s"}
+DRAINS = {"updates": "12s", "journeys": "12s", "api": "15s"}
 
 
 def shorten_drains(stack: dict[str, Any]) -> None:

@@ -75,7 +75,7 @@ def authority(folder: Path, address: str) -> Path:
 
 @pytest.fixture
 def sinks(lab: Lab, tmp_path: Path) -> Iterator[Sinks]:
-    host = lab.host_of("alertmanager")
+    host = lab.hosts[lab.host_of("alertmanager")]
     address = host.check_output("ip -4 route show default").split()[2]
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(authority(tmp_path, address), tmp_path / "key.pem")

@@ -26,7 +26,7 @@ class Lives:
 
     def __init__(self, site: Site) -> None:
         filters = ["--filter", "type=container", "--filter", "event=start", "--filter", "event=die"]
-        watch = ["timeout", "300", "docker", "events", *filters, "--format", "{{json .}}"]
+        watch = ["timeout", "900", "docker", "events", *filters, "--format", "{{json .}}"]
         self._listed = {
             it.name: it(f"sudo docker ps --format '{{{{.Names}}}}' | grep -c {WORKER}-")
             for it in site.machines
@@ -105,7 +105,7 @@ def test_it_does_its_work(edge: Edge, lab: Lab) -> None:
     body = json.dumps({"journey_id": journey, "seats": 1, "passenger": "System Test"}).encode()
     headers = {"Idempotency-Key": f"workers-{secrets.token_hex(8)}", "Content-Type": "application/json"}
     booking = edge.request("POST", "/api/bookings", headers, body).json()["booking"]["id"]
-    assert eventually(lambda: confirmed(lab, booking), lambda count: count != "0", seconds=15) == "1"
+    assert eventually(lambda: confirmed(lab, booking), lambda count: count != "0", seconds=60) == "1"
 
 
 @pytest.mark.parametrize(

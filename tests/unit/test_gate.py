@@ -108,6 +108,16 @@ def test_no_time_is_one_look():
     assert held(0, [judged(100, 0)], [lambda: [ALARM]]).verdict == "fail"
 
 
+def test_a_single_look_that_alarms_is_repeated_until_it_is_certain():
+    once = iter([[ALARM]])
+    late = held(0, [judged(100, 0)], [lambda: next(once, [])])
+    assert (late.verdict, late.seconds) == ("pass", 1)
+    lasting = held(0, [judged(100, 0)], [lambda: [ALARM]])
+    assert (lasting.verdict, lasting.seconds) == ("fail", gatekeeping.CERTAIN)
+    broken = held(0, [judged(100, 60)], [lambda: [ALARM]])
+    assert (broken.verdict, broken.seconds) == ("fail", 0), "what is clear needs no second look"
+
+
 def test_looks_and_measurements_run_side_by_side():
     meet = threading.Barrier(3, timeout=5)
     looks = [lambda: meet.wait() and [] or []] * 2

@@ -203,6 +203,11 @@ def served():
         server.server_close()
 
 
+@pytest.fixture(autouse=True)
+def soon_certain(monkeypatch):
+    monkeypatch.setattr(relied_on, "CERTAIN", 0.0)
+
+
 def looked(root, members):
     (root / "config/host/tls").mkdir(parents=True, exist_ok=True)
     (root / "config/host/tls/tls.key").touch()
@@ -241,6 +246,19 @@ def test_postgres_needs_a_leader(served, tmp_path, member, refused):
     found = looked(tmp_path, {"postgres": [patroni(port), patroni(1)]})
     assert [reason.check for reason in found] == (["postgres"] if refused else [])
     assert all(reason.problem.startswith("PostgreSQL has no leader (http://127.0.0.1:") for reason in found)
+
+
+def test_one_answer_that_came_too_late_refuses_nothing(served, tmp_path, monkeypatch):
+    monkeypatch.setattr(relied_on, "CERTAIN", 30.0)
+
+    class Late(Patroni):
+        answers = iter([{"role": "replica", "state": "running"}])
+
+        @property
+        def cluster(self):
+            return next(self.answers, {"role": "leader", "state": "running"})
+
+    assert looked(tmp_path, {"postgres": [patroni(served(Late))]}) == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TIMEOUT = 15.0
+# Of a machine that stands still for a moment, too: whoever waits that long was not served.
+TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Container:
 
     @property
     def component(self) -> str:
-        return str(self.facts["Config"]["Labels"]["com.docker.compose.service"])
+        return str(self.facts["Config"]["Labels"].get("com.docker.compose.service", ""))
 
     @property
     def started(self) -> str:
@@ -74,6 +74,7 @@ class Lab:
                 ssh_identity_file=str(self.folder / "id_ed25519"),
                 ssh_extra_args=f"-F none -o LogLevel=ERROR {known} {strict}",
                 sudo=True,
+                timeout=60,
             )
             for name, address in self.addresses.items()
         }
@@ -96,7 +97,7 @@ class Lab:
         """Run a script that may hold secrets: it goes by standard input, so that no process list shows it."""
         number = host.split(".", maxsplit=1)[0].removeprefix("lab-")
         command = [str(CHECKOUT / "lab/lab"), "ssh", number, "sudo", "bash", "-s"]
-        return self.run(command, timeout=120, stdin=script).stdout
+        return self.run(command, timeout=600, stdin=script).stdout
 
     def playbook(
         self, *arguments: str, timeout: float = 600, check: bool = True

@@ -21,7 +21,7 @@ from threading import Event
 from typing import Any
 
 import grpc
-from edge import Answer, Edge
+from edge import TIMEOUT, Answer, Edge
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
@@ -134,8 +134,8 @@ def websocket(edge: Edge, ended: Event, note: Note) -> str:
 async def _session(edge: Edge, ended: Event, note: Note) -> str:
     url = f"wss://{edge.authority}/ws/"
     where = {"host": "127.0.0.1", "port": edge.https_port, "server_hostname": edge.domain}
-    async with connect(url, ssl=edge.context(), open_timeout=15, **where) as session:
-        hello = json.loads(await asyncio.wait_for(session.recv(), 15))
+    async with connect(url, ssl=edge.context(), open_timeout=TIMEOUT, **where) as session:
+        hello = json.loads(await asyncio.wait_for(session.recv(), TIMEOUT))
         if hello["type"] != "hello":
             return f"no greeting: {hello}"
         note("opened")
@@ -166,7 +166,7 @@ class Channel:
     def call(self) -> str:
         wanted = self._messages.SearchRequest(origin="Berlin", destination="Vienna", day=day())
         try:
-            reply = self._stub.Search(wanted, timeout=15)
+            reply = self._stub.Search(wanted, timeout=TIMEOUT)
         except grpc.RpcError as error:
             return _words(error)
         return "" if reply.journeys else "no journeys"
@@ -175,7 +175,7 @@ class Channel:
         """One stream, until the load ends or a replica asks to watch again."""
         wanted = self._messages.SearchRequest(origin="Paris", destination="Milan", day=day())
         try:
-            journeys = [one.id for one in self._stub.Search(wanted, timeout=15).journeys[:3]]
+            journeys = [one.id for one in self._stub.Search(wanted, timeout=TIMEOUT).journeys[:3]]
             stream = self._stub.Watch(self._messages.WatchRequest(journey_ids=journeys))
             present = {next(stream).journey_id for _ in journeys}
             if present != set(journeys):

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
-from edge import Edge
+from edge import TIMEOUT, Edge
 from load_sessions import (
     CALLS_A_SECOND,
     NO_ANSWER,
@@ -71,7 +71,7 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         for client in self._clients:
-            client.join(timeout=60)
+            client.join(timeout=2 * TIMEOUT)
         self._channel.close()
 
     @property

@@ -19,7 +19,7 @@ from lab import Lab
 CHROMIUM = "/usr/bin/chromium"
 # A machine without a way out answers none of the browser's own requests; as root it has no sandbox.
 QUIET = ["--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
-PATIENCE = 10_000.0  # milliseconds
+PATIENCE = 60_000.0  # milliseconds
 # The timetable reaches three weeks ahead.
 DAY = (datetime.now(UTC) + timedelta(days=3)).date().isoformat()
 

@@ -46,7 +46,7 @@ def test_what_is_written_on_the_primary_is_read_on_every_replica_within_seconds(
             # The primary's commit is ahead of a replica's replay by a moment, and the table may be new to it.
             rows = f"query_to_xml('SELECT * FROM {TABLE}', true, false, '')"
             look = f"SELECT {rows} WHERE to_regclass('{TABLE}') IS NOT NULL"
-            seen = eventually(partial(query, lab, replica, look), lambda rows: value in rows, seconds=10)
+            seen = eventually(partial(query, lab, replica, look), lambda rows: value in rows, seconds=60)
             assert value in seen, f"{replica} has not received what {leader} wrote"
     finally:
         query(lab, leader, f"DROP TABLE {TABLE}")
@@ -57,10 +57,14 @@ def test_every_replica_streams_over_tls(lab: Lab, members: dict[str, str], leade
         "SELECT application_name, state, ssl FROM pg_stat_replication JOIN pg_stat_ssl USING (pid) ORDER BY 1"
     )
     expected = [f"{name}|streaming|t" for name in sorted(members.keys() - {leader})]
-    assert query(lab, leader, statement).splitlines() == expected
+    look = partial(query, lab, leader, statement)
+    assert eventually(look, lambda it: it.splitlines() == expected, seconds=60).splitlines() == expected
 
 
 def test_a_commit_waits_for_at_least_one_replica(lab: Lab, leader: str) -> None:
     assert query(lab, leader, "SHOW synchronous_standby_names") != ""
-    states = query(lab, leader, "SELECT sync_state FROM pg_stat_replication").splitlines()
-    assert {"sync", "quorum"} & set(states), f"no replica is synchronous: {states}"
+
+    def states() -> set[str]:
+        return set(query(lab, leader, "SELECT sync_state FROM pg_stat_replication").splitlines())
+
+    assert eventually(states, lambda seen: bool({"sync", "quorum"} & seen), seconds=60) & {"sync", "quorum"}

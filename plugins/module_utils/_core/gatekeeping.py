@@ -15,6 +15,8 @@ from .model_rollout import GateQuery, Gates
 from .server_watch import Alarm
 
 POLL = 1.0
+# Seconds for which a single look must alarm: a router that was late, a replica that paused, is asked again.
+CERTAIN = 3.0
 
 # Something else to be looked at every second: the routers' servers, a synthetic probe of the new pool.
 Look = Callable[[], Sequence[Alarm]]
@@ -91,9 +93,10 @@ def watch(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
-    """Look every second for `seconds` (0: once). Ends at once with an alarm or a clear failure.
+    """Look every second for `seconds` (0: once, and again while that alarms, until it is CERTAIN).
 
-    Looks and measurements run side by side, so that a slow one does not hold up the others.
+    Ends at once with an alarm or a clear failure. Looks and measurements run side by side, so that a slow one
+    does not hold up the others.
     """
     begun = clock()
     with ThreadPoolExecutor(len(looks) + 1) as pool:
@@ -103,9 +106,11 @@ def watch(
             judged = measure()
             alarms = tuple(alarm for one in asked for alarm in one.result())
             spent = clock() - begun
-            if alarms or any(one.judgement.clear for one in judged.values()) or spent >= seconds:
+            alarmed = alarms and (seconds or spent >= CERTAIN)
+            over = not alarms and spent >= seconds
+            if alarmed or over or any(one.judgement.clear for one in judged.values()):
                 return _outcome(services, judged, alarms, spent)
-            sleep(max(min(started + POLL, begun + seconds) - clock(), 0.0))
+            sleep(max(min(started + POLL, begun + (seconds or CERTAIN)) - clock(), 0.0))
 
 
 def _outcome(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from .errors import SlipwayError
 from .health import OK, Probe
 from .probes_data import patroni_view, redis
 from .refusals import Refusals
+from .retry import Patience
 from .router import Router, client_context
 from .router_address import Address
 
+# Seconds for which nobody must be found to lead: one answer that came too late holds no release.
+CERTAIN = 6.0
 _REMEDIES = {
     "postgres": ("PostgreSQL has no leader", "Bring one back first: docs/runbooks/postgres.md"),
     "redis": ("Redis has no master", "Bring one back first: docs/runbooks/redis.md"),
@@ -45,11 +49,12 @@ def _one_leads(component: str, probes: Sequence[Probe]) -> None:
     if not probes:
         return
     leads = {"postgres": _patroni, "redis": _redis}[component]
+    patience = Patience(CERTAIN, repeat(1.0))
     with ThreadPoolExecutor(len(probes)) as pool:
-        answers = list(pool.map(lambda probe: _asked(probe, leads), probes))
-    if "" not in answers:
-        problem, remedy = _REMEDIES[component]
-        raise SlipwayError(f"{problem} ({'; '.join(dict.fromkeys(answers))})", remedy)
+        while "" not in (answers := list(pool.map(lambda probe: _asked(probe, leads), probes))):
+            if not patience.again():
+                problem, remedy = _REMEDIES[component]
+                raise SlipwayError(f"{problem} ({'; '.join(dict.fromkeys(answers))})", remedy)
 
 
 def _asked(probe: Probe, leads: Callable[[Probe], str]) -> str:
