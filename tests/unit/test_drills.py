@@ -26,6 +26,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.drills impor
     LAST,
     LEADS,
     PARTITION,
+    STOP,
     VANISH,
     Drill,
     candidates,
@@ -152,6 +153,14 @@ def test_a_container_that_hangs_goes_on_by_itself() -> None:
     assert argv[0] == "systemd-run"
     assert argv[-1] == f"sleep 2.0; docker pause shop-etcd-1 && touch {drill_host.BEGUN} && sleep 45"
     assert "--property=ExecStopPost=-/bin/sh -c 'docker unpause shop-etcd-1'" in argv
+
+
+def test_a_container_that_is_stopped_is_started_again() -> None:
+    host = Host()
+    host.strike(STOP)
+    (argv,) = host.told
+    assert "docker stop shop-etcd-1 && " in argv[-1]
+    assert "--property=ExecStopPost=-/bin/sh -c 'docker start shop-etcd-1'" in argv
 
 
 def test_a_host_that_vanishes_loses_one_interface_and_comes_back(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .drills import AT_ONCE, HANG, KILL, PARTITION, VANISH
+from .drills import AT_ONCE, HANG, KILL, PARTITION, STOP, VANISH
 from .errors import SlipwayError
 from .run import Run
 
@@ -19,6 +19,8 @@ RULES = Path("/run/slipway-drill.nft")
 BEGUN = Path("/run/slipway-drill.begun")
 # The answer must be on its way before the host is off the network.
 AHEAD = 2.0
+# What the engine does to a container, and what undoes it.
+_VERBS = {HANG: ("pause", "unpause"), STOP: ("stop", "start")}
 _POSTMASTER = "kill -KILL $(head -1 /var/lib/postgresql/17/main/postmaster.pid)"
 
 
@@ -38,8 +40,9 @@ class DrillHost:
         """Let a fault begin, now or AHEAD; the moment it does, seconds since the epoch."""
         if fault == KILL:
             return self._kill()
-        if fault == HANG:
-            return self.let(f"docker pause {self._container}", f"docker unpause {self._container}", seconds)
+        if fault in _VERBS:
+            begin, end = (f"docker {verb} {self._container}" for verb in _VERBS[fault])
+            return self.let(begin, end, seconds)
         RULES.write_text(self._rules(fault), encoding="utf-8")
         return self.let(f"nft -f {RULES}", f"nft delete table inet {TABLE}", seconds)
 

@@ -1,0 +1,159 @@
+"""Let random faults befall the lab, one after the other: no acknowledged write may be lost, no two may lead.
+
+Each is a drill (docs/drills.md) under its own ledger, for a random time, and ends when all is well again by
+itself. What it costs more than the stack's objectives allow is told, and is no failure here. A lost, doubled
+or altered write is one, and so are writes that do not come back, a cluster that does not become whole, and
+two members that led PostgreSQL at the same time, by their own logs. SLIPWAY_LAB names the lab (lab).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from site_under_test import CHECKOUT, Site, site_under_test
+
+# Of the data tier, and of what leads to it. Those that hurt nothing that writes need are not among them.
+FAULTS = (
+    *("primary_kill", "primary_stop", "primary_hang", "primary_host_loss", "primary_partition"),
+    *("redis_master_kill", "redis_master_host_loss", "etcd_member_hang", "edge_host_loss"),
+)
+SECONDS = (15, 60)
+# In fewer seconds no leadership goes to another member and comes back.
+ELECTIONS = 20.0
+# As Patroni says it, once in each of its rounds.
+LEADS = re.compile(
+    r"^(\S+ \S+),\d+ INFO: no action\. I am \((\S+)\), the leader with the lock$", re.MULTILINE
+)
+
+# When a member said that it leads, in seconds since the epoch, and its name.
+Word = tuple[float, str]
+
+
+def main() -> int:
+    arguments = _arguments()
+    site, seed = site_under_test(), arguments.seed or random.SystemRandom().randrange(10**6)
+    folder = Path(tempfile.mkdtemp(prefix="soak-"))
+    print(f"soak: {arguments.faults} faults with --seed {seed}, logs in {folder}", flush=True)
+    dice, begun, told, wrong = random.Random(seed), time.time(), list[Mapping[str, Any]](), list[str]()
+    for number in range(1, arguments.faults + 1):
+        if time.time() - begun > 60 * arguments.minutes:
+            print("soak: time is over", flush=True)
+            break
+        drill, seconds = dice.choice(FAULTS), dice.randint(*SECONDS)
+        report = befall(site, folder / f"{number}-{drill}.log", drill, seconds)
+        told.append(report)
+        found = [f"{number} {drill}: {it}" for it in faults_of(report)]
+        wrong += found
+        print(f"{number:3d}  {_line(report, seconds)}", *found, sep="\n     ", flush=True)
+        if found:
+            break
+    words = sorted(word for machine in site.machines for word in _words(machine, site, begun))
+    wrong += [f"at {_clock(at)} {other} and {one} led at once" for at, one, other in at_once(words)]
+    _summary(told, words, wrong)
+    return 1 if wrong else 0
+
+
+def befall(site: Site, log: Path, drill: str, seconds: int) -> Mapping[str, Any]:
+    """One drill; its report."""
+    reports = CHECKOUT / ".lab" / _lab(site) / "drills"
+    before = set(reports.glob("*.json"))
+    site.deploy(log, {"drill": drill, "seconds": seconds}, playbook="playbooks/drill.yml")
+    made = set(reports.glob("*.json")) - before
+    assert len(made) == 1, log.read_text()[-3000:]
+    found: Mapping[str, Any] = json.loads(made.pop().read_text())
+    return found
+
+
+def faults_of(report: Mapping[str, Any]) -> list[str]:
+    """What must not have come of a fault, whatever time it took."""
+    found = [f"{report[what]} writes {what}" for what in ("lost", "duplicated", "altered") if report[what]]
+    if not report["acknowledged"]:
+        found.append("no write was acknowledged")
+    if report["faults"][0]["rto"] is None:
+        found.append("writes did not come back")
+    if report["whole"] is None:
+        found.append("not whole again")
+    return found
+
+
+def at_once(words: Sequence[Word]) -> Iterable[tuple[float, str, str]]:
+    """Where a member says that it leads, between two words of another that are too close for two elections.
+
+    words: in the order of time. Yields the moment, who led, and who did, too.
+    """
+    turns: list[tuple[str, float, float]] = []
+    for at, name in words:
+        same = bool(turns) and turns[-1][0] == name
+        turns[-1 if same else len(turns) :] = [(name, turns[-1][1] if same else at, at)]
+    for before, between, after in zip(turns, turns[1:], turns[2:], strict=False):
+        if before[0] == after[0] and after[1] - before[2] < ELECTIONS:
+            yield between[1], before[0], between[0]
+
+
+def _words(machine: Any, site: Site, since: float) -> list[Word]:
+    log = machine(f"sudo docker logs --since {since:.0f} {site.stack['name']}-postgres-1 2>&1")
+    return [(_moment(at), name) for at, name in LEADS.findall(log)]
+
+
+def _moment(text: str) -> float:
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+
+
+def _lab(site: Site) -> str:
+    return site.machines[0].container.removeprefix("slipway-").rsplit("-", 1)[0]
+
+
+def _line(report: Mapping[str, Any], seconds: int) -> str:
+    rto, whole = report["faults"][0]["rto"], report["whole"]
+    return (
+        f"{report['drill']} ({seconds} s): RTO {rto} s, whole after {whole} s, "
+        f"{report['acknowledged']} acknowledged, {report['lost']} lost, {report['duplicated']} duplicated"
+    )
+
+
+def _summary(told: Sequence[Mapping[str, Any]], words: Sequence[Word], wrong: Sequence[str]) -> None:
+    by_drill: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for report in told:
+        if not faults_of(report):
+            by_drill[report["drill"]].append((report["faults"][0]["rto"], report["whole"]))
+    print("| drill | times | RTO: median, most | whole: median, most |\n|---|---|---|---|")
+    for drill, figures in sorted(by_drill.items()):
+        rto, whole = zip(*figures, strict=True)
+        print(
+            f"| `{drill}` | {len(figures)} | {statistics.median(rto):.1f} s, {max(rto):.1f} s "
+            f"| {statistics.median(whole):.0f} s, {max(whole):.0f} s |"
+        )
+    acknowledged, lost = (sum(report[what] for report in told) for what in ("acknowledged", "lost"))
+    print(
+        f"soak: {len(told)} faults, {acknowledged} writes acknowledged, {lost} lost; led: {len(words)} words"
+    )
+    print(*(f"soak: WRONG: {it}" for it in wrong), sep="\n")
+
+
+def _arguments() -> argparse.Namespace:
+    assert __doc__
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--faults", type=int, default=50, help="how many (50)")
+    parser.add_argument("--minutes", type=float, default=240, help="begin no other fault after this (240)")
+    parser.add_argument("--seed", type=int, default=0, help="to let the same happen again (random)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
