@@ -81,7 +81,6 @@ def test_a_spent_budget_holds_releases_of_its_service(fleet: Fleet, lab: Lab, ed
     print(f"the budget is known to be spent {time.monotonic() - begun:.0f} s after the first failure")
     assert eventually(lambda: firing(lab), lambda it: "critical" in it, TOLD) != []
     print(f"the alert fires {time.monotonic() - begun:.0f} s after the first failure")
-    print(lab.playbook("playbooks/slo.yml").stdout)
 
     stack, here = release(fleet, SERVICE), fleet.site.state()
     for more in (("--check",), ()):
