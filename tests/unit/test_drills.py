@@ -235,7 +235,9 @@ def test_a_backup_is_damaged_where_it_is_read_and_stays_as_it_is() -> None:
     assert f"cp {folder}/bundle/1 {drill_backup.COPY}; " in copied and "seek=4096 conv=notrunc" in copied
     assert f"of={drill_backup.COPY} " in copied, "never the file itself"
     assert mounted == f"mount --namespace 4711 --bind {drill_backup.COPY} {folder}/bundle/1"
-    assert found.end.startswith(f"umount --namespace 4711 {folder}/bundle/1; ")
+    unmounted, removed = found.end.rsplit("; ", 1)
+    assert unmounted.startswith("python3 -c ") and unmounted.endswith(f" 4711 {folder}/bundle/1")
+    assert removed == f"docker exec shop-backup-repository-1 rm -f {drill_backup.COPY}"
 
 
 def test_where_nothing_can_be_damaged_it_says_so() -> None:
