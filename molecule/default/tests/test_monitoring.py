@@ -98,3 +98,40 @@ def test_every_rule_evaluates_without_an_error(lab: Lab) -> None:
         return [one["value"][1] for one in found["result"]]
 
     assert eventually(failures, lambda found: found == ["0"], TWO_SCRAPES) == ["0"]
+
+
+def measured(lab: Lab, metric: str) -> dict[tuple[str, str], float]:
+    """A metric of containers, by host and name."""
+    found = ask(lab, f"query?query={metric}")["result"]
+    return {(it["metric"]["host"], it["metric"]["name"]): float(it["value"][1]) for it in found}
+
+
+def test_every_container_is_measured(lab: Lab) -> None:
+    def missing() -> list[str]:
+        seen = measured(lab, "container_memory_working_set_bytes")
+        return [str(one) for one in lab.containers() if (one.host, one.name) not in seen]
+
+    assert eventually(missing, lambda found: found == [], TWO_SCRAPES) == []
+    # None may hide what it uses, and none is without a limit.
+    assert all(measured(lab, "container_memory_working_set_bytes").values())
+    assert (
+        measured(lab, "container_spec_memory_limit_bytes").keys()
+        == measured(lab, "container_cpu_usage_seconds_total").keys()
+    )
+
+
+def test_a_crash_is_counted_and_a_restart_that_was_asked_for_is_none(lab: Lab) -> None:
+    host = next(iter(lab.hosts))
+    names = [f"{lab.stack['name']}-{component}-1" for component in ("redis-exporter", "postgres-exporter")]
+    crashed, restarted = ((host, name) for name in names)
+
+    def crashes() -> dict[tuple[str, str], float]:
+        return measured(lab, "slipway_container_crashes_total")
+
+    before = crashes()
+    lab.hosts[host].check_output("kill -KILL $(docker inspect --format '{{.State.Pid}}' %s)", names[0])
+    lab.hosts[host].check_output("docker restart %s", names[1])
+    after = eventually(crashes, lambda now: now[crashed] > before[crashed], TWO_SCRAPES)
+    assert after[crashed] == before[crashed] + 1
+    assert after[restarted] == before[restarted]
+    assert eventually(lambda: not_up(lab), lambda down: down == [], TWO_SCRAPES) == []

@@ -1,4 +1,4 @@
-"""Memory of both pools while a gate lasts, as `slipway-replica-memory` measures it on every host."""
+"""Memory of both pools while a gate lasts, as `slipway-container-metrics` measures it on every host."""
 
 from __future__ import annotations
 
