@@ -41,8 +41,8 @@ status: setup ## One table of every component and service on every host
 health: setup ## The same, and fail when anything is not healthy
 	@$(PLAY) playbooks/health.yml
 
-logs: setup ## Last lines of a component on all hosts: make logs C=edge [N=50]
-	@$(PLAY) playbooks/logs.yml -e component=$(C) -e lines=$(or $(N),50)
+logs: setup ## What a component or service said on all hosts, by time: make logs C=api [N=50] [SINCE=15m] [HAS=…]
+	@$(PLAY) playbooks/logs.yml -e component=$(C) -e lines=$(or $(N),50) $(if $(SINCE),-e since=$(SINCE)) $(if $(HAS),-e '{"contains": "$(HAS)"}')
 
 drill: setup ## Hurt the lab on purpose and measure RTO and RPO: make drill D=primary_kill
 	@$(PLAY) playbooks/drill.yml -e drill=$(D)

@@ -1,0 +1,50 @@
+"""Refuse names that mean nothing, and put the lines of all hosts in the order of time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..module_utils._core.components import COMPONENTS
+from ..module_utils._core.errors import SlipwayError
+from ..module_utils._core.image_catalog import REGISTRY
+from ..module_utils._core.log_lines import newest, since_from
+from ..module_utils._core.wording import did_you_mean, listed
+from ..plugin_utils.native import native
+from ..plugin_utils.stack_action import Result, StackAction
+
+REPLICA = re.compile(r"-(blue|green)-\d+$")
+
+
+class ActionModule(StackAction):
+    def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+        if arguments.get("state", "read") == "shown":
+            return self._show(arguments, task_vars)
+        self._require_known(str(arguments["component"]))
+        since_from(str(arguments.get("since") or ""), "")  # before any host is asked
+        result = self.module({**arguments, "stack": self.declared.stack.name}, task_vars)
+        host = self.view.host.name
+        # Two hosts may say something at the same moment: the time stays in front.
+        said = [
+            f"{line.partition(' ')[0]} {host} {name} {line.partition(' ')[2]}"
+            for name, lines in result.pop("told", {}).items()
+            for line in lines
+        ]
+        return {**result, "said": newest(said, int(arguments.get("lines") or 50))}
+
+    def _show(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+        told = (task_vars["hostvars"][name].get(arguments["seen"]) or {} for name in self.topology.views)
+        found: Any = native([line for one in told for line in one.get("said", [])])
+        said = newest(found, int(arguments.get("lines") or 50))
+        for line in said or ["nothing was said"]:
+            self._display.display(line)
+        return {"changed": False, "said": said}
+
+    def _require_known(self, name: str) -> None:
+        known = [*COMPONENTS, REGISTRY, *self.declared.stack.services, *self.declared.stack.jobs]
+        if REPLICA.sub("", name) not in known:
+            raise SlipwayError(
+                f"component is {name!r}, which nothing here is called",
+                f"{did_you_mean(name, known)}There are {listed(known)}",
+            )

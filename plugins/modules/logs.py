@@ -1,0 +1,105 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Read what containers have said, on all hosts."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: logs
+short_description: Read what containers have said, on all hosts
+version_added: 0.4.0
+author: Slipway contributors (@slipway)
+description:
+  - V(read) reads the logs of a component, or of every replica of a service, on a host; they may have ended.
+  - V(shown) prints what all hosts have read, in the order of time. Run it once.
+options:
+  state:
+    description: See above.
+    type: str
+    choices: [read, shown]
+    default: read
+  component:
+    description: A component, a service, a job, or one replica such as C(api-blue-1).
+    type: str
+  lines:
+    description: How many lines at most, the newest ones.
+    type: int
+    default: 50
+  since:
+    description: No older lines than this, an age such as V(15m) or a time such as V(2026-11-27T15:00:00Z).
+    type: str
+    default: ""
+  contains:
+    description:
+      - Only lines with this in them, such as a request's id. Without RV(ignore:since) those of the last hour.
+    type: str
+    default: ""
+  seen:
+    description: For V(shown), the variable in which every host's V(read) was registered.
+    type: str
+  stack:
+    description: Name of the stack. Set by the action plugin.
+    type: str
+extends_documentation_fragment:
+  - slipway.compose.slipway
+"""
+
+EXAMPLES = r"""
+- name: Read what is said of a request
+  slipway.compose.logs:
+    component: api
+    contains: 3f2a9c1d0b6a
+  become: true
+  register: __logs
+
+- name: Show it
+  slipway.compose.logs:
+    state: shown
+    seen: __logs
+  run_once: true
+"""
+
+RETURN = r"""
+said:
+  description: The lines, each with its time, host and container.
+  type: list
+  elements: str
+  returned: always
+  sample: ["2026-11-27T15:17:24.298163205Z lab-3 api-blue-1 {\"level\": \"info\", \"event\": \"started\"}"]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.log_lines import containers, read, since_from
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["read", "shown"], "default": "read"},
+    "component": {"type": "str"},
+    "lines": {"type": "int", "default": 50},
+    "since": {"type": "str", "default": ""},
+    "contains": {"type": "str", "default": ""},
+    "seen": {"type": "str"},
+    "stack": {"type": "str"},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=ARGUMENT_SPEC, supports_check_mode=True, required_if=[("state", "read", ["component"])]
+    )
+    params, run = module.params, runner(module)
+    with reporting(module):
+        since = since_from(params["since"], params["contains"])
+        told = {
+            name: read(run, container, params["lines"], since, params["contains"])
+            for name, container in containers(run, params["stack"], params["component"]).items()
+        }
+        module.exit_json(changed=False, told=told)
+
+
+if __name__ == "__main__":
+    main()
