@@ -33,9 +33,7 @@ SECONDS = (15, 60)
 # In fewer seconds no leadership goes to another member and comes back.
 ELECTIONS = 20.0
 # As Patroni says it, once in each of its rounds.
-LEADS = re.compile(
-    r"^(\S+ \S+),\d+ INFO: no action\. I am \((\S+)\), the leader with the lock$", re.MULTILINE
-)
+LEADS = re.compile(r"^(\S+ \S+) INFO: no action\. I am \((\S+)\), the leader with the lock$", re.MULTILINE)
 
 # When a member said that it leads, in seconds since the epoch, and its name.
 Word = tuple[float, str]
@@ -52,7 +50,11 @@ def main() -> int:
             print("soak: time is over", flush=True)
             break
         drill, seconds = dice.choice(FAULTS), dice.randint(*SECONDS)
-        report = befall(site, folder / f"{number}-{drill}.log", drill, seconds)
+        try:
+            report = befall(site, folder / f"{number}-{drill}.log", drill, seconds)
+        except (AssertionError, OSError) as error:
+            wrong.append(f"{number} {drill}: {error}")
+            break
         told.append(report)
         found = [f"{number} {drill}: {it}" for it in faults_of(report)]
         wrong += found
@@ -60,6 +62,8 @@ def main() -> int:
         if found:
             break
     words = sorted(word for machine in site.machines for word in _words(machine, site, begun))
+    if not words:
+        wrong.append("no member says in its log that it leads: nothing is known of two leaders")
     wrong += [f"at {_clock(at)} {other} and {one} led at once" for at, one, other in at_once(words)]
     _summary(told, words, wrong)
     return 1 if wrong else 0
@@ -108,7 +112,7 @@ def _words(machine: Any, site: Site, since: float) -> list[Word]:
 
 
 def _moment(text: str) -> float:
-    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC).timestamp()
 
 
 def _clock(at: float) -> str:

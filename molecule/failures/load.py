@@ -10,7 +10,7 @@ from types import TracebackType
 
 # Below any rate limit of the example stacks (600 requests a minute).
 PAUSE = 0.2
-TIMEOUT = 60.0
+TIMEOUT = 30.0
 
 
 class Load:

@@ -38,15 +38,21 @@ DIED = {"Action": "die", "Actor": {"ID": "c4", "Attributes": {"name": "shop-redi
 
 
 class Engine(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     asked: list[str] = []
+    status = 200
 
     def do_GET(self):
         self.asked.append(self.path)
-        body = json.dumps(CONTAINERS if self.path.startswith("/containers/") else DIED).encode() + b"\n"
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
+        events = self.path.startswith("/events")
+        body = json.dumps(DIED if events else CONTAINERS).encode() + b"\n"
+        self.send_response(self.status)
+        # Events come in pieces, without an end that is known before.
+        self.send_header(
+            *(("Transfer-Encoding", "chunked") if events else ("Content-Length", str(len(body))))
+        )
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if events else body)
 
     def address_string(self):
         return "socket"
@@ -85,7 +91,7 @@ def version_1(root, place, used, cache, limit):
 
 
 def version_2(root, place, used, cache, limit):
-    stat = f"anon 5\ninactive_file {cache}"
+    stat = f"anon 5\ninactive_file {cache}\nactive_file 7"
     cpu = "usage_usec 2500000\nuser_usec 1\nnr_periods 50\nnr_throttled 5\nthrottled_usec 1"
     group(root, place, memory__current=used, memory__max=limit, memory__stat=stat, cpu__stat=cpu)
 
@@ -94,7 +100,7 @@ def version_2(root, place, used, cache, limit):
 @pytest.mark.parametrize("version", [version_1, version_2])
 def test_cache_that_can_be_given_back_is_not_used(tmp_path, version, place):
     version(tmp_path, place, 1000, 300, 4096)
-    assert container_metrics.used("c1", tmp_path) == Use(700, 4096, 2.5, 50, 5)
+    assert container_metrics.used("c1", tmp_path) == Use(700, 7, 4096, 2.5, 50, 5)
 
 
 @pytest.mark.parametrize(("version", "limit"), [(version_1, 9223372036854771712), (version_2, "max")])
@@ -108,15 +114,29 @@ def test_a_container_that_has_just_ended_is_left_out(tmp_path):
 
 
 def test_the_engine_lists_what_runs_and_what_has_ended(engine):
-    found = container_metrics.containers(engine)
+    found = container_metrics.containers(engine, ended=True)
     assert [one.name for one in found] == sorted(one["Names"][0][1:] for one in CONTAINERS)
     assert [one.name for one in found if not one.running] == ["shop-redis-1"]
     assert Container("c3", "shop-postgres-1", "shop", "postgres", True) in found
 
 
+def test_an_engine_that_answers_with_an_error_is_asked_again(engine, monkeypatch):
+    monkeypatch.setattr(Engine, "status", 500)
+    with pytest.raises(container_metrics.UNCLEAR, match="the engine answered 500"):
+        container_metrics.containers(engine, ended=True)
+
+
+def test_a_container_of_somebody_else_may_lack_all_labels(engine, monkeypatch):
+    monkeypatch.setitem(CONTAINERS[0], "Labels", None)
+    monkeypatch.setitem(CONTAINERS[0], "Names", ["/other/alias", "/stray"])
+    found = container_metrics.containers(engine, ended=True)
+    assert Container("c1", "stray", "", "", True) in found
+
+
 def test_replicas_are_told_with_service_and_pool_and_nothing_else_is(engine):
     found = [
-        (one, Use(1000, 4096 * (one.id == "c1"), 0.0, 0, 0)) for one in container_metrics.containers(engine)
+        (one, Use(1000, 0, 4096 * (one.id == "c1"), 0.0, 0, 0))
+        for one in container_metrics.containers(engine, ended=True)
     ]
     assert list(container_metrics.memory_of_replicas(found, "shop")) == [
         ("slipway_replica_memory_bytes", 'service="api",pool="green",replica="api-green-1"', 1000),
@@ -127,10 +147,11 @@ def test_replicas_are_told_with_service_and_pool_and_nothing_else_is(engine):
 
 def test_every_container_is_told_with_all_that_is_known_of_it():
     one = Container("c3", "shop-postgres-1", "shop", "postgres", True)
-    told = container_metrics.text(container_metrics.of_containers([(one, Use(700, 4096, 2.5, 50, 5))]))
+    told = container_metrics.text(container_metrics.of_containers([(one, Use(700, 7, 4096, 2.5, 50, 5))]))
     values = [line for line in told.splitlines() if not line.startswith("#")]
     assert values == [
         'container_memory_working_set_bytes{name="shop-postgres-1"} 700',
+        'container_memory_total_active_file_bytes{name="shop-postgres-1"} 7',
         'container_spec_memory_limit_bytes{name="shop-postgres-1"} 4096',
         'container_cpu_usage_seconds_total{name="shop-postgres-1"} 2.5',
         'container_cpu_cfs_periods_total{name="shop-postgres-1"} 50',

@@ -114,6 +114,14 @@ def test_a_single_look_that_alarms_is_repeated_until_it_is_certain():
     assert (late.verdict, late.seconds) == ("pass", 1)
     lasting = held(0, [judged(100, 0)], [lambda: [ALARM]])
     assert (lasting.verdict, lasting.seconds) == ("fail", gatekeeping.CERTAIN)
+    clock, answers = Clock(), iter([[ALARM]])
+
+    def slow():
+        clock.sleep(5)  # a router that does not answer takes longer than CERTAIN to say so
+        return next(answers, [])
+
+    judgement = {"api": judged(100, 0)}
+    assert watch([API], lambda: judgement, [slow], 0, clock=clock, sleep=clock.sleep).verdict == "pass"
     broken = held(0, [judged(100, 60)], [lambda: [ALARM]])
     assert (broken.verdict, broken.seconds) == ("fail", 0), "what is clear needs no second look"
 

@@ -35,7 +35,7 @@ def test_patronis_words_are_known() -> None:
         "2026-11-27 15:22:56,168 INFO: no action. I am (lab-1.slipway.test), the leader with the lock\n"
         "2026-11-27 15:22:57,000 INFO: no action. I am (lab-2.slipway.test), a secondary\n"
     )
-    assert LEADS.findall(log) == [("2026-11-27 15:22:56", "lab-1.slipway.test")]
+    assert LEADS.findall(log) == [("2026-11-27 15:22:56,168", "lab-1.slipway.test")]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 # Of a machine that stands still for a moment, too: whoever waits that long was not served.
-TIMEOUT = 60.0
+TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)

@@ -129,8 +129,8 @@ def test_a_crash_is_counted_and_a_restart_that_was_asked_for_is_none(lab: Lab) -
         return measured(lab, "slipway_container_crashes_total")
 
     before = crashes()
-    lab.hosts[host].check_output("kill -KILL $(docker inspect --format '{{.State.Pid}}' %s)", names[0])
     lab.hosts[host].check_output("docker restart %s", names[1])
+    lab.hosts[host].check_output("kill -KILL $(docker inspect --format '{{.State.Pid}}' %s)", names[0])
     after = eventually(crashes, lambda now: now[crashed] > before[crashed], TWO_SCRAPES)
     assert after[crashed] == before[crashed] + 1
     assert after[restarted] == before[restarted]

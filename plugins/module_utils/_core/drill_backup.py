@@ -14,12 +14,12 @@ REPOSITORIES = "/var/lib/pgbackrest"
 COPY = f"{REPOSITORIES}/slipway-drill"
 # A copy must not take room that backups need.
 _LARGEST = "64M"
-# umount(8) looks the path up where it is not: on this host. The call itself does not.
+# umount(8) looks the path up where it is not: on this host. The call itself does not. 2: also while it is read.
 _UNMOUNT = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
 inside = os.open(f"/proc/{sys.argv[1]}/ns/mnt", os.O_RDONLY)
-if libc.setns(inside, 0x00020000) or libc.umount2(os.fsencode(sys.argv[2]), 0):
+if libc.setns(inside, 0x00020000) or libc.umount2(os.fsencode(sys.argv[2]), 2):
     sys.exit(os.strerror(ctypes.get_errno()))
 """
 

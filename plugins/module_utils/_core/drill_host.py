@@ -6,10 +6,12 @@ import json
 import shlex
 import time
 from collections.abc import Sequence
+from itertools import repeat
 from pathlib import Path
 
 from .drills import AT_ONCE, HANG, KILL, PARTITION, STOP, VANISH
 from .errors import SlipwayError
+from .retry import Patience
 from .run import Run
 
 UNIT = "slipway-drill"
@@ -19,8 +21,14 @@ RULES = Path("/run/slipway-drill.nft")
 BEGUN = Path("/run/slipway-drill.begun")
 # The answer must be on its way before the host is off the network.
 AHEAD = 2.0
+# Seconds within which a fault that was ordered must be there.
+BEGINNING = 180.0
 # What the engine does to a container, and what undoes it.
-_VERBS = {HANG: ("pause", "unpause"), STOP: ("stop", "start")}
+_VERBS = {
+    HANG: ("docker pause {0}", "docker unpause {0}"),
+    # An interrupted stop goes on: it is waited for, or what is started would end again.
+    STOP: ("docker stop {0}", "docker stop {0}; docker start {0}"),
+}
 _POSTMASTER = "kill -KILL $(head -1 /var/lib/postgresql/17/main/postmaster.pid)"
 
 
@@ -41,7 +49,7 @@ class DrillHost:
         if fault == KILL:
             return self._kill()
         if fault in _VERBS:
-            begin, end = (f"docker {verb} {self._container}" for verb in _VERBS[fault])
+            begin, end = (verbs.format(self._container) for verbs in _VERBS[fault])
             return self.let(begin, end, seconds)
         RULES.write_text(self._rules(fault), encoding="utf-8")
         return self.let(f"nft -f {RULES}", f"nft delete table inet {TABLE}", seconds)
@@ -63,11 +71,18 @@ class DrillHost:
 
     def require_begun(self, fault: str) -> None:
         """Refuse to believe in a fault that was ordered and did not begin."""
+        # Some take their time, such as a server that is stopped.
+        patience = Patience(BEGINNING, repeat(1.0))
+        while fault not in AT_ONCE and not BEGUN.exists() and self._at_work() and patience.again():
+            pass
         if fault not in AT_ONCE and not BEGUN.exists():
             raise SlipwayError(
                 "the fault never began, so nothing was proven", f"Read `journalctl -u {UNIT}` on this host"
             )
         BEGUN.unlink(missing_ok=True)
+
+    def _at_work(self) -> bool:
+        return not self._run(["systemctl", "is-active", "--quiet", UNIT])[0]
 
     def _kill(self) -> float:
         if self._container.endswith("-postgres-1"):

@@ -98,15 +98,15 @@ def watch(
     Ends at once with an alarm or a clear failure. Looks and measurements run side by side, so that a slow one
     does not hold up the others.
     """
-    begun = clock()
+    begun, looked = clock(), 0
     with ThreadPoolExecutor(len(looks) + 1) as pool:
         while True:
-            started = clock()
+            started, looked = clock(), looked + 1
             asked = [pool.submit(look) for look in looks]
             judged = measure()
             alarms = tuple(alarm for one in asked for alarm in one.result())
             spent = clock() - begun
-            alarmed = alarms and (seconds or spent >= CERTAIN)
+            alarmed = alarms and (seconds or (looked > 1 and spent >= CERTAIN))
             over = not alarms and spent >= seconds
             if alarmed or over or any(one.judgement.clear for one in judged.values()):
                 return _outcome(services, judged, alarms, spent)

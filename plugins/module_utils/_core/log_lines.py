@@ -47,7 +47,7 @@ def read(run: Run, container: str, lines: int, since: str, contains: str) -> lis
 
 def newest(told: Iterable[str], lines: int) -> list[str]:
     """In the order of their times, which all lines begin with."""
-    return sorted(told)[-lines:]
+    return sorted(told)[-lines:] if lines > 0 else []
 
 
 def _do(run: Run, argv: Sequence[str]) -> tuple[str, str]:

@@ -35,12 +35,15 @@ REPLICA = re.compile(r"(?P<service>.+)-(?P<pool>blue|green)-\d+")
 # Hang-ups and the users' own signals ask for a reload, not for an end: SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH.
 RELOADS = ("1", "10", "12", "28")
 OOM, CRASH = "oom", "crash"
+# An engine that is away, or that says what nobody expects: it is asked again.
+UNCLEAR = (OSError, ValueError, LookupError, TypeError, AttributeError, http.client.HTTPException)
 
 HELP = {
     "slipway_replica_memory_bytes": "gauge Memory that a replica uses, without cache that can be given back.",
     "slipway_replica_memory_limit_bytes": "gauge Memory at which a replica is killed.",
     # As cAdvisor names them, so that dashboards made for it find them.
     "container_memory_working_set_bytes": "gauge Memory in use, without cache that can be given back.",
+    "container_memory_total_active_file_bytes": "gauge Of that, cache that was used more than once.",
     "container_spec_memory_limit_bytes": "gauge Memory at which the container is killed.",
     "container_cpu_usage_seconds_total": "counter CPU time.",
     "container_cpu_cfs_periods_total": "counter Periods in which it might have been throttled.",
@@ -63,9 +66,13 @@ class Container:
 
 @dataclass(frozen=True)
 class Use:
-    """memory, limit: bytes; a limit of 0 is none. cpu: seconds. periods: of the CPU's limit, so far."""
+    """memory, active, limit: bytes; a limit of 0 is none. cpu: seconds. periods: of the CPU's limit, so far.
+
+    active: page cache that was used more than once, which is a part of `memory`.
+    """
 
     memory: int
+    active: int
     limit: int
     cpu: float
     periods: int
@@ -87,23 +94,26 @@ class Engine(http.client.HTTPConnection):
     def get(self, path: str, **query: Any) -> http.client.HTTPResponse:
         words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in query.items()}
         self.request("GET", f"{path}?{urllib.parse.urlencode(words)}")
-        return self.getresponse()
+        answer = self.getresponse()
+        if answer.status != http.client.OK:
+            raise ValueError(f"the engine answered {answer.status}: {answer.read()[:200]!r}")
+        return answer
 
 
-def containers(engine: str) -> list[Container]:
-    """Every container, by name; those that have ended are counted, too."""
+def containers(engine: str, *, ended: bool) -> list[Container]:
+    """Every container, by name; `ended`: also those that do not run."""
     connection = Engine(engine)
     try:
-        told = json.loads(connection.get("/containers/json", all="true").read())
+        told = json.loads(connection.get("/containers/json", all=str(ended).lower()).read())
     finally:
         connection.close()
     label = "com.docker.compose."
     found = [
         Container(
             str(one["Id"]),
-            str(one["Names"][0]).lstrip("/"),
-            str(one["Labels"].get(f"{label}project", "")),
-            str(one["Labels"].get(f"{label}service", "")),
+            str(min(one["Names"], key=lambda name: name.count("/"))).lstrip("/"),  # others are links' names
+            str((one["Labels"] or {}).get(f"{label}project", "")),
+            str((one["Labels"] or {}).get(f"{label}service", "")),
             one["State"] == "running",
         )
         for one in told
@@ -125,8 +135,10 @@ def used(container: str, cgroups: Path) -> Use | None:
 
 def _version_1(cgroups: Path, place: str) -> Use:
     memory, cpu = cgroups / "memory" / place, _table(cgroups / "cpu" / place / "cpu.stat")
+    stat = _table(memory / "memory.stat")
     return Use(
-        _working(memory / "memory.usage_in_bytes", memory / "memory.stat", "total_inactive_file"),
+        _working(memory / "memory.usage_in_bytes", stat.get("total_inactive_file", 0)),
+        stat.get("total_active_file", 0),
         _limit(memory / "memory.limit_in_bytes"),
         int((cgroups / "cpuacct" / place / "cpuacct.usage").read_text()) / 1e9,
         cpu.get("nr_periods", 0),
@@ -136,9 +148,10 @@ def _version_1(cgroups: Path, place: str) -> Use:
 
 def _version_2(cgroups: Path, place: str) -> Use:
     group = cgroups / place
-    cpu = _table(group / "cpu.stat")
+    cpu, stat = _table(group / "cpu.stat"), _table(group / "memory.stat")
     return Use(
-        _working(group / "memory.current", group / "memory.stat", "inactive_file"),
+        _working(group / "memory.current", stat.get("inactive_file", 0)),
+        stat.get("active_file", 0),
         _limit(group / "memory.max"),
         cpu.get("usage_usec", 0) / 1e6,
         cpu.get("nr_periods", 0),
@@ -146,8 +159,8 @@ def _version_2(cgroups: Path, place: str) -> Use:
     )
 
 
-def _working(usage: Path, stat: Path, cache: str) -> int:
-    return max(int(usage.read_text()) - _table(stat).get(cache, 0), 0)
+def _working(usage: Path, inactive: int) -> int:
+    return max(int(usage.read_text()) - inactive, 0)
 
 
 def _limit(file: Path) -> int:
@@ -189,9 +202,10 @@ class Ends:
             connection = Engine(engine, timeout=None)
             try:
                 answer = connection.get("/events", filters=wanted)
+                self._asked.clear()  # their ends may have gone unheard
                 while line := answer.readline():
                     self.note(json.loads(line))
-            except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+            except UNCLEAR as error:
                 print(f"what ends is not counted: {error!r}", file=sys.stderr, flush=True)
             finally:
                 connection.close()
@@ -215,6 +229,7 @@ def of_containers(found: Iterable[tuple[Container, Use]]) -> Iterator[tuple[str,
     for one, use in found:
         labels = f'name="{one.name}"'
         yield "container_memory_working_set_bytes", labels, use.memory
+        yield "container_memory_total_active_file_bytes", labels, use.active
         if use.limit:
             yield "container_spec_memory_limit_bytes", labels, use.limit
         yield "container_cpu_usage_seconds_total", labels, round(use.cpu, 3)
@@ -256,13 +271,15 @@ def main(project: str, folder: Path, engine: str = ENGINE, cgroups: Path = CGROU
     while True:
         begun = time.monotonic()
         try:
-            all_of_them = containers(engine)
-            found = [(one, use) for one in all_of_them if one.running and (use := used(one.id, cgroups))]
+            every = rounds % ROUNDS == 0
+            listed = containers(engine, ended=every)
+            wanted = [one for one in listed if one.running and (every or REPLICA.fullmatch(one.service))]
+            found = [(one, use) for one in wanted if (use := used(one.id, cgroups))]
             write(folder / "memory.prom", text(memory_of_replicas(found, project)))
-            if rounds % ROUNDS == 0:
-                write(folder / "containers.prom", text([*of_containers(found), *of_ends(all_of_them, ends)]))
+            if every:
+                write(folder / "containers.prom", text([*of_containers(found), *of_ends(listed, ends)]))
             well, rounds = True, rounds + 1
-        except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        except UNCLEAR as error:
             # The engine may be restarting. The files grow old meanwhile, and who judges by them sees that.
             if well:
                 print(f"not measured: {error!r}", file=sys.stderr, flush=True)
