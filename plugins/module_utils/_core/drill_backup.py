@@ -14,7 +14,7 @@ REPOSITORIES = "/var/lib/pgbackrest"
 COPY = f"{REPOSITORIES}/slipway-drill"
 # A copy must not take room that backups need.
 _LARGEST = "64M"
-# umount(8) looks the path up where it is not: on this host. The call itself does not. 2: also while it is read.
+# umount(8) looks the path up where it is not: on this host. The call does not. 2: also while it is read.
 _UNMOUNT = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
