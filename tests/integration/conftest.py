@@ -17,7 +17,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.migrator imp
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
 from images import newest
 
-TIMEOUT = 30
+TIMEOUT = 120
 
 START = """
 set -e
@@ -38,8 +38,9 @@ def container():
     started = ["docker", "run", "--detach", "--init", "--name", name, "--user", "999:999"]
     subprocess.run([*started, newest("postgres"), "sh", "-c", START], check=True, capture_output=True)
     try:
-        deadline = time.monotonic() + 30
-        while run(["docker", "exec", name, "pg_isready", "-q"])[0] and time.monotonic() < deadline:
+        deadline = time.monotonic() + TIMEOUT
+        while run(["docker", "exec", name, "pg_isready", "-q"])[0]:
+            assert time.monotonic() < deadline, run(["docker", "logs", name])
             time.sleep(0.2)
         yield name
     finally:
@@ -83,6 +84,9 @@ class Shop:
         """Whether a statement that sleeps is running."""
         asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep';"
         return self.database.ask(asleep) != "0"
+
+    def cancel_sleep(self):
+        self.database.ask("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep';")
 
     def tables(self):
         return self.database.ask("SELECT count(*) FROM pg_tables WHERE tablename = 'journeys';")

@@ -10,7 +10,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
 
 FIRST = "CREATE TABLE journeys (id int PRIMARY KEY, place text NOT NULL);\n"
 CONCURRENT = "-- slipway: no-transaction\n"
-TIMEOUT = 30
+TIMEOUT = 120
 # procps is not in the image; the session's psql is the one on the test's database.
 KILL_PSQL = """
 for process in /proc/[0-9]*; do
@@ -21,19 +21,19 @@ true
 
 
 def test_a_killed_psql_leaves_nothing_and_frees_the_lock(shop, container, background, until):
-    shop.write(1, "journeys", FIRST + "SELECT pg_sleep(20);")
+    shop.write(1, "journeys", FIRST + "SELECT pg_sleep(50);")
     thread, outcome = background(shop.migrate)
     until(shop.sleeps)
     subprocess.run(["docker", "exec", "-u", "root", container, "sh", "-c", KILL_PSQL], check=True)
     thread.join(TIMEOUT)
     assert "the session ended in 000001_journeys.up.sql, statement 2 of 2" in str(outcome[0])
     shop.write(1, "journeys", FIRST)
-    assert shop.migrate(wait=10) == ["apply 000001_journeys.up.sql"]
+    assert shop.migrate(wait=TIMEOUT) == ["apply 000001_journeys.up.sql"]
     assert shop.ledger() == ["1 applied"]
 
 
 def test_a_terminated_backend_is_reported(shop, server, background, until):
-    shop.write(1, "journeys", FIRST + "SELECT pg_sleep(20);")
+    shop.write(1, "journeys", FIRST + "SELECT pg_sleep(50);")
     thread, outcome = background(shop.migrate)
     until(shop.sleeps)
     server.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep';")
@@ -45,7 +45,7 @@ def test_a_terminated_backend_is_reported(shop, server, background, until):
 def test_outside_of_a_transaction_a_crash_is_told_and_resumed(shop, server, background, until):
     index = "CREATE INDEX CONCURRENTLY places ON journeys (place);\n"
     shop.write(1, "journeys", FIRST)
-    shop.write(2, "places", f"{CONCURRENT}{index}SELECT pg_sleep(20);\nSELECT 2;\n")
+    shop.write(2, "places", f"{CONCURRENT}{index}SELECT pg_sleep(50);\nSELECT 2;\n")
     thread, _outcome = background(shop.migrate)
     until(shop.sleeps)
     server.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep';")

@@ -11,7 +11,7 @@ from ansible_collections.slipway.compose.plugins.modules import migrate as modul
 
 FIRST = "CREATE TABLE journeys (id int PRIMARY KEY, place text NOT NULL);\n"
 SECOND = "ALTER TABLE journeys ADD COLUMN seats int NOT NULL DEFAULT 1;\n"
-TIMEOUT = 30
+TIMEOUT = 120
 
 
 def test_up_down_and_up_again_with_a_thousand_rows(shop):
@@ -53,13 +53,13 @@ def test_two_runs_at_once_apply_each_file_once(shop, background):
 
 
 def test_a_held_lock_names_its_holder(shop, background, until):
-    shop.write(1, "slow", "SELECT pg_sleep(60);")
+    shop.write(1, "slow", "SELECT pg_sleep(50);")
     shop.write(2, "next", "SELECT 1;")
     background(lambda: shop.migrate(wait=TIMEOUT))
     until(shop.sleeps)
     with pytest.raises(SlipwayError, match=r"holds the lock: pid \d+ \(slipway migrate, active, \d+ s\)"):
         shop.migrate()
-    shop.database.ask("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep';")
+    shop.cancel_sleep()
 
 
 def test_a_file_that_fails_leaves_nothing_and_names_its_line(shop):
@@ -97,12 +97,15 @@ def test_a_lock_that_does_not_come_free_is_given_up_with_names(shop, background,
     shop.write(1, "journeys", FIRST)
     shop.migrate()
     shop.write(2, "seats", SECOND)
-    background(lambda: shop.database.send("BEGIN;\nLOCK TABLE journeys;\nSELECT pg_sleep(4);\nCOMMIT;\n"))
+    holding = "BEGIN;\nLOCK TABLE journeys;\nSELECT pg_sleep(600);\n"
+    background(lambda: shop.database.send(holding, seconds=0))
     until(shop.sleeps)
-    with pytest.raises(
-        SlipwayError, match=r"within lock_timeout 200ms.*Open transactions: pid \d+ \(psql, active"
-    ):
-        shop.migrate(lock_timeout="200ms", wait=1)
+    told = r"within lock_timeout 200ms.*Open transactions: pid \d+ \(psql, active"
+    try:
+        with pytest.raises(SlipwayError, match=told):
+            shop.migrate(lock_timeout="200ms", wait=1)
+    finally:
+        shop.cancel_sleep()
     assert shop.migrate(lock_timeout="200ms", wait=TIMEOUT) == ["apply 000002_seats.up.sql"]
 
 
