@@ -154,12 +154,13 @@ def test_a_ledger_of_an_earlier_version_is_read_and_extended(shop, container, tm
 
 
 def test_the_ledger_is_not_altered_again_while_somebody_dumps_it(releases, shop, background, until):
-    reading = (
-        f"BEGIN;\nLOCK TABLE {migration_sql.LEDGER} IN ACCESS SHARE MODE;\nSELECT pg_sleep(4);\nCOMMIT;\n"
-    )
-    background(lambda: shop.database.send(reading))
+    reading = f"BEGIN;\nLOCK TABLE {migration_sql.LEDGER} IN ACCESS SHARE MODE;\nSELECT pg_sleep(600);\n"
+    background(lambda: shop.database.send(reading, seconds=0))
     until(shop.sleeps)
-    assert releases.migrate("two", lock_timeout="500ms")["changed"]
+    try:
+        assert releases.migrate("two", lock_timeout="500ms")["changed"]
+    finally:
+        shop.cancel_sleep()
 
 
 class TestTheRestorePoint:

@@ -49,7 +49,7 @@ class Site:
         ]
         environment = {**os.environ, "SLIPWAY_VAULT_PASSWORD_FILE": str(self.folder / "password.txt")}
         done = subprocess.run(
-            command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=600, check=False
         )
         # Callbacks break lines as they like.
         return Run(done.returncode, " ".join((done.stdout + done.stderr).split()))
