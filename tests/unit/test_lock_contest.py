@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,9 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.lock import 
     Claim,
     LockFile,
     Seen,
+    Uptime,
     alive,
+    uptime,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.lock_protocol import (
     Contest,
@@ -37,6 +40,9 @@ from ansible_collections.slipway.compose.plugins.plugin_utils.lock_contest impor
 ANN = Claim("a" * 32, "ann", "laptop", 4711, "", "deploy", "3f2a", "2026-11-22T14:02:11Z")
 BOB = replace(ANN, run="b" * 32, owner="bob", control="desk", what="rollback", release="")
 HOSTS = ["h1", "h2", "h3"]
+# Whoever has this one is alive, however long the machine stands still.
+PATIENT = replace(ANN, silence=600)
+LIMIT = 120
 
 
 def beats(lock: LockFile) -> int:
@@ -124,13 +130,15 @@ def test_a_lock_without_a_release_is_described_without_one() -> None:
 # A real run over real folders: each process takes part in every round on every "host".
 
 
-def compete(folder: Path, claim: Claim, said: list[str]) -> BaseException | None:
+def compete(
+    folder: Path, claim: Claim, said: list[str], now: Callable[[], Uptime] = uptime
+) -> BaseException | None:
     """All four rounds, the hosts side by side as Ansible does it; the refusal, if it is refused."""
     board = folder / f"board-{claim.run}"
     board.mkdir()
 
     def hands(host: str) -> Hands:
-        lock = LockFile(folder / host / "lock.json")
+        lock = LockFile(folder / host / "lock.json", now)
 
         def ask(take: bool, over: Mapping[str, int]) -> Seen | None:
             return lock.take(claim, over) if take else lock.ask(claim)
@@ -142,7 +150,7 @@ def compete(folder: Path, claim: Claim, said: list[str]) -> BaseException | None
         for _ in range(3):
             known = Contest(claim.run, reports, lambda _: False)
             rounds = [pool.submit(next_round, known, host, hands(host)) for host in HOSTS]
-            refused = [error for error in (it.exception(20) for it in rounds) if error]
+            refused = [error for error in (it.exception(LIMIT) for it in rounds) if error]
             if refused:
                 return refused[0]
             reports = [it.result() for it in rounds]
@@ -158,6 +166,39 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Watching takes a fraction of a second."""
     monkeypatch.setattr(lock_contest, "BEAT", 0.05)
     monkeypatch.setattr(lock_protocol, "BEAT", 0.05)
+
+
+class Together:
+    """A clock that stands still until every host sleeps, and then goes on by as much for all of them."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self._asleep = threading.Barrier(len(HOSTS), self._go_on, timeout=LIMIT)
+
+    def _go_on(self) -> None:
+        self.seconds += lock_protocol.BEAT
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def uptime(self) -> Uptime:
+        return Uptime("boot", self.seconds)
+
+    def sleep(self, _seconds: float) -> None:
+        self._asleep.wait()
+
+
+def long_ago() -> Uptime:
+    """A clock that was right when a patient run would have had to give its last sign of life."""
+    now = uptime()
+    return replace(now, seconds=now.seconds - 2 * PATIENT.silence)
+
+
+def wait_for(happened: Callable[[], object]) -> None:
+    limit = time.monotonic() + LIMIT
+    while not happened():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -184,7 +225,10 @@ class FirstRound:
 
 
 class TestFirstRound:
-    def test_the_others_are_taken_as_soon_as_the_first_is_ours(self, tmp_path: Path) -> None:
+    def test_the_others_are_taken_as_soon_as_the_first_is_ours(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lock_contest, "FIRST_PATIENCE", LIMIT)
         hosts = FirstRound(tmp_path, None)
         with ThreadPoolExecutor(3) as pool:  # the first one is asked last
             reports = list(pool.map(hosts, reversed(HOSTS)))
@@ -226,55 +270,67 @@ class TestSeveralHosts:
             "taken over"
         )
 
-    @pytest.mark.usefixtures("quick")
-    def test_a_run_that_shows_no_life_for_a_while_is_watched_and_then_replaced(self, tmp_path: Path) -> None:
-        compete(tmp_path, replace(ANN, silence=1), [])
+    def test_a_run_that_shows_no_life_for_a_while_is_watched_and_then_replaced(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Together()
+        monkeypatch.setattr(lock_contest, "time", clock)
+        compete(tmp_path, ANN, [], clock.uptime)
         said: list[str] = []
-        assert compete(tmp_path, BOB, said) is None
+        assert compete(tmp_path, BOB, said, clock.uptime) is None
         assert owners(tmp_path) == ["bob"] * 3
         assert said[0].startswith("The environment is locked: lock of ann@laptop") and "taken over" in said[1]
 
     @pytest.mark.usefixtures("quick")
     def test_life_on_the_last_host_refuses_the_other_run(self, tmp_path: Path) -> None:
-        compete(tmp_path, replace(ANN, silence=1), [])
+        compete(tmp_path, PATIENT, [])
+        for host in HOSTS[:2]:
+            LockFile(tmp_path / host / "lock.json", long_ago).renew(ANN.run)
         with alive(tmp_path / "h3/lock.json", ANN.run, every=0.05):
-            time.sleep(1.2)  # h1 and h2 look dead now
             refusal = compete(tmp_path, BOB, [])
         assert isinstance(refusal, SlipwayError) and "on h3" in refusal.problem
         assert owners(tmp_path) == ["ann"] * 3
 
     @pytest.mark.usefixtures("quick")
     def test_a_run_that_had_marked_the_first_host_alone_is_watched_on_all(self, tmp_path: Path) -> None:
-        LockFile(tmp_path / "h1/lock.json").take(replace(ANN, silence=1), {})
+        LockFile(tmp_path / "h1/lock.json").take(ANN, {})
+        said: list[str] = []
+        done = threading.Event()
 
         def mark_and_work() -> None:
-            time.sleep(0.3)
-            LockFile(tmp_path / "h2/lock.json").take(replace(ANN, silence=1), {})
+            wait_for(lambda: said)
+            LockFile(tmp_path / "h2/lock.json").take(ANN, {})
             with alive(tmp_path / "h2/lock.json", ANN.run, every=0.05):
-                time.sleep(2)
+                done.wait(LIMIT)
 
         with ThreadPoolExecutor(1) as pool:
             working = pool.submit(mark_and_work)
-            refusal = compete(tmp_path, BOB, [])
+            refusal = compete(tmp_path, BOB, said)
             assert owners(tmp_path)[0] == "ann"
+            done.set()
             working.result()
         assert isinstance(refusal, SlipwayError) and "on h2" in refusal.problem
 
     @pytest.mark.usefixtures("quick")
-    def test_a_lock_that_is_given_back_while_it_is_watched_is_taken_at_once(self, tmp_path: Path) -> None:
+    def test_a_lock_that_is_given_back_while_it_is_watched_is_taken_at_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Whoever watches to the end is not done in time.
+        monkeypatch.setattr(lock_protocol, "WATCH_AT_MOST", 2.0 * LIMIT)
+        said: list[str] = []
         for host in HOSTS[:2]:
-            LockFile(tmp_path / host / "lock.json").take(ANN, {})
+            LockFile(tmp_path / host / "lock.json").take(PATIENT, {})
 
         def end() -> None:
-            time.sleep(0.3)
+            wait_for(lambda: said)
             for host in HOSTS[:2]:
                 LockFile(tmp_path / host / "lock.json").release(ANN.run)
 
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(end)
-            begun = time.monotonic()
-            assert compete(tmp_path, BOB, []) is None
-        assert owners(tmp_path) == ["bob"] * 3 and time.monotonic() - begun < 10
+            ending = pool.submit(end)
+            assert compete(tmp_path, BOB, said) is None
+            ending.result()
+        assert owners(tmp_path) == ["bob"] * 3
 
     @pytest.mark.usefixtures("quick")
     def test_a_lock_that_is_left_on_a_later_host_alone_is_replaced_too(self, tmp_path: Path) -> None:
@@ -284,7 +340,7 @@ class TestSeveralHosts:
 
     @pytest.mark.usefixtures("quick")
     def test_a_refused_run_gives_back_what_it_held(self, tmp_path: Path) -> None:
-        LockFile(tmp_path / "h2/lock.json").take(replace(ANN, silence=1), {})
+        LockFile(tmp_path / "h2/lock.json").take(PATIENT, {})
         with alive(tmp_path / "h2/lock.json", ANN.run, every=0.05):
             refusal = compete(tmp_path, BOB, [])
         assert isinstance(refusal, SlipwayError) and "on h2" in refusal.problem
@@ -299,7 +355,7 @@ def _run(folder: Path, claim: Claim, results: Any, done: Any) -> None:
         return
     results.put("held")
     with alive(folder / "h2/lock.json", claim.run, every=0.05):
-        done.wait(60)
+        done.wait(5 * LIMIT)
     for host in HOSTS:
         LockFile(folder / host / "lock.json").release(claim.run)
 
@@ -330,23 +386,21 @@ def test_of_runs_that_start_at_once_one_holds_the_environment(
 ) -> None:
     claims = [replace(ANN, run=f"{attempt}{number}" * 16, owner=f"run-{number}") for number in range(4)]
     results, done = start_all(tmp_path, claims, processes)
-    outcomes = sorted(results.get(timeout=60) for _ in claims)
+    outcomes = sorted(results.get(timeout=LIMIT) for _ in claims)
     assert outcomes == ["held", "refused", "refused", "refused"]
     assert len(set(owners(tmp_path))) == 1 and None not in owners(tmp_path)
     done.set()
     for process in processes:
-        process.join(10)
+        process.join(LIMIT)
     assert owners(tmp_path) == [None] * 3
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_killed_run_is_replaced_by_the_next(tmp_path: Path, processes: list[Any]) -> None:
-    dying = replace(ANN, silence=1)
+    dying = replace(ANN, silence=0)
     kept = start_all(tmp_path, [dying], processes)
-    assert kept[0].get(timeout=60) == "held"
-    until = time.monotonic() + 10
-    while beats(LockFile(tmp_path / "h2/lock.json")) < 5 and time.monotonic() < until:
-        time.sleep(0.02)
+    assert kept[0].get(timeout=LIMIT) == "held"
+    wait_for(lambda: beats(LockFile(tmp_path / "h2/lock.json")) >= 5)
     os.kill(processes[0].pid, signal.SIGKILL)
     processes[0].join()
     assert owners(tmp_path) == ["ann"] * 3
