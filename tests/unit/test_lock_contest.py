@@ -305,9 +305,11 @@ class TestSeveralHosts:
 
         with ThreadPoolExecutor(1) as pool:
             working = pool.submit(mark_and_work)
-            refusal = compete(tmp_path, BOB, said)
-            assert owners(tmp_path)[0] == "ann"
-            done.set()
+            try:
+                refusal = compete(tmp_path, BOB, said)
+                assert owners(tmp_path)[0] == "ann"
+            finally:
+                done.set()
             working.result()
         assert isinstance(refusal, SlipwayError) and "on h2" in refusal.problem
 
