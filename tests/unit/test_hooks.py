@@ -8,9 +8,8 @@ import json
 import socketserver
 import ssl
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,7 +40,8 @@ FAILED = Record(
     reason="5 % < 12 %\n& more",
 )
 SECRET_PATH = "/T000/very-secret-token"
-DEADLINE = 0.5
+# For whoever answers, and for who does not.
+DEADLINE, SHORT = 30.0, 1.0
 
 
 @pytest.fixture(autouse=True)
@@ -61,14 +61,19 @@ def serving(server: socketserver.BaseServer) -> Iterator[int]:
 
 
 class Receiver(ThreadingHTTPServer):
-    """Keeps what is posted and answers with the statuses it is given, the last one for ever."""
+    """Keeps what is posted and answers with the statuses it is given, the last one for ever.
+
+    before: is called before it answers, and may take its time.
+    """
 
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, *statuses: int, pause: float = 0, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self, *statuses: int, before: Callable[[], object] = lambda: None, address: str = "127.0.0.1"
+    ) -> None:
         super().__init__((address, 0), _Post)
-        self.statuses, self.pause = list(statuses), pause
+        self.statuses, self.before = list(statuses), before
         self.got: list[tuple[str, Any, dict[str, str]]] = []
 
 
@@ -78,7 +83,7 @@ class _Post(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.got.append((self.path, json.loads(body), dict(self.headers.items())))
-        time.sleep(self.server.pause)
+        self.server.before()
         status = self.server.statuses.pop(0) if len(self.server.statuses) > 1 else self.server.statuses[0]
         self.send_response(status)
         if status == 302:
@@ -153,10 +158,8 @@ def mail(port: int, **changes: Any) -> Hook:
 
 
 def tell(*hooks: Hook, record: Record = FAILED, **options: Any) -> list[str]:
-    return [
-        str(it)
-        for it in notify(hooks, record, {"url": "", **options.pop("secrets", {})}, DEADLINE, **options)
-    ]
+    secrets, deadline = options.pop("secrets", {}), options.pop("deadline", DEADLINE)
+    return [str(it) for it in notify(hooks, record, {"url": "", **secrets}, deadline, **options)]
 
 
 class TestWebhook:
@@ -210,41 +213,41 @@ class TestWebhook:
         assert f"it answers {status}" in told[0] and len(server.got) == tries
 
     def test_nobody_listening_is_said(self) -> None:
-        with serving(Receiver(200)) as port:
-            pass
-        assert tell(webhook(port)) == ["webhook 127.0.0.1: not told: [Errno 111] Connection refused"]
+        assert tell(webhook(1)) == ["webhook 127.0.0.1: not told: [Errno 111] Connection refused"]
 
-    def test_servers_that_hang_cost_two_deadlines_together_and_stop_no_other_hook(self) -> None:
+    def test_no_hook_waits_for_another_ones_answer(self) -> None:
+        together = threading.Barrier(4, timeout=DEADLINE)
         with ExitStack() as stack:
-            silent = [stack.enter_context(serving(Receiver(200, pause=5))) for _ in range(3)]
-            good = stack.enter_context(serving(server := Receiver(200)))
-            begun = time.monotonic()
-            told = tell(*map(webhook, silent), webhook(good))
-            took = time.monotonic() - begun
-        assert told == ["webhook 127.0.0.1: not told: no answer within 0.5 s"] * 3 + [
-            "webhook 127.0.0.1: told"
-        ]
-        assert 2 * DEADLINE <= took < 2 * DEADLINE + 2 and len(server.got) == 1
+            ports = [stack.enter_context(serving(Receiver(200, before=together.wait))) for _ in range(4)]
+            assert tell(*map(webhook, ports)) == ["webhook 127.0.0.1: told"] * 4
+
+    def test_servers_that_hang_are_given_up(self) -> None:
+        over = threading.Event()
+        with ExitStack() as stack:
+            stack.callback(over.set)
+            ports = [stack.enter_context(serving(Receiver(200, before=over.wait))) for _ in range(3)]
+            told = tell(*map(webhook, ports), deadline=SHORT)
+        assert told == ["webhook 127.0.0.1: not told: no answer within 1 s"] * 3
 
     def test_a_server_that_dribbles_is_held_to_the_deadline_too(self) -> None:
+        over = threading.Event()
+
         class Dribble(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                try:
-                    self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-                    for _ in range(60):
+                with suppress(OSError):
+                    self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n")
+                    for _ in range(300):
                         self.request.sendall(b"x")
-                        time.sleep(0.1)
-                except OSError:
-                    return
+                        if over.wait(0.1):
+                            return
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads, block_on_close = True, False
 
         with serving(Server(("127.0.0.1", 0), Dribble)) as port:
-            begun = time.monotonic()
-            told = tell(webhook(port))
-            took = time.monotonic() - begun
-        assert "no answer within 0.5 s" in told[0] and took < 2 * DEADLINE + 2
+            told = tell(webhook(port), deadline=SHORT)
+            over.set()
+        assert "no answer within 1 s" in told[0]
 
 
 class TestEmail:
@@ -290,15 +293,19 @@ class TestEmail:
         assert sum(line.startswith("MAIL") for line in server.commands) == tries
 
     def test_a_server_that_says_nothing_is_given_up(self) -> None:
+        over = threading.Event()
+
         class Silent(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                time.sleep(3)
+                over.wait(60)
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads, block_on_close = True, False
 
         with serving(Server(("127.0.0.1", 0), Silent)) as port:
-            assert tell(mail(port))[0].endswith("not told: no answer within 0.5 s")
+            told = tell(mail(port), deadline=SHORT)
+            over.set()
+        assert told[0].endswith("not told: no answer within 1 s")
 
 
 @pytest.fixture(scope="module")
