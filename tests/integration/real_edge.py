@@ -34,16 +34,19 @@ from whole_stack import IMAGES, SECRETS, stack, with_service
 DOMAIN = "wayfare.test"
 NAME = "h1.test"
 SECRET = SECRETS["edge_probe"]
-START_SECONDS = 20
+LIMIT = 120
 
 
 @dataclass
 class Replica:
-    """One replica of a service. answers: path -> (status, body, seconds to wait). seen: paths and headers."""
+    """One replica of a service. seen: paths and headers.
+
+    answers: path -> (status, body, what to wait for: an event, or nothing).
+    """
 
     name: str
     port: int
-    answers: dict[str, tuple[int, str, float]] = field(default_factory=dict)
+    answers: dict[str, tuple[int, str, threading.Event | None]] = field(default_factory=dict)
     extra: dict[str, str] = field(default_factory=dict)
     serving: bool = True
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -66,8 +69,9 @@ class Replica:
             def do_GET(self) -> None:
                 if self.headers["User-Agent"] != "slipway-router":
                     replica.seen.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
-                status, body, wait = replica.answers.get(self.path, (200, replica.name, 0.0))
-                time.sleep(wait)
+                status, body, wait = replica.answers.get(self.path, (200, replica.name, None))
+                if wait:
+                    wait.wait(LIMIT)
                 self.send_response(status)
                 for name, value in replica.extra.items():
                     self.send_header(name, value)
@@ -137,9 +141,17 @@ class RealEdge:
         }
         self.router.set_weights(wanted)
 
+    def count_anew(self) -> None:
+        """Forget what was counted, and what is still on its way."""
+        for replica in self.replicas.values():
+            replica.answers["/last"] = (418, "", None)
+        self.get("/last")
+        until(lambda: any("|418" in line for line in self.counted))
+        self.counted.clear()
+
     def until_up(self) -> None:
         """Wait until users are answered and every replica is found healthy."""
-        deadline, problem = time.monotonic() + START_SECONDS, ""
+        deadline, problem = time.monotonic() + LIMIT, ""
         while time.monotonic() < deadline:
             try:
                 known = self.router.servers().items()
@@ -162,7 +174,7 @@ class RealEdge:
         """As a user does."""
         context = ssl.create_default_context(cafile=str(self.folder / "tls/ca.crt"))
         with (
-            socket.create_connection(("127.0.0.1", self.https_port), 10) as plain,
+            socket.create_connection(("127.0.0.1", self.https_port), LIMIT) as plain,
             context.wrap_socket(plain, server_hostname=DOMAIN) as channel,
         ):
             client = http.client.HTTPConnection(DOMAIN)
@@ -171,6 +183,14 @@ class RealEdge:
             client.request("GET", path, headers=named)
             answer = client.getresponse()
             return answer.status, answer.headers, answer.read().decode()
+
+
+def until(happened: Callable[[], object]) -> None:
+    """Wait for what a machine that stalls does late."""
+    deadline = time.monotonic() + LIMIT
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def free_ports(count: int) -> list[int]:
@@ -203,7 +223,7 @@ def _counting(path: Path, counted: list[str]) -> None:
     threading.Thread(target=read, daemon=True).start()
 
 
-def _write(edge: RealEdge, ports: dict[str, str]) -> None:
+def _write(edge: RealEdge, changes: dict[str, str]) -> None:
     """What one host gets, with the ports of this test for those that every host has alike."""
     laid = topology(edge.stack)
     tls = edge.folder / "tls"
@@ -219,7 +239,7 @@ def _write(edge: RealEdge, ports: dict[str, str]) -> None:
         component = file.path.split("/")[1] if file.path.startswith("config/") else ""
         if component in ("edge", "router"):
             text = file.content
-            for old, new in ports.items():
+            for old, new in changes.items():
                 text = text.replace(old, new)
             path = edge.folder / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -297,14 +317,17 @@ def real_edge(folder: Path, **changes: dict[str, object]) -> Iterator[RealEdge]:
         it.server: Replica(it.name, it.port, protocol=base.services[it.service].protocol) for it in everything
     }
     edge = RealEdge(base, folder, https_port, api_port, replicas, [])
-    ports = {
+    own = {
         "listen 8080": f"listen {plain}",
         "listen 8081": f"listen 127.0.0.1:{health}",
         "listen 8443": f"listen {https_port}",
         "bind :8405": f"bind 127.0.0.1:{metrics}",
         "bind :9999": f"bind 127.0.0.1:{api_port}",
+        # A machine that stalls must not take healthy replicas out.
+        "timeout check 2s": "timeout check 60s",
+        "timeout connect 2s": "timeout connect 20s",
     }
-    _write(edge, ports)
+    _write(edge, own)
     (folder / "log").mkdir()
     _counting(folder / "log/requests.sock", edge.counted)
     for replica in replicas.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,12 +10,13 @@ import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.edge_prober import watching
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import ServiceProbe
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import RateLimit
-from real_edge import SECRET, pools_of, real_edge
+from real_edge import SECRET, pools_of, real_edge, until
 from whole_stack import with_service
 
-SEARCH = ServiceProbe("/api/journeys?from=Paris", 200, "journeys", 1000)
-HEALTH = ServiceProbe("/ready", None, None, 2000)
-GRPC = ServiceProbe("wayfare.Journeys", None, None, 2000)
+# Limits that a machine which stalls does not meet by accident.
+SEARCH = ServiceProbe("/api/journeys?from=Paris", 200, "journeys", 20000)
+HEALTH = ServiceProbe("/ready", None, None, 20000)
+GRPC = ServiceProbe("wayfare.Journeys", None, None, 20000)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def edge(whole):
     for service in ("web", "api", "journeys"):
         whole.weigh(service, blue=100, green=0)
     for replica in whole.replicas.values():
-        replica.answers = {SEARCH.path: (200, '{"journeys": []}', 0.0)}
+        replica.answers = {SEARCH.path: (200, '{"journeys": []}', None)}
         replica.extra, replica.serving = {}, True
         replica.seen.clear()
     whole.counted.clear()
@@ -71,35 +72,40 @@ def test_only_the_first_of_more_replicas_is_asked_when_one_has_started(edge):
     ("answer", "fault"),
     [
         pytest.param(
-            (500, '{"error": "no such column"}', 0),
+            (500, '{"error": "no such column"}', None),
             "api (green) answered 500 to GET /api/journeys?from=Paris through h1.test's edge, expected 200 "
             '(replica api-green-2.h1.test; it said {"error": "no such column"})',
             id="status",
         ),
         pytest.param(
-            (200, "{}", 0),
+            (200, "{}", None),
             "api (green) answered 200 to GET /api/journeys?from=Paris through h1.test's edge, expected "
             '"journeys" in it (replica api-green-2.h1.test; it said {})',
             id="content",
-        ),
-        pytest.param(
-            (200, '{"journeys": []}', 1.2),
-            "api (green) did not answer GET /api/journeys?from=Paris through h1.test's edge: not within 1 s "
-            "(replica api-green-2.h1.test)",
-            id="time",
         ),
     ],
 )
 def test_a_wrong_answer_is_told_with_all_that_is_known(edge, answer, fault):
     edge.replica("api-green-2").answers[SEARCH.path] = answer
-    begun = time.monotonic()
     assert edge.prober("api").probe().faults == [fault]
-    assert time.monotonic() - begun < 4
+
+
+def test_a_late_answer_is_a_fault(edge):
+    late = threading.Event()
+    edge.replica("api-green-2").answers[SEARCH.path] = (200, '{"journeys": []}', late)
+    hasty = with_service(edge.stack, "api", probes=(replace(SEARCH, within=3000),))
+    try:
+        assert replace(edge, stack=hasty).prober("api").probe().faults == [
+            "api (green) did not answer GET /api/journeys?from=Paris through h1.test's edge: not within 3 s "
+            "(replica api-green-2.h1.test)"
+        ]
+    finally:
+        late.set()
 
 
 def test_one_bad_answer_is_an_accident(edge):
     replica = edge.replica("api-green-1")
-    flaky = iter([(500, "", 0.0)])
+    flaky = iter([(500, "", None)])
     right = replica.answers
 
     class Once(dict):
@@ -142,11 +148,12 @@ def test_no_header_of_this_kind_reaches_a_service_or_a_user(edge):
 
 
 def test_probes_are_not_counted_as_users_requests(edge):
-    edge.replica("api-green-1").answers[SEARCH.path] = (500, "", 0.0)
+    edge.count_anew()
+    edge.replica("api-green-1").answers[SEARCH.path] = (500, "", None)
     edge.prober("api").probe()
     edge.prober("journeys").probe()
     edge.get("/api/x")
-    time.sleep(0.3)
+    until(lambda: edge.counted)
     assert [line.split("|")[:3] for line in edge.counted] == [["api", "blue", "200"]]
 
 
@@ -168,10 +175,10 @@ def test_nobody_answers_for_a_replica_that_is_gone(edge):
     edge.replica("journeys-green-2").stop()
     try:
         (fault, *_others) = edge.prober("journeys").probe().faults
-        assert fault == (
-            "journeys (green) did not answer the gRPC health check through h1.test's edge: not within 2 s "
-            "(replica journeys-green-2.h1.test)"
+        assert fault.startswith(
+            "journeys (green) did not answer the gRPC health check through h1.test's edge: "
         )
+        assert fault.endswith("(replica journeys-green-2.h1.test)")
         assert not any(edge.replica(f"journeys-blue-{number}").seen for number in (1, 2))
     finally:
         edge.replica("journeys-green-2").start()
@@ -215,16 +222,21 @@ def test_an_edge_that_shows_another_certificate_learns_no_secret(edge, monkeypat
 
 def test_a_look_goes_on_asking_and_never_waits(edge):
     edge.weigh("api", blue=100, green=100)
+
+    def asked():
+        return [it.requests(SEARCH.path) for it in green(edge, "api")]
+
+    answered, alarms = threading.Event(), []
     with ThreadPoolExecutor(1) as pool:
         look = watching(edge.prober("api"), pool)
-        for _ in range(6):
-            assert look() == []
-            time.sleep(0.2)
-        assert all(it.requests(SEARCH.path) for it in green(edge, "api"))
+        until(lambda: look() == [] and all(asked()))
         for it in green(edge, "api"):
-            it.answers[SEARCH.path] = (500, "", 0.4)
-        begun, alarms = time.monotonic(), []
-        while not alarms and time.monotonic() - begun < 8:
-            alarms = look()
-            time.sleep(0.1)
+            it.answers[SEARCH.path] = (500, "", answered)
+        before = sum(asked())
+        try:
+            until(lambda: look() == [] and sum(asked()) > before)
+            assert look() == [], "it waited for the answer"
+        finally:
+            answered.set()
+        until(lambda: alarms.extend(look()) or alarms)
     assert alarms[0].problem.startswith("api (green) answered 500 to GET /api/journeys?from=Paris")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 
 import pytest
-from real_edge import pools_of, real_edge
+from real_edge import pools_of, real_edge, until
 
 COOKIE = "__Host-slipway"
 
@@ -101,20 +100,27 @@ def test_after_a_rollback_everybody_moves_on_at_once(edge):
 
 
 def test_a_drained_replica_gets_no_new_request_of_its_users_and_is_waited_for(edge):
-    edge.replica("api-green-1").answers["/api/slow"] = (200, "slow", 1.5)
-    edge.replica("api-green-2").answers["/api/slow"] = (200, "slow", 1.5)
+    def sessions():
+        servers = edge.router.servers()
+        return [servers[f"api-green-{number}.h1.test"].sessions for number in (1, 2)]
+
+    answered = threading.Event()
+    for number in (1, 2):
+        edge.replica(f"api-green-{number}").answers["/api/slow"] = (200, "slow", answered)
     waiting = [threading.Thread(target=visit, args=(edge, 999, 1, "/api/slow")) for _ in range(2)]
-    for one in waiting:
-        one.start()
-    time.sleep(0.5)
-    edge.router.set_state("api", "api-green-1.h1.test", "drain")
     try:
-        assert edge.router.servers()["api-green-1.h1.test"].sessions == 1
+        for one in waiting:
+            one.start()
+        until(lambda: sessions() == [1, 1])
+        edge.router.set_state("api", "api-green-1.h1.test", "drain")
         assert set(visit(edge, 999, times=6)) == {"api-green-2"}
+        assert sessions()[0] == 1
+        answered.set()
+        until(lambda: sessions()[0] == 0)
+    finally:
+        answered.set()
         for one in waiting:
             one.join()
-        assert edge.router.servers()["api-green-1.h1.test"].sessions == 0
-    finally:
         edge.router.set_state("api", "api-green-1.h1.test", "ready")
 
 
@@ -130,9 +136,10 @@ def test_a_pool_that_is_gone_leaves_its_users_to_the_other(edge):
 
 
 def test_what_a_pool_did_is_counted_for_the_pool(edge):
+    edge.count_anew()
     visit(edge, 999, times=3)
     visit(edge, 0, times=2)
-    time.sleep(0.3)
+    until(lambda: len(edge.counted) >= 5)
     told = [line.split("|")[:3] for line in edge.counted]
     assert (told.count(["api", "green", "200"]), told.count(["api", "blue", "200"])) == (3, 2)
 
