@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -118,13 +117,8 @@ def test_the_module_asks_and_changes_nothing(called, dry):
     assert told["table"][1].startswith("api ")
 
 
-def nobody_there() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 def test_the_module_says_that_prometheus_cannot_be_reached(called):
-    place = {"host": "127.0.0.1", "port": nobody_there()}
+    place = {"host": "127.0.0.1", "port": 1}
     told = called(slo.main, {"objectives": [asdict(API)], "prometheus": place})
     assert told["failed"]
     assert "Prometheus (127.0.0.1:" in told["problem"] and "does not answer" in told["problem"]
