@@ -38,7 +38,7 @@ def inside(image: str, *command: str, volumes: dict[Path, str]) -> str:
     """What a command says in an image, without a network; a failure is the test's."""
     mounts = [f"--volume={source}:{target}:ro" for source, target in volumes.items()]
     argv = ["docker", "run", "--rm", "--network=none", *mounts, newest(image), *command]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

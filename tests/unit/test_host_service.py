@@ -120,7 +120,7 @@ def master():
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         place = {"host": "127.0.0.1", "port": server.server_address[1]}
-        yield Probe("role and link", "redis", "redis", place, {"role": "replica"})
+        yield Probe("role and link", "redis", "redis", place, {"role": "replica"}, timeout=30)
         server.shutdown()
         thread.join()
 

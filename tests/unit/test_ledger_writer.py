@@ -29,7 +29,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.ledger_file 
 from ansible_collections.slipway.compose.plugins.module_utils._core.ledger_writer import Pace, Writer
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 
-HASTE = Pace(rate=50, threads=2, timeout=2, patience=30, pause=0.01)
+HASTE = Pace(rate=50, threads=2, timeout=30, patience=120, pause=0.01)
 
 
 class Application(http.server.BaseHTTPRequestHandler):
@@ -162,19 +162,19 @@ def test_a_lost_row_is_found(application, written):
 
 def test_a_session_that_is_not_known_any_more_is_no_loss(application):
     with pytest.raises(SlipwayError, match="does not know this session"):
-        list(ledger_wayfare.rows(Client(application.site, 1.0)))
+        list(ledger_wayfare.rows(Client(application.site, HASTE.timeout)))
 
 
 def test_where_nobody_listens_nothing_was_sent(application):
     nowhere = Site("shop.example.com", 443, (("127.0.0.1", 1),), application.site.context)
     with pytest.raises(NeverSentError):
-        Client(nowhere, 1.0).ask("GET", "/")
+        Client(nowhere, HASTE.timeout).ask("GET", "/")
 
 
 def test_another_name_than_the_certificates_is_not_trusted(application):
     other = Site("other.example.com", 443, application.site.places, application.site.context)
     with pytest.raises(NeverSentError, match="certificate verify failed"):
-        Client(other, 1.0).ask("GET", "/")
+        Client(other, HASTE.timeout).ask("GET", "/")
 
 
 def test_seats_are_taken_in_turn_and_end():

@@ -17,7 +17,7 @@ def in_another_process(work):
     answers = FORK.SimpleQueue()
     worker = FORK.Process(target=lambda: answers.put(work()))
     worker.start()
-    worker.join(timeout=30)
+    worker.join(timeout=120)
     return answers.get() if worker.exitcode == 0 else worker.exitcode
 
 

@@ -32,7 +32,7 @@ def test_the_turn_is_given_back_after_a_failure(tmp_path: Path) -> None:
 def _hold(path: Path, held: multiprocessing.synchronize.Event) -> None:
     with own_turn(path, 0):
         held.set()
-        time.sleep(60)
+        time.sleep(600)
 
 
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
@@ -40,9 +40,9 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     held = context.Event()
     holder = context.Process(target=_hold, args=(tmp_path / "lock", held))
     holder.start()
-    assert held.wait(5)
+    assert held.wait(60)
     with pytest.raises(SlipwayError, match="another deployment"), own_turn(tmp_path / "lock", 0):
         pass
     holder.kill()
-    with own_turn(tmp_path / "lock", 5):
+    with own_turn(tmp_path / "lock", 60):
         holder.join()
