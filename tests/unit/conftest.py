@@ -9,8 +9,8 @@ import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from hypothesis import settings
 
-# Time is no property of the code under test: machines that run the tests are busy. What is tried is the same every
-# time, so that a fault is found by whoever makes it.
+# Time is no property of the code under test: machines that run the tests are busy. And what is tried is the
+# same every time, so that a fault is found by whoever makes it.
 settings.register_profile("slipway", deadline=None, derandomize=True)
 settings.load_profile("slipway")
 
