@@ -76,8 +76,8 @@ class Replica:
                 for name, value in replica.extra.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                with suppress(OSError):
+                with suppress(OSError):  # whoever asked may have gone
+                    self.end_headers()
                     self.wfile.write(body.encode())
 
             def log_message(self, *_: object) -> None:
