@@ -172,6 +172,8 @@ def test_a_silent_and_an_absent_server_are_told_apart(serve):
     over = threading.Event()
     silent = serve(lambda stream: over.wait(60))
     assert ask("http", {"url": f"http://127.0.0.1:{silent}/"}, timeout=0.3).detail.endswith("within 0.3 s")
+    asked = ask("redis", {"host": "127.0.0.1", "port": silent}, {"role": "master"}, timeout=0.3)
+    assert asked.detail.endswith("within 0.3 s")
     over.set()
     assert ask("tcp", {"host": "127.0.0.1", "port": 1}).detail == "connection refused"
     assert ask("tcp", {"host": "127.0.0.1", "port": silent}).status == "ok"

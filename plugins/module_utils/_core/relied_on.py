@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.client import HTTPException
 from itertools import repeat
 from pathlib import Path
@@ -76,5 +77,5 @@ def _patroni(probe: Probe) -> str:
 
 
 def _redis(probe: Probe) -> str:
-    finding = redis(Probe(probe.name, probe.component, probe.kind, probe.target, {"role": "master"}))
+    finding = redis(replace(probe, expect={"role": "master"}))
     return "" if finding.status == OK else f"{probe.where}: {finding.detail}"

@@ -82,7 +82,7 @@ def connection(place: Place, seconds: float) -> Iterator[socket.socket]:
         yield stream
         if over.is_set():
             raise TimeoutError
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, EOFError, http.client.HTTPException) as error:
         if over.is_set():
             raise TimeoutError(f"no complete answer within {seconds:g} s") from error
         raise
