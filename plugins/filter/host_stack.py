@@ -7,7 +7,7 @@ from typing import Any
 
 from ..module_utils._core.backups import calendar
 from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED
-from ..module_utils._core.topology import BACKUP_PORTS, PORTS
+from ..module_utils._core.topology import BACKUP_PORTS, PORTS, keeper
 
 DOCUMENTATION = r"""
 name: host_stack
@@ -66,7 +66,7 @@ def host_stack(
         if _is_edge(edge, host)
         else [],
     }
-    if isinstance(backup, Mapping) and host in (backup.get("hosts") or peers[-1:]):
+    if isinstance(backup, Mapping) and host in (backup.get("hosts") or keeper(peers)):
         asked["backup"] = {
             "backup": calendar(str(backup.get("at") or "02:00"), str(backup.get("every") or "24h")),
             "verify": calendar(str(backup.get("verify_at") or "05:00"), "24h"),

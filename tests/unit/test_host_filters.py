@@ -40,6 +40,21 @@ def test_peers_are_the_hosts_of_the_same_environment(host: str, peers: list[str]
     assert host_peers(GROUPS, host) == peers
 
 
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        pytest.param({}, "c", id="the-third-host"),
+        pytest.param({"hosts": ["d"]}, "d", id="the-one-that-is-named"),
+        pytest.param(None, "", id="no-backups"),
+    ],
+)
+def test_timers_of_backups_stand_where_the_repository_does(declared: Any, expected: str) -> None:
+    peers = ["a", "b", "c", "d"]
+    stack = {"components": {"backup": declared}}
+    having = [host for host in peers if "backup" in host_stack(stack, host, peers, {it: {} for it in peers})]
+    assert having == ([expected] if expected else [])
+
+
 def test_the_private_address_comes_before_the_one_ssh_uses() -> None:
     assert host_stack({}, "a", ["a", "b"], VARIABLES)["peers"] == ["10.0.0.2", "192.0.2.1"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .model import Host, Job, Stack
@@ -152,6 +152,11 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
         "alertmanager": parts.monitoring.hosts,
         "blackbox": parts.monitoring.hosts,
     }
+
+
+def keeper(hosts: Sequence[str]) -> Sequence[str]:
+    """Where a stack names none: the host of what stands on one. It stays when hosts are added after it."""
+    return hosts[:3][-1:]
 
 
 def topology(stack: Stack) -> Topology:

@@ -34,6 +34,7 @@ from .service_probes import probes_from
 from .slo_rules import slo_from
 from .stack_rules import inconsistencies
 from .strategies import BUILT_IN, gates_from, known_strategies, strategy_from, unknown_strategy
+from .topology import keeper
 
 
 @dataclass(frozen=True)
@@ -122,16 +123,16 @@ def _service(
 def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str) -> Components:
     # None of these moves when hosts are added after the third.
     first_three, voters = hosts[:3], hosts[: 3 if len(hosts) >= 3 else 1]
-    keeper = first_three[-1:]
+    one = tuple(keeper(hosts))
     postgres, redis = given["postgres"], given["redis"]
     return Components(
         edge=_edge(_placed(given["edge"], hosts[:2])),
-        registry=Registry(**_placed(given["registry"], keeper)),
+        registry=Registry(**_placed(given["registry"], one)),
         etcd=Etcd(**_placed(given["etcd"], voters)),
         postgres=Postgres(**_placed(postgres, first_three)) if postgres else None,
         redis=Redis(**_placed(redis, first_three)) if redis else None,
-        monitoring=_monitoring(_placed(given["monitoring"], keeper)),
-        backup=_backup(_placed(given["backup"], keeper), name) if given["backup"] else None,
+        monitoring=_monitoring(_placed(given["monitoring"], one)),
+        backup=_backup(_placed(given["backup"], one), name) if given["backup"] else None,
     )
 
 
