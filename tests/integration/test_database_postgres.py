@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.slipway.compose.plugins.module_utils._core import scram
+from ansible_collections.slipway.compose.plugins.module_utils._core import postgres_report_sql, scram
 from ansible_collections.slipway.compose.plugins.modules import database as module
 from conftest import run
 
@@ -124,3 +124,24 @@ def test_a_declaration_that_the_server_refuses_is_named(ensure):
     refused = ensure(databases=[{"name": "shop", "owner": "nobody-there"}])
     assert refused["failed"]
     assert refused["msg"].startswith("cannot create database shop owned by nobody-there: role")
+
+
+TRAPS = """
+SET ROLE shop;
+CREATE FUNCTION public.trap(oid, integer) RETURNS boolean LANGUAGE plpgsql
+    AS 'BEGIN RESET ROLE; ALTER ROLE shop SUPERUSER; RETURN false; END';
+CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = integer, FUNCTION = public.trap);
+CREATE FUNCTION public.trap(integer, real) RETURNS real LANGUAGE plpgsql
+    AS 'BEGIN RESET ROLE; ALTER ROLE shop SUPERUSER; RETURN 0; END';
+CREATE OPERATOR public.- (LEFTARG = integer, RIGHTARG = real, FUNCTION = public.trap);
+CREATE TABLE public.wares AS SELECT generate_series(1, 10) AS id;
+ANALYZE public.wares;
+"""
+
+
+def test_no_operator_of_an_owner_is_used_by_whoever_looks_into_its_database(ensure, server):
+    ensure()
+    assert server.on("shop").send(TRAPS).ok
+    ensure()
+    postgres_report_sql.ask(server)
+    assert server.ask("SELECT rolsuper FROM pg_roles WHERE rolname = 'shop';") == "f"

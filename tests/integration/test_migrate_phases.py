@@ -80,7 +80,7 @@ def test_a_contract_waits_until_its_release_is_alone(releases, shop):
     assert releases.migrate("two", phase="expand")["steps"] == ["apply 000002_station.up.sql"]
     assert releases.migrate("two", phase="expand")["steps"] == []
     # The old release still finds its column.
-    assert shop.database.ask("SELECT count(place) FROM journeys;") == "0"
+    assert shop.database.ask("SELECT count(place) FROM public.journeys;") == "0"
     assert releases.migrate("two", phase="contract")["steps"] == ["apply 000003_place.up.sql"]
     assert kinds(shop) == ["1 expand", "2 expand", "3 contract"]
 

@@ -27,12 +27,12 @@ def test_up_down_and_up_again_with_a_thousand_rows(shop):
         "apply 000003_seats.up.sql",
     ]
     assert shop.migrate() == []
-    assert shop.database.ask("SELECT count(*), max(place) FROM journeys;") == "1000|It's; place 999"
+    assert shop.database.ask("SELECT count(*), max(place) FROM public.journeys;") == "1000|It's; place 999"
     assert shop.database.ask("SELECT tableowner FROM pg_tables WHERE tablename = 'journeys';") == "shop"
     with pytest.raises(SlipwayError, match="would revert 000003_seats"):
         shop.migrate("2")
     assert shop.migrate("2", allow_down=True) == ["revert 000003_seats.down.sql"]
-    assert shop.database.ask("SELECT count(*) FROM journeys;") == "1000"
+    assert shop.database.ask("SELECT count(*) FROM public.journeys;") == "1000"
     assert shop.migrate("0", allow_down=True) == [
         "revert 000002_places.down.sql",
         "revert 000001_journeys.down.sql",
@@ -145,7 +145,7 @@ def test_the_module_predicts_applies_and_settles(shop, container, tmp_path, caps
     predicted = call(_ansible_check_mode=True)
     assert predicted["changed"] and predicted["steps"] == ["apply 000001_journeys.up.sql"]
     assert predicted["status"] == [{"number": 1, "name": "journeys", "state": "pending"}]
-    assert shop.database.ask("SELECT to_regclass('slipway_migrations') IS NULL;") == "t"
+    assert shop.database.ask("SELECT to_regclass('public.slipway_migrations') IS NULL;") == "t"
     applied = call()
     assert applied["diff"]["after"] == "apply 000001_journeys.up.sql\n"
     assert applied["status"][0]["state"] == "applied" and applied["level"] == 1

@@ -9,7 +9,7 @@ from .postgres import Psql
 from .run import Run
 
 # In the database `postgres`, which no application uses.
-TABLE = "slipway_drill"
+TABLE = "public.slipway_drill"
 ROWS = 100_000
 _MAKE = f"""DROP TABLE IF EXISTS {TABLE};
 CREATE TABLE {TABLE} AS

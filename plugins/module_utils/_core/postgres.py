@@ -102,8 +102,14 @@ class Psql:
         return Answer(code, out, err.strip(), "")
 
     def ask(self, query: str) -> str:
-        """The output of a query that is not expected to fail."""
-        answer = self.send(f"SET statement_timeout = '{QUICK - 5}s';\n{query}")
+        """The output of a query that is not expected to fail.
+
+        It is asked as a superuser, in databases whose owners could put an operator of their own before the
+        catalog's: nothing is looked for but there.
+        """
+        answer = self.send(
+            f"SET search_path = pg_catalog, pg_temp;\nSET statement_timeout = '{QUICK - 5}s';\n{query}"
+        )
         if not answer.ok:
             raise SlipwayError(
                 f"{self.container}, database {self.database}: "
