@@ -201,6 +201,27 @@ def test_a_run_that_died_anywhere_is_undone_without_a_gap(strategy, replicas, su
     world.runs_alone(OLD, replicas, NEW)
 
 
+@given(strategies, counts, st.sampled_from(HOSTS))
+def test_a_host_that_lacks_old_replicas_is_part_of_a_release_all_the_same(strategy, replicas, lacking):
+    world, it = World(replicas), web(strategy, replicas)
+    world.running[lacking]["blue"].pop()
+    plan = forward(world, it)
+    world.run([*plan.moves, *plan.closing])
+    world.alone(NEW, replicas, OLD)
+
+
+@given(strategies, counts, st.sampled_from(HOSTS))
+def test_a_host_that_begins_anew_brings_no_earlier_release_back(strategy, replicas, empty):
+    world, it = World(replicas), web(strategy, replicas)
+    plan = forward(world, it)
+    world.run([*plan.moves, *plan.closing])
+    world.running[empty] = {"blue": [], "green": []}
+    world.releases[empty], world.live[empty], world.warm[empty] = {}, "blue", False
+    plan = forward(world, it)
+    assert not any(move.kind == "traffic" and move.services["web"]["blue"] for move in plan.moves)
+    assert all(move.services["web"]["pool"] == "green" for move in plan.closing if move.kind == "promote")
+
+
 def test_what_took_over_from_an_emptied_pool_is_live_before_another_release_comes():
     world, it = World(2), web("rolling", 2)
     plan = forward(world, it)

@@ -63,8 +63,9 @@ def emptied(seen: Mapping[str, Seen], pool: str) -> dict[str, Seen]:
 
 
 def agreed_live(seen: Mapping[str, Seen], release: str = "") -> str:
-    """The live pool. Hosts disagree when a host is new, or after a run that died while promoting."""
-    lives = {host.live for host in seen.values()}
+    """The live pool. Hosts disagree after a run that died while promoting; one that is new has no say."""
+    known = [host for host in seen.values() if host.releases] or list(seen.values())
+    lives = {host.live for host in known}
     if len(lives) == 1:
         return lives.pop()
 

@@ -79,24 +79,26 @@ def _transition(
         for it in changes
         for side, pool in (("new", it.new), ("old", it.old))
     ]
-    grown = [
-        (it, pool, count)
-        for it, pool, side, count in sides
-        if count > getattr(before[it.service.name][0], side)
-    ]
-    if grown:
-        wanted = {
-            it.service.name: {
-                "pool": pool,
-                "count": count,
-                "release": release if pool == it.new and release else it.before,
+    # A move knows one pool of a service. An old replica that was down is back before new ones come.
+    for asked in ("old", "new"):
+        grown = [
+            (it, pool, count)
+            for it, pool, side, count in sides
+            if side == asked and count > getattr(before[it.service.name][0], side)
+        ]
+        if grown:
+            wanted = {
+                it.service.name: {
+                    "pool": pool,
+                    "count": count,
+                    "release": release if pool == it.new and release else it.before,
+                }
+                for it, pool, count in grown
             }
-            for it, pool, count in grown
-        }
-        told = ", ".join(
-            f"{it.service.name} {pool} {count}/{it.service.replicas}" for it, pool, count in grown
-        )
-        yield Move("start", f"start replicas: {told}", wanted, batch=batch)
+            told = ", ".join(
+                f"{it.service.name} {pool} {count}/{it.service.replicas}" for it, pool, count in grown
+            )
+            yield Move("start", f"start replicas: {told}", wanted, batch=batch)
     fresh = [it for it in changes if probed and _is_fresh(it, before, after)]
     if fresh:
         yield Move("probe", f"probe the new replicas of {names(fresh)}", held(fresh, after))
@@ -111,17 +113,18 @@ def _transition(
             for it in moved
         }
         yield Move("traffic", f"move traffic: {_shares(moved, after)}", shares)
-    shrunk = [
-        (it, pool, count)
-        for it, pool, side, count in sides
-        if count < getattr(before[it.service.name][1], side)
-    ]
-    if shrunk:
-        wanted = {it.service.name: {"pool": pool, "count": count} for it, pool, count in shrunk}
-        told = ", ".join(
-            f"{it.service.name} {pool}" + (f" to {count}" if count else "") for it, pool, count in shrunk
-        )
-        yield Move("retire", f"retire replicas: {told}", wanted, batch=batch)
+    for asked in ("new", "old"):
+        shrunk = [
+            (it, pool, count)
+            for it, pool, side, count in sides
+            if side == asked and count < getattr(before[it.service.name][1], side)
+        ]
+        if shrunk:
+            wanted = {it.service.name: {"pool": pool, "count": count} for it, pool, count in shrunk}
+            told = ", ".join(
+                f"{it.service.name} {pool}" + (f" to {count}" if count else "") for it, pool, count in shrunk
+            )
+            yield Move("retire", f"retire replicas: {told}", wanted, batch=batch)
 
 
 def _is_fresh(it: Change, before: Mapping[str, tuple[Stage, Stage]], after: Mapping[str, Stage]) -> bool:
