@@ -63,7 +63,7 @@ def host_stack(
         "peers": sorted({_address(peer, variables[peer]) for peer in peers}),
         "peer_ports": [*map(str, sorted(ports)), *_service_ports(stack.get("services") or {})],
         "public_ports": [edge.get("http_port") or 80, edge.get("https_port") or 443]
-        if _is_edge(edge, host)
+        if _is_edge(edge, host, peers)
         else [],
     }
     if isinstance(backup, Mapping) and host in (backup.get("hosts") or keeper(peers)):
@@ -88,9 +88,9 @@ def _service_ports(services: Mapping[str, Any]) -> Iterator[str]:
             yield f"{base}-{base + 2 * replicas - 1}"
 
 
-def _is_edge(edge: Mapping[str, Any], host: str) -> bool:
+def _is_edge(edge: Mapping[str, Any], host: str, peers: Sequence[str]) -> bool:
     hosts: Sequence[str] = edge.get("hosts") or []
-    return not hosts or host in hosts
+    return host in (hosts or peers[:2])
 
 
 class FilterModule:

@@ -52,6 +52,10 @@ options:
     description: With V(given_up), wait until the cluster has a leader, so that others can follow it.
     type: bool
     default: false
+  again:
+    description: With V(marked), that this is not the first mark of the restore, and needs a name of its own.
+    type: bool
+    default: false
   plan:
     description: What V(planned) returned.
     type: dict
@@ -97,6 +101,10 @@ point:
   type: str
   returned: state is marked, on the leader
   sample: slipway_before_20261126T201505
+leader:
+  description: Whether this host's member leads.
+  type: bool
+  returned: state is marked
 timeline:
   description: Timeline of that point, to name it later.
   type: str
@@ -144,6 +152,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "timeline": {"type": "str", "default": ""},
     "repository": {"type": "int", "default": 1},
     "first": {"type": "bool", "default": False},
+    "again": {"type": "bool", "default": False},
     "plan": {"type": "dict", "default": {}},
     "id": {"type": "str", "default": ""},
     "stack": {"type": "str"},
@@ -167,15 +176,18 @@ def planned(params: dict[str, Any], backups: Backups) -> dict[str, Any]:
 
 def marked(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     """A cluster that is lost needs no mark, and must not stand in the way of its restore."""
-    psql = Psql(runner(module), params["container"])
+    psql, leader = Psql(runner(module), params["container"]), False
     try:
-        if not leads(psql, 0, params["patroni"]):
-            return {"point": "", "timeline": ""}
-        point, line = restore_work.mark(psql, params["id"], patience(120))
-        return {"point": point, "timeline": line}
+        leader = leads(psql, 0, params["patroni"])
+        if not leader:
+            return {"point": "", "timeline": "", "leader": False}
+        # Recovery stops at the first point of a name.
+        name = f"{params['id']}_again" if params["again"] else params["id"]
+        point, line = restore_work.mark(psql, name, patience(120))
+        return {"point": point, "timeline": line, "leader": True}
     except SlipwayError as error:
         module.warn(f"No restore point was made: {error.problem}")
-        return {"point": "", "timeline": ""}
+        return {"point": "", "timeline": "", "leader": leader}
 
 
 def main() -> None:

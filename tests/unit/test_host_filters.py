@@ -62,7 +62,7 @@ def test_the_private_address_comes_before_the_one_ssh_uses() -> None:
 @pytest.mark.parametrize(
     ("edge", "ports"),
     [
-        pytest.param({}, [80, 443], id="every-host-is-an-edge-until-the-stack-says-otherwise"),
+        pytest.param({}, [80, 443], id="the-first-two-hosts-are-edges-until-the-stack-says-otherwise"),
         pytest.param(
             {"hosts": ["a"], "https_port": 8443}, [80, 8443], id="an-edge-host-opens-the-stacks-ports"
         ),
@@ -71,6 +71,13 @@ def test_the_private_address_comes_before_the_one_ssh_uses() -> None:
 )
 def test_only_edge_hosts_open_ports_to_everybody(edge: dict[str, Any], ports: list[int]) -> None:
     assert host_stack({"components": {"edge": edge}}, "a", ["a"], VARIABLES)["public_ports"] == ports
+
+
+def test_the_third_host_is_no_edge_by_itself() -> None:
+    peers = ["a", "b", "c"]
+    variables: dict[str, dict[str, str]] = {it: {} for it in peers}
+    opened = [host for host in peers if host_stack({}, host, peers, variables)["public_ports"]]
+    assert opened == ["a", "b"]
 
 
 def test_peers_reach_the_registry_and_ports_that_users_chose() -> None:

@@ -71,6 +71,13 @@ def test_a_failed_statement_is_an_answer_with_its_sqlstate():
         (2, 'psql: error: … FATAL:  database "x" does not exist', SlipwayError, "Create it first"),
         (2, "psql: error: … FATAL:  the database system is starting up", NotAnsweringError, "is not ready"),
         (2, "psql: error: … No such file or directory", NotAnsweringError, "is not ready"),
+        (
+            2,
+            "psql: error: … FATAL:  the database system is in recovery mode",
+            NotAnsweringError,
+            "is not ready",
+        ),
+        (2, "FATAL:  terminating connection due to administrator command", NotAnsweringError, "is not ready"),
         (1, "Error response from daemon: Container abc is not running", NotAnsweringError, "is not ready"),
         (124, "", NotAnsweringError, "did not answer within 30 s"),
         (1, "Cannot connect to the Docker daemon", SlipwayError, "systemctl status docker"),

@@ -58,18 +58,26 @@ def test_those_in_a_hurry_ask_the_schema_only_where_it_can_say_no(
 @pytest.mark.parametrize(
     ("resumed", "still"),
     [
-        pytest.param([None, {"failed": False}], False, id="whoever-led-leads-again"),
-        pytest.param([{"skipped": True}, {"failed": True, "msg": "engine"}], True, id="whoever-led-cannot"),
-        pytest.param([None, None], False, id="nobody-led"),
+        pytest.param({"changed": True}, False, id="whoever-led-leads-again"),
+        pytest.param({"failed": True, "changed": False, "msg": "engine"}, True, id="whoever-led-cannot"),
+        pytest.param({"unreachable": True, "changed": False, "msg": "ssh"}, True, id="whoever-led-is-lost"),
+        pytest.param({}, True, id="whoever-led-was-never-asked"),
+        pytest.param(None, False, id="nobody-led"),
     ],
 )
 def test_nobody_is_started_before_whoever_led_when_a_restore_is_given_up(
-    resumed: list[dict[str, Any] | None], still: bool
+    resumed: dict[str, Any] | None, still: bool
 ) -> None:
     loader = DataLoader()
     variables: dict[str, Any] = loader.load_from_file(
         str(ROLES / "restore/vars/main.yml"), trusted_as_template=True
     )
-    hosts = {f"h{number}": {"__restore_resumed": it} if it else {} for number, it in enumerate(resumed)}
+    marked = {"__restore_marked": {"leader": resumed is not None}}
+    led = {**marked, **({"__restore_resumed": resumed} if resumed else {})}
+    follower = {
+        "__restore_marked": {"leader": False},
+        "__restore_resumed": {"skipped": True, "changed": False},
+    }
+    hosts = {"h0": follower, "h1": led}
     known = {**variables, "hostvars": hosts, "ansible_play_hosts_all": list(hosts)}
     assert Templar(loader=loader, variables=known).template(variables["_restore_stands_still"]) is still

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup_proof import Proof
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_wal import (
     Line,
     history,
     holes,
+    name,
     newest_line,
     segments,
     spans,
@@ -132,3 +134,33 @@ def test_a_hole_matters_only_on_the_way() -> None:
             info(early), whole, Line(1), parse_target((SUNDAY + timedelta(seconds=9)).isoformat(), LATER)
         )
     assert plan_restore(info(early), whole, Line(1), parse_target(reached, LATER)).backup
+
+
+def test_what_a_later_timeline_brought_hides_no_hole_on_the_way_along_an_earlier_one() -> None:
+    """Back on timeline 1, after a restore whose timeline 3 went on from segment 6."""
+    moment = SUNDAY + timedelta(minutes=10)
+    first = {path: SUNDAY.timestamp() + time for path, time in files(5, 6, 7, 9).items()}
+    later = {path: LATER.timestamp() + time for path, time in files(6, 7, line=3).items()}
+    target = parse_target(moment.isoformat(), LATER)
+    with pytest.raises(SlipwayError, match=f"{1:08X}{8:016X}"):
+        plan_restore(info(MADE[0]), first | later, Line(1), target)
+
+
+@pytest.mark.parametrize(
+    ("last", "told"), [pytest.param(0x32, False, id="all-of-it"), pytest.param(0x40, True, id="some-is-lost")]
+)
+def test_a_proof_is_held_against_the_timeline_it_followed(last: int, told: bool) -> None:
+    """Timeline 1 had come to segment 0x50 when a restore left it at 0x30 for timeline 3."""
+
+    class Held:
+        def segments(self, archive: str, repository: int) -> list[str]:
+            del archive, repository
+            return [
+                *(name(1, it) for it in range(0x20, 0x51)),
+                *(name(3, it) for it in range(0x30, last + 1)),
+            ]
+
+    proof = Proof(Held())  # type: ignore[arg-type]
+    proof._line = Line(3, {1: 0x30 << 24})
+    found = proof._short(name(3, 0x32), MADE[0])
+    assert bool(found) == told

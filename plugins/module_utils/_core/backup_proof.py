@@ -12,7 +12,7 @@ from .backup_info import Backup
 from .backup_report import Check, Verification
 from .backup_repository import Repository
 from .backup_scratch import Scratch, scratch
-from .backup_wal import holes, number, segments, spans
+from .backup_wal import Line, holes, name, number, segments, spans
 from .backups import newest, on_line
 from .errors import SlipwayError
 
@@ -41,6 +41,7 @@ class Proof:
         self._begun = datetime.now(UTC)
         self._checks: list[Check] = []
         self._backup: Backup | None = None
+        self._line = Line(1)
         self._newest: str | None = None
         self._rpo: float | None = None
         self._rto: float | None = None
@@ -56,7 +57,7 @@ class Proof:
             own = self._repository.info().of(index)
             archive = newest(own).archive
             files = self._repository.files(archive, index)
-            line = self._repository.line(archive, index, files)
+            line = self._line = self._repository.line(archive, index, files)
             usable = on_line([it for it in own if it.archive == archive], line)
             self._backup = newest(usable)
             first = min((it.wal_start for it in usable), key=number)
@@ -114,7 +115,9 @@ class Proof:
     def _short(self, segment: str, backup: Backup) -> list[str]:
         """Recovery that meets a hole takes it for the end and says nothing."""
         held = self._repository.segments(backup.archive, backup.repository)
-        last = max(held, key=number, default=segment)
+        # Of its own way alone: one that a restore has left may have come further.
+        own = [it for it in held if name(self._line.of(number(it)), number(it)) == it]
+        last = max(own, key=number, default=segment)
         # One more may have arrived since.
         if number(segment) + 2 >= number(last):
             return []

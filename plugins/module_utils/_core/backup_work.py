@@ -80,16 +80,24 @@ class Backups:
             say(f"{kind} backup into repository {number}")
             try:
                 self.repository.take(kind, number)
+                say(self._newest(number))
             except SlipwayError as error:
                 # One that is broken must not keep the other from getting its own.
                 failed.append(error)
                 say(f"repository {number}: {error.problem}")
-                continue
-            backup = self.repository.info().of(number)[-1]
-            seconds = (backup.ended - backup.begun).total_seconds()
-            say(f"{backup.label}: {backup.size >> 20} MB, {backup.stored >> 20} MB stored, {seconds:.0f} s")
         if failed:
             raise SlipwayError("; ".join(error.problem for error in failed), failed[0].remedy)
+
+    def _newest(self, number: int) -> str:
+        found = self.repository.info().of(number)
+        if not found:
+            raise SlipwayError(
+                "the backup was made, and its repository does not show it",
+                "See `pgbackrest info` on this host",
+            )
+        backup = found[-1]
+        seconds = (backup.ended - backup.begun).total_seconds()
+        return f"{backup.label}: {backup.size >> 20} MB, {backup.stored >> 20} MB stored, {seconds:.0f} s"
 
     def _ended(self, begun: datetime, started: float, wanted: dict[int, str], reason: str) -> LastRun:
         seconds = round(time.monotonic() - started, 1)

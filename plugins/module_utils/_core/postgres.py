@@ -35,8 +35,8 @@ _ERROR = re.compile(
     r"^(?:psql:[^\n]*?)?(?:ERROR|FATAL|PANIC):  ([0-9A-Z]{5}): (.*?)(?=^LOCATION:|\Z)", re.M | re.S
 )
 _NOT_YET = re.compile(
-    r"starting up|shutting down|not yet accepting|Connection refused|No such file or directory"
-    r"|is not running|is restarting"
+    r"starting up|shutting down|in recovery mode|not yet accepting|terminating connection"
+    r"|server closed the connection|Connection refused|No such file or directory|is not running|is restarting"
 )
 
 

@@ -153,6 +153,8 @@ def _missing(files: Mapping[str, float], backup: Backup, target: Target, line: L
     if not target.moment:
         return missing
     times = {segment: time for path, time in files.items() for segment in segments([path])}
-    reached = [number(it) for it, time in times.items() if time > target.moment.timestamp()]
+    # What another timeline brought later says nothing of this one.
+    along = {it: time for it, time in times.items() if name(line.of(number(it)), number(it)) == it}
+    reached = [number(it) for it, time in along.items() if time > target.moment.timestamp()]
     # The first segment that arrived later holds the moment, or what follows it.
     return [it for it in missing if not reached or number(it) < min(reached)]

@@ -89,6 +89,13 @@ def _etcd_is_odd(stack: Stack) -> Iterator[Problem]:
         yield Problem("stack/components/etcd/hosts", problem, "Name an odd number of hosts: 1, 3 or 5")
 
 
+def _registry_is_one(stack: Stack) -> Iterator[Problem]:
+    count = len(stack.components.registry.hosts)
+    if count > 1:
+        problem = f"names {count} hosts, and one registry serves the environment"
+        yield Problem("stack/components/registry/hosts", problem, "Name one")
+
+
 def _postgres_parameters(stack: Stack) -> Iterator[Problem]:
     postgres, path = stack.components.postgres, "stack/components/postgres"
     for name in postgres.parameters if postgres else ():
@@ -137,6 +144,7 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     collisions,
     _hosts,
     _etcd_is_odd,
+    _registry_is_one,
     _postgres_parameters,
     _postgres_connections,
     _tls,
