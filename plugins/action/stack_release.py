@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from ..module_utils._core import handover
@@ -12,9 +12,10 @@ from ..plugin_utils.once_a_run import once_a_run
 from ..plugin_utils.render import Material, render
 from ..plugin_utils.stack_action import Result, StackAction, material
 
-HIDDEN = "********"
-# Shorter values would blot out ordinary words; the platform refuses secrets this short anyway.
+# Shorter values are ordinary words, too; the platform refuses secrets this short anyway.
 SHORTEST_SECRET = 8
+# Files of secrets, short or derived ones among them, such as verifiers of passwords.
+ALWAYS = ("config/host/", "config/jobs/", "config/pgbouncer/", "config/services/")
 
 
 class ActionModule(StackAction):
@@ -43,24 +44,21 @@ class ActionModule(StackAction):
         trees = once_a_run(("trees", self.declared.stack, ingredients), lambda: self._trees(ingredients))
         arguments["release"] = release_id(trees)
         arguments["files"] = json.dumps([file.to_dict() for file in trees[self.view.host.name]])
-        return redacted(self.module(arguments, task_vars), secret_texts(ingredients))
+        arguments["confidential"] = confidential(trees[self.view.host.name], secret_texts(ingredients))
+        return self.module(arguments, task_vars)
 
     def _trees(self, ingredients: Material) -> dict[str, list[File]]:
         return {name: render(self.topology, view, ingredients) for name, view in self.topology.views.items()}
 
 
-def secret_texts(ingredients: Material) -> list[str]:
-    """Every text that must not be seen; long ones first, so that one containing another is hidden whole."""
+def secret_texts(ingredients: Material) -> set[str]:
+    """Every text that must not be seen, in each form in which a template writes it."""
     keys = [line for _public, key in ingredients.certificates.values() for line in key.splitlines()]
-    texts = [text for text in [*ingredients.secrets.values(), *keys] if len(text) >= SHORTEST_SECRET]
-    return sorted(set(texts), key=len, reverse=True)
+    plain = [text for text in [*ingredients.secrets.values(), *keys] if len(text) >= SHORTEST_SECRET]
+    return {form for text in plain for form in (text, text.encode().hex(), json.dumps(text)[1:-1])}
 
 
-def redacted(result: Result, texts: Sequence[str]) -> Result:
-    """The result with secrets blotted out of its diff."""
-    prepared = result.get("diff", {}).get("prepared")
-    if not prepared:
-        return result
-    for text in texts:
-        prepared = prepared.replace(text, HIDDEN)
-    return {**result, "diff": {"prepared": prepared}}
+def confidential(files: Sequence[File], texts: Set[str]) -> list[str]:
+    """The files that hold a secret, and those that are nothing else."""
+    holding = [file.path for file in files if any(text in file.content for text in texts)]
+    return [*ALWAYS, *(path for path in holding if not path.startswith(ALWAYS))]

@@ -100,6 +100,13 @@ options:
     description: The release's files, as JSON. Set by the action plugin.
     type: str
     default: "[]"
+  confidential:
+    description:
+      - Files, or folders with a slash at the end, of which a diff tells only that they change.
+        Set by the action plugin.
+    type: list
+    elements: str
+    default: [config/]
   units:
     description: How each Compose service is checked and reloaded. Set by the action plugin.
     type: list
@@ -277,6 +284,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "release": {"type": "str"},
     # One text, not a list: Ansible would blot out each number in it (modes, owners) all over the result.
     "files": {"type": "str", "default": "[]", "no_log": True},
+    "confidential": {"type": "list", "elements": "str", "default": ["config/"]},
     "units": {"type": "list", "elements": "dict", "default": []},
     "replicas": {"type": "list", "elements": "dict", "default": []},
     "routers": {"type": "list", "elements": "dict", "default": []},
@@ -354,7 +362,7 @@ def prepare(
         "room": {"available": available(), "limits": engine.memory_limits() if it.steps else {}},
         "refused": [asdict(refusal) for refusal in it.refusals.found],
         "spent": spent_budgets(module) if tree.current and params["checked"] else [],
-        "diff": {"prepared": unified(changes) + planned},
+        "diff": {"prepared": unified(changes, params["confidential"]) + planned},
     }
 
 
