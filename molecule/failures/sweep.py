@@ -18,6 +18,7 @@ from site_under_test import CHECKOUT, DEPLOY_SECONDS, Machine, Run, Site
 
 CALLBACKS = CHECKOUT / "molecule/failures/callbacks"
 KILLED = re.compile(r"KILLED before task (\d+): (.*)")
+BOUNDARY = re.compile(r"BOUNDARY before task (\d+): (.*)")
 # Pauses that suit a test.
 STRATEGIES = {
     "quick_canary": {
@@ -54,6 +55,13 @@ def kill(site: Site, log: Path, variables: dict[str, Any], at: str, playbook: st
     found = KILLED.search(log.read_text())
     assert not found or status == -signal.SIGKILL
     return Kill(found[2] if found else "", status, log)
+
+
+def boundaries(site: Site, log: Path, variables: dict[str, Any]) -> dict[int, str]:
+    """Where a whole deployment has left the hosts other than at the task before: number and name."""
+    with _killing("never"), site.deploying(log, variables) as process:
+        assert process.wait(timeout=DEPLOY_SECONDS) == 0, log.read_text()[-3000:]
+    return {int(number): name for number, name in BOUNDARY.findall(log.read_text())}
 
 
 def assert_whole(site: Site, service: str) -> None:

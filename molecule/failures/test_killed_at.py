@@ -13,7 +13,7 @@ from sweep import assert_whole, changed, kill, repaired
 # `test_killed.py` has those between: preparing, starting, moving traffic, retiring.
 SERVICE = "web"
 MOMENTS = [
-    pytest.param("Mark every host", id="the-lock-is-on-one-host"),
+    pytest.param("Contend for it", id="the-lock-is-held-and-nothing-is-done"),
     pytest.param("Remove what is no longer declared", id="promoted-but-not-finished"),
 ]
 

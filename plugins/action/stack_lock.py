@@ -85,10 +85,13 @@ def _contest(run: ThisRun, hosts: list[str], variable: str, task_vars: Mapping[s
 
 
 def _result(report: Report, run: ThisRun) -> Result:
+    lock = report.holder.to_dict() if report.holder else {}
+    held = report.is_held_by(run.id)
     return {
         "changed": False,
-        "held": report.is_held_by(run.id),
-        "lock": report.holder.to_dict() if report.holder else {},
+        "held": held,
+        **({"turn": lock["turn"]} if held else {}),
+        "lock": lock,
         "moved": report.moved,
         "round": report.round,
         "run": run.id,

@@ -102,6 +102,10 @@ held:
   description: Whether this run holds this host's copy of the lock.
   type: bool
   returned: when O(state=held)
+turn:
+  description: How many runs have held this host's copy, this one included.
+  type: int
+  returned: when this run holds it
 lock:
   description:
     - Who holds this host's copy, or held it before O(state=broken); empty when nobody does.

@@ -18,17 +18,17 @@ VARS = ROLES / "release/vars/main.yml"
     [
         pytest.param([{"turn": 7}, {"turn": 3}], True, id="nobody-came-between"),
         pytest.param([{"turn": 8}, {"turn": 3}], False, id="somebody-did"),
-        # A host that was lost before has kept its mark; the others' copies are free until it is dead.
-        pytest.param([{"turn": 7}, {}], False, id="free-while-another-host-was-watched"),
+        # Another run's, whose turn it was that this one had counted on.
+        pytest.param([{"turn": 7}, {"lock": {"turn": 3}}], False, id="not-free-at-once"),
     ],
 )
 def test_what_is_prepared_holds_only_where_nobody_came_between(
-    locks: list[dict[str, int]], same: bool
+    locks: list[dict[str, Any]], same: bool
 ) -> None:
     loader = DataLoader()
     variables: dict[str, Any] = loader.load_from_file(str(VARS), trusted_as_template=True)
     hosts = {
-        f"h{number}": {"__release": {"turn": turn}, "__lock_watched": {"lock": lock}}
+        f"h{number}": {"__release": {"turn": turn}, "__lock_asked": lock}
         for number, (turn, lock) in enumerate(zip((7, 3), locks, strict=True))
     }
     known = {**variables, "hostvars": hosts, "ansible_play_hosts": list(hosts)}

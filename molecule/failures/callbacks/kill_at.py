@@ -1,4 +1,4 @@
-"""Kill the run where the task begins that SLIPWAY_KILL_AT names; for tests."""
+"""Kill the run where the task begins that SLIPWAY_KILL_AT names, and tell the boundaries; for tests."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ author: Slipway contributors
 description:
   - Sends SIGKILL to its process group when a task begins, the one with the number C(SLIPWAY_KILL_AT),
     or the first with that in its name.
+  - Until then, tells each boundary where the hosts are not as they were at the one before.
 """
 # Said before the end, so that a log tells it from any other death.
 WORDS = "KILLED before task"
+BOUNDARY = "BOUNDARY before task"
+# What these write is not always a change by Ansible's word: a lock's mark, a record, a share of the traffic.
+WRITING = {"release_record", "rollout", "stack_lock", "stack_release"}
 
 
 class CallbackModule(CallbackBase):
@@ -32,6 +36,7 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._number = 0
+        self._touched = False
         self._last = os.environ["SLIPWAY_KILL_AT"]
         # The group that dies must be the run's own.
         assert os.getpgrp() == os.getpid(), "start ansible-playbook in a session of its own"
@@ -40,6 +45,22 @@ class CallbackModule(CallbackBase):
         self._number += 1
         reached = str(self._number) == self._last
         if reached or not self._last.isdigit() and self._last in task.get_name():
-            sys.stdout.write(f"\n{WORDS} {self._number}: {task.get_name()}\n")
-            sys.stdout.flush()
+            self._say(WORDS, task)
             os.killpg(os.getpgrp(), signal.SIGKILL)
+        if self._touched:
+            self._say(BOUNDARY, task)
+            self._touched = False
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        writes = result.task.action.rpartition(".")[2] in WRITING
+        self._touched = self._touched or writes or result.is_changed()
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        self._touched = True
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        self._touched = True
+
+    def _say(self, words: str, task: Any) -> None:
+        sys.stdout.write(f"\n{words} {self._number}: {task.get_name()}\n")
+        sys.stdout.flush()
