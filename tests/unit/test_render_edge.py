@@ -87,6 +87,12 @@ def test_a_quote_in_the_content_security_policy_stays_inside_its_value() -> None
     assert 'add_header Content-Security-Policy "x \\"y\\" \\\\" always;' in headers
 
 
+def test_a_dollar_sign_in_the_content_security_policy_is_one_and_begins_no_variable() -> None:
+    headers = rendered(stack(content_security_policy="x $host"))["config/edge/headers.conf"]
+    assert 'add_header Content-Security-Policy "x ${slipway_dollar}host" always;' in headers
+    assert 'geo $slipway_dollar {\n    default "$";\n}' in headers
+
+
 def test_without_cors_origins_the_services_answer_for_themselves() -> None:
     assert "Access-Control" not in HEADERS
     assert re.search(r"slipway_cors_preflight \{\s+default 0;", HEADERS)
