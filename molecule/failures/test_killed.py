@@ -14,7 +14,6 @@ from load import Load
 from site_under_test import Deploy, Site
 
 SEED = int(os.environ.get("SLIPWAY_SEED") or random.SystemRandom().randrange(10**6))
-PREPARING = b"TASK [slipway.compose.release : Store the release"
 STARTING = b"TASK [slipway.compose.release : Start replicas: web"
 MOVING = b"TASK [slipway.compose.release : Move traffic: web"
 RETIRING = b"TASK [slipway.compose.release : Retire replicas: web"
@@ -23,8 +22,9 @@ START_SECONDS = 600
 TRIES = 12
 AT_WORK = b"a module of it is still at work there"
 
-# Where the clock of each kill starts, and within how many seconds it strikes.
-KILLS = [(PREPARING, 4.0), (STARTING, 8.0), (MOVING, 2.0), (RETIRING, 4.0)]
+# Where the clock of each kill starts, and within how many seconds it strikes: in the middle of what changes what
+# runs. `scripts/kill-sweep` has the boundaries between tasks, all of them.
+KILLS = [(STARTING, 8.0), (MOVING, 2.0), (RETIRING, 4.0)]
 
 
 def release(site: Site, number: int) -> dict[str, Any]:
@@ -83,9 +83,6 @@ def test_the_next_run_repairs_what_a_kill_left(
     assert not any(again.changed.values()), again.changed
     back = deploy()
     assert back.status == 0, back.problem
-    converged = deploy()
-    assert converged.status == 0, converged.problem
-    assert not any(converged.changed.values()), converged.changed
 
     with capsys.disabled():
         print(f"{load.answered} requests answered, {len(load.failures)} failed {load.failures[:3]}")

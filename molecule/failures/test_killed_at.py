@@ -10,7 +10,7 @@ from load import Load
 from site_under_test import Site
 from sweep import assert_whole, changed, kill, repaired
 
-# `test_killed.py` has those between: preparing, starting, moving traffic, retiring.
+# `test_killed.py` kills in the middle of tasks: starting, moving traffic, retiring.
 SERVICE = "web"
 MOMENTS = [
     pytest.param("Contend for it", id="the-lock-is-held-and-nothing-is-done"),
