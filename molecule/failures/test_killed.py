@@ -22,8 +22,8 @@ START_SECONDS = 600
 TRIES = 12
 AT_WORK = b"a module of it is still at work there"
 
-# Where the clock of each kill starts, and within how many seconds it strikes: in the middle of what changes what
-# runs. `scripts/kill-sweep` has the boundaries between tasks, all of them.
+# Where the clock of each kill starts, and within how many seconds it strikes: in the middle of what changes
+# what runs. `scripts/kill-sweep` has the boundaries between tasks, all of them.
 KILLS = [(STARTING, 8.0), (MOVING, 2.0), (RETIRING, 4.0)]
 
 
