@@ -51,10 +51,10 @@ def docker(*command: str, stdin: str | None = None, check: bool = True) -> str:
     return done.stdout + done.stderr
 
 
-def declared(members: int, **backup: Any) -> Stack:
+def declared(members: int, subnet: str = SUBNET, **backup: Any) -> Stack:
     """A stack over `members` hosts with PostgreSQL and one more that keeps the backups."""
     base = with_backup(stack(members + 1), **{"wal_every": 10, **backup})
-    hosts = tuple(Host(host.name, f"{SUBNET}.{10 + index}") for index, host in enumerate(base.hosts, 1))
+    hosts = tuple(Host(host.name, f"{subnet}.{10 + index}") for index, host in enumerate(base.hosts, 1))
     names = tuple(host.name for host in hosts)
     parts = base.components
     assert parts.postgres
@@ -80,19 +80,30 @@ class Cluster:
         return self.container("backup-repository", len(self.stack.hosts))
 
     def start(self) -> None:
-        docker("network", "create", f"--subnet={SUBNET}.0/24", self.name)
+        subnet = self.stack.hosts[0].address.rpartition(".")[0]
+        docker("network", "create", f"--subnet={subnet}.0/24", self.name)
         self.render()
         for index, host in enumerate(self.stack.hosts, 1):
             place = ["--network", self.name, "--ip", host.address, "--name", self.container("host", index)]
-            for volume, uid in VOLUMES.items():
-                docker("volume", "create", *in_memory(uid), self.volume(volume, index))
-                # It would be gone whenever no container has it.
-                place += ["--volume", f"{self.volume(volume, index)}:/held/{volume}"]
+            place += self.held(index)
             docker("run", "--detach", "--init", *place, newest("postgres"), "sleep", "infinity")
         for component in STARTED:
             for index, _host in enumerate(self.stack.hosts, 1):
                 self.run(component, index)
         self.until_led()
+
+    def held(self, host: int) -> list[str]:
+        """Make a host's volumes; options of the container that keeps them."""
+        options = []
+        for volume, uid in VOLUMES.items():
+            docker("volume", "create", *in_memory(uid), self.volume(volume, host))
+            # It would be gone whenever no container has it.
+            options += ["--volume", f"{self.volume(volume, host)}:/held/{volume}"]
+        return options
+
+    def limits(self, _service: dict[str, Any]) -> list[str]:
+        # Its files count as its memory here.
+        return ["--memory=2g"]
 
     def render(self) -> None:
         """Write every host's tree, as a release lays it out; containers see it at once."""
@@ -129,8 +140,7 @@ class Cluster:
     def _options(self, service: dict[str, Any], host: int, tree: Path) -> list[str]:
         options = ["--init", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
         options += [f"--network=container:{self.container('host', host)}", f"--user={service['user']}"]
-        # Its files count as its memory here.
-        options += ["--memory=2g", f"--pids-limit={service['pids_limit']}"]
+        options += [*self.limits(service), f"--pids-limit={service['pids_limit']}"]
         options += [f"--shm-size={service['shm_size']}"] if "shm_size" in service else []
         options += [f"--tmpfs={mount}" for mount in service.get("tmpfs", [])]
         options += [f"--env={key}={value}" for key, value in service.get("environment", {}).items()]
@@ -197,9 +207,13 @@ class Cluster:
             time.sleep(0.3)
 
     def remove(self) -> None:
+        """All that is there of it, also where not all was made."""
         listed = docker("ps", "--all", "--format", "{{.Names}}", "--filter", f"name=^{self.name}-").split()
-        docker("rm", "--force", "--volumes", *sorted(listed, key=lambda name: name.endswith("-host")))
+        if listed:
+            docker("rm", "--force", "--volumes", *sorted(listed, key=lambda name: name.endswith("-host")))
         volumes = docker("volume", "ls", "--quiet", "--filter", f"name=^{self.name}-").split()
-        docker("volume", "rm", "--force", *volumes)
-        docker("network", "rm", self.name)
+        if volumes:
+            docker("volume", "rm", "--force", *volumes)
+        if docker("network", "ls", "--quiet", "--filter", f"name=^{self.name}$"):
+            docker("network", "rm", self.name)
         shutil.rmtree(self.folder, ignore_errors=True)
