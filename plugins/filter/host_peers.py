@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ..module_utils._core.errors import SlipwayError
+from ..plugin_utils.environment import members, select
 
 DOCUMENTATION = r"""
 name: host_peers
@@ -14,7 +20,7 @@ description:
   - Answers for the whole environment, also when C(--limit) selects only some of its hosts.
 options:
   _input:
-    description: The magic variable C(groups).
+    description: The magic variable C(hostvars), which knows the inventory.
     type: dict
     required: true
   host:
@@ -23,7 +29,7 @@ options:
     required: true
 """
 EXAMPLES = r"""
-peers: "{{ groups | slipway.compose.host_peers(inventory_hostname) }}"
+peers: "{{ hostvars | slipway.compose.host_peers(inventory_hostname) }}"
 """
 RETURN = r"""
 _value:
@@ -32,20 +38,15 @@ _value:
   elements: str
 """
 
-PARENT = "environments"
 
-
-def host_peers(groups: Mapping[str, Sequence[str]], host: str) -> list[str]:
-    declared = set(groups.get(PARENT, ()))
-    if host not in declared:
+def host_peers(variables: Any, host: str) -> list[str]:
+    environments = members(variables)
+    if not any(host in hosts for hosts in environments.values()):
         return [host]
-    within = [
-        list(hosts)
-        for name, hosts in groups.items()
-        if name not in ("all", "ungrouped", PARENT) and host in hosts and set(hosts) <= declared
-    ]
-    # Groups inside an environment are smaller than the environment itself.
-    return max(within, key=len)
+    try:
+        return list(environments[select([host], environments)])
+    except SlipwayError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:

@@ -78,7 +78,7 @@ def _read_from(task_vars: Mapping[str, Any], templar: Any) -> tuple[object, ...]
 
 def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, now: datetime) -> Declared:
     """Everything the run's environment declares. Only a run that is for no single environment raises."""
-    members = environments(task_vars)
+    members = environment.members(task_vars["hostvars"])
     name = environment.select(task_vars["ansible_play_hosts_all"], members)
     fleet = environment.fleet(name, members, task_vars["hostvars"])
     twins = environment.shared_machines(members[name], _endpoints(members, task_vars["hostvars"]))
@@ -112,15 +112,6 @@ def _secrets_file(settings: _Settings, checkout: Path) -> Path:
     return checkout / str(settings.value("slipway_secrets_file") or default)
 
 
-def environments(task_vars: Mapping[str, Any]) -> environment.Members:
-    """The environments of the inventory, with their hosts."""
-    # Variables name groups without saying which is whose child; only the inventory itself knows.
-    groups = task_vars["hostvars"]._inventory.groups
-    parent = groups.get(environment.GROUP)
-    children = parent.child_groups if parent else []
-    return {str(group.name): [str(host.name) for host in group.get_hosts()] for group in children}
-
-
 def _endpoints(
     members: environment.Members, variables: environment.HostVariables
 ) -> dict[str, environment.Endpoint | None]:
@@ -135,9 +126,8 @@ def _endpoints(
 
 
 def refuse_partial(task_vars: Mapping[str, Any], declared: Declared) -> None:
-    environment.refuse_partial(
-        task_vars["ansible_play_hosts_all"], declared.environment, environments(task_vars)
-    )
+    members = environment.members(task_vars["hostvars"])
+    environment.refuse_partial(task_vars["ansible_play_hosts_all"], declared.environment, members)
 
 
 def warnings(declared: Declared, now: datetime) -> list[str]:

@@ -28,6 +28,15 @@ class Fleet:
     problems: tuple[Problem, ...]
 
 
+def members(variables: Any) -> Members:
+    """The environments of the inventory, with their hosts; `variables`: Ansible's `hostvars`."""
+    # Variables name groups without saying which is whose child; only the inventory itself knows.
+    groups = variables._inventory.groups
+    parent = groups.get(GROUP)
+    children = parent.child_groups if parent else []
+    return {str(group.name): [str(host.name) for host in group.get_hosts()] for group in children}
+
+
 def select(run: Sequence[str], environments: Members) -> str:
     """The one environment that every host of a run belongs to; anything else is refused."""
     if not environments:

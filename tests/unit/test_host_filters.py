@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible.inventory.data import InventoryData
 from ansible_collections.slipway.compose.plugins.filter.host_admits import host_admits
 from ansible_collections.slipway.compose.plugins.filter.host_failure import host_failure
 from ansible_collections.slipway.compose.plugins.filter.host_family import host_family
@@ -14,30 +16,53 @@ from ansible_collections.slipway.compose.plugins.filter.host_peers import host_p
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
 from ansible_collections.slipway.compose.plugins.filter.lost_hosts import lost_hosts
 
-GROUPS = {
-    "all": ["a", "b", "c", "s"],
-    "ungrouped": [],
-    "environments": ["a", "b", "c", "s"],
-    "production": ["a", "b", "c"],
-    "databases": ["b"],
-    "staging": ["s"],
-}
 VARIABLES = {
     "a": {"ansible_host": "192.0.2.1"},
     "b": {"ansible_host": "192.0.2.2", "slipway_address": "10.0.0.2"},
 }
 
 
+def inventory(**children: list[str]) -> Any:
+    """Ansible's `hostvars`, as far as filters see its inventory: groups with children, hosts or groups."""
+    data = InventoryData()
+    for group in children:
+        data.add_group(group)
+    for group, names in children.items():
+        for name in names:
+            if name not in children:
+                data.add_host(name)
+            data.add_child(group, name)
+    data.reconcile_inventory()
+    return SimpleNamespace(_inventory=data)
+
+
+HOSTVARS = inventory(
+    environments=["production", "staging"],
+    production=["a", "b", "c", "databases"],
+    databases=["b"],
+    staging=["s"],
+    europe=["production", "staging"],
+    others=["x"],
+)
+
+
 @pytest.mark.parametrize(
     ("host", "peers"),
     [
         pytest.param("b", ["a", "b", "c"], id="a-group-inside-an-environment-is-no-environment"),
-        pytest.param("s", ["s"], id="a-single-host-is-its-own-peer"),
+        pytest.param("s", ["s"], id="nor-is-one-that-holds-two-of-them"),
         pytest.param("x", ["x"], id="a-host-of-no-environment-has-no-peers"),
     ],
 )
 def test_peers_are_the_hosts_of_the_same_environment(host: str, peers: list[str]) -> None:
-    assert host_peers(GROUPS, host) == peers
+    assert host_peers(HOSTVARS, host) == peers
+
+
+def test_a_host_of_two_environments_has_no_peers_but_a_problem() -> None:
+    both = inventory(environments=["production", "staging"], production=["a", "b"], staging=["b"])
+    with pytest.raises(AnsibleFilterError, match="b: belongs to the environments production, staging"):
+        host_peers(both, "b")
+    assert host_peers(both, "a") == ["a", "b"]
 
 
 @pytest.mark.parametrize(
