@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..module_utils._core.backups import calendar
-from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED
+from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED, publish_base
+from ..module_utils._core.schema_rollout import MOST_REPLICAS
 from ..module_utils._core.topology import BACKUP_PORTS, PORTS, keeper
 
 DOCUMENTATION = r"""
@@ -46,7 +47,7 @@ _value:
 """
 
 REGISTRY_PORT = 5000
-DEFAULT_REPLICAS = 2
+HIGHEST_PORT = 65535
 
 
 def host_stack(
@@ -79,13 +80,20 @@ def _address(host: str, variables: Mapping[str, Any]) -> str:
 
 
 def _service_ports(services: Mapping[str, Any]) -> Iterator[str]:
-    """The range services are given ports from, so that a new one needs no new rule; and what users chose."""
-    yield f"{FIRST_PUBLISHED}-{FIRST_PUBLISHED + BLOCK * BLOCKS - 1}"
-    for service in services.values():
-        base = service.get("publish_base")
-        replicas = service.get("replicas", DEFAULT_REPLICAS)
-        if base and replicas:
-            yield f"{base}-{base + 2 * replicas - 1}"
+    """The range services are given ports from, so that a new one needs no new rule; and what lies beyond it.
+
+    Of both pools with the most replicas: who scales does not come by here again.
+    """
+    last_given = FIRST_PUBLISHED + BLOCK * BLOCKS - 1
+    yield f"{FIRST_PUBLISHED}-{last_given}"
+    for name, service in services.items():
+        if not service.get("port"):
+            continue  # a worker
+        base = service.get("publish_base") or publish_base(name)
+        most = (service.get("scale") or {}).get("max", MOST_REPLICAS)
+        last = min(base + 2 * most - 1, HIGHEST_PORT)
+        if base < FIRST_PUBLISHED or last > last_given:
+            yield f"{base}-{last}"
 
 
 def _is_edge(edge: Mapping[str, Any], host: str, peers: Sequence[str]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +17,13 @@ from ansible_collections.slipway.compose.plugins.filter.host_fingerprint import 
 from ansible_collections.slipway.compose.plugins.filter.host_peers import host_peers
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
 from ansible_collections.slipway.compose.plugins.filter.lost_hosts import lost_hosts
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.ports import publish_base
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema_rollout import MOST_REPLICAS
+from ansible_collections.slipway.compose.plugins.module_utils._core.topology import replicas
+from hypothesis import given
+from hypothesis import strategies as st
+from whole_stack import service
 
 VARIABLES = {
     "a": {"ansible_host": "192.0.2.1"},
@@ -105,13 +114,38 @@ def test_the_third_host_is_no_edge_by_itself() -> None:
     assert opened == ["a", "b"]
 
 
-def test_peers_reach_the_registry_and_ports_that_users_chose() -> None:
-    stack = {
-        "components": {"registry": {"port": 5555}},
-        "services": {"web": {"publish_base": 15000, "replicas": 3}, "api": {}},
-    }
-    ports = host_stack(stack, "a", ["a"], VARIABLES)["peer_ports"]
-    assert {"5432", "5555", "20000-32699", "15000-15005"} <= set(ports)
+def opened(stack: dict[str, Any]) -> list[range]:
+    """The ports that peers may reach."""
+    said = [it.partition("-") for it in host_stack(stack, "a", ["a"], VARIABLES)["peer_ports"]]
+    return [range(int(first), int(last or first) + 1) for first, _, last in said]
+
+
+def test_peers_reach_the_registry() -> None:
+    assert range(5555, 5556) in opened({"components": {"registry": {"port": 5555}}})
+
+
+# The last of these is given the last ports there are to give.
+LAST = next(name for name in map("web{}".format, count()) if publish_base(name) > 32_680)
+
+
+@given(
+    st.sampled_from(["web", "api", LAST]),
+    st.none() | st.integers(1024, 65_000),
+    st.none() | st.integers(1, 50),
+)
+def test_peers_reach_every_replica_that_a_service_may_be_scaled_to(
+    name: str, base: int | None, most: int | None
+) -> None:
+    declared = {"port": 8080, "publish_base": base, "scale": most and {"max": most}}
+    it = service(name, "/", "http", base or publish_base(name), ("a",))
+    there = replicas(replace(it, replicas=most or MOST_REPLICAS), Host("a", "192.0.2.1"))
+    ranges = opened({"services": {name: declared}})
+    assert all(any(one.port in ports for ports in ranges) for one in there)
+    assert all(ports[-1] <= 65_535 for ports in ranges)
+
+
+def test_a_worker_has_no_ports_to_open() -> None:
+    assert opened({"services": {LAST: {"port": None}}}) == opened({})
 
 
 @pytest.mark.parametrize(

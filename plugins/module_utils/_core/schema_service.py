@@ -199,7 +199,8 @@ SERVICE = Table(
         ),
         "publish_base": Key(
             Integer(1024, 65535),
-            "First of the ports (twice `replicas`) it is published on, on its hosts' private addresses.",
+            "First of the ports (twice `replicas`) it is published on, on its hosts' private addresses. To "
+            "the other hosts the firewall opens twice as many as `scale` allows.",
             None,
             "from 20000 to 32699, by the service's name",
         ),
