@@ -55,7 +55,13 @@ class ActionModule(StackAction):
             "plan": lines,
             "judge": self.topology.members("prometheus")[0].name,
             "home": {
-                it.service.name: {"old": it.old, "new": it.new, "live": it.old, "replicas": it.old_replicas}
+                it.service.name: {
+                    "old": it.old,
+                    "new": it.new,
+                    "live": it.old,
+                    "replicas": it.old_replicas,
+                    "veterans": list(it.veterans),
+                }
                 for it in plan.changes
                 if it.before
             },

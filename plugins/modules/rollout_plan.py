@@ -59,7 +59,7 @@ home:
   description: By service, what M(slipway.compose.rollout) needs for C(kind=home).
   type: dict
   returned: when O(back=false)
-  sample: {api: {old: blue, new: green, replicas: 2}}
+  sample: {api: {old: blue, new: green, live: blue, replicas: 2, veterans: [lab-1, lab-2]}}
 warm:
   description: The same for services whose free pool is kept warm and is the release wanted, where all are.
   type: dict

@@ -32,18 +32,28 @@ STRATEGIES = {**BUILT_IN, "batched": replace(BUILT_IN["rolling"], name="batched"
 
 
 class World:
-    """Replicas of one service by host and pool, each of a release; pools' weights; live pools by host."""
+    """Replicas of one service by host and pool, each of a release; pools' weights; live pools by host.
 
-    def __init__(self, replicas, release=OLD):
+    newcomers: hosts where nothing has ever run, and nothing of the first release is stored.
+    """
+
+    def __init__(self, replicas, release=OLD, newcomers=()):
         self.defined = replicas
         self.broken = ""
-        self.running = {host: {"blue": [release] * replicas, "green": []} for host in HOSTS}
-        self.releases = {host: {"blue": release} for host in HOSTS}
+        self.newcomers = newcomers
+        self.stored = {host: set() if host in newcomers else {release} for host in HOSTS}
+        self.running = {
+            host: {"blue": [] if host in newcomers else [release] * replicas, "green": []} for host in HOSTS
+        }
+        self.releases = {host: {} if host in newcomers else {"blue": release} for host in HOSTS}
         self.live = dict.fromkeys(HOSTS, "blue")
         self.warm = dict.fromkeys(HOSTS, False)
         self.weights = {"blue": 100, "green": 100}
 
     def seen(self, release):
+        """What is asked of a release is asked once it is stored."""
+        for stored in self.stored.values():
+            stored.add(release)
         return {
             host: Seen(
                 live=self.live[host],
@@ -52,7 +62,7 @@ class World:
                 running={pool: self.well(host, pool) for pool in POOLS},
                 there={pool: len(self.running[host][pool]) for pool in POOLS},
                 weights=self.weights,
-                defined=self.defined,
+                defined=self.defined if self.releases[host] else 0,
                 warm=self.warm[host],
             )
             for host in HOSTS
@@ -78,7 +88,7 @@ class World:
         elif move.kind == "start":
             pool, count = told["pool"], told["count"]
             self.warm[host] = self.warm[host] and pool == self.live[host]
-            assert told["release"], "started from no release"
+            assert told["release"] in self.stored[host], "started from a release that is not stored there"
             kept = [release for release in self.running[host][pool] if release == told["release"]]
             assert kept == self.running[host][pool], "what runs would be replaced in place"
             self.running[host][pool] = [told["release"]] * max(count, len(kept))
@@ -113,16 +123,20 @@ class World:
             len(pools[pool]) for pools in self.running.values() for pool in POOLS if self.weights[pool]
         )
 
-    def alone(self, release, replicas, *warm):
-        """One release has the traffic; nothing else runs but what is kept warm, and that of one of these."""
-        live, free = self.runs_alone(release, replicas, *warm)
+    def alone(self, release, replicas, *warm, without=()):
+        """One release has the traffic; nothing else runs but what is kept warm, and that of one of these.
+
+        without: hosts that have nothing of it.
+        """
+        live, free = self.runs_alone(release, replicas, *warm, without=without)
         assert self.weights[live] and not self.weights[free]
 
-    def runs_alone(self, release, replicas, *warm):
+    def runs_alone(self, release, replicas, *warm, without=()):
         """As `alone`, whatever traffic a pool without replicas would get; the live pool and the free one."""
         (live,) = set(self.live.values())
         free = next(pool for pool in POOLS if pool != live)
-        assert all(pools[live] == [release] * replicas for pools in self.running.values())
+        for host, pools in self.running.items():
+            assert pools[live] == ([] if host in without else [release] * replicas)
         left = {told for pools in self.running.values() for told in pools[free]}
         assert left <= (set(warm) if any(self.warm.values()) else set())
         return live, free
@@ -142,19 +156,23 @@ def forward(world, it, release=NEW):
 
 strategies = st.sampled_from(sorted(STRATEGIES))
 counts = st.integers(1, 5)
+newcomers = st.sets(st.sampled_from(HOSTS), max_size=len(HOSTS) - 1)
 
 
-def least(strategy, replicas):
+def least(strategy, replicas, newcomers=()):
     """Replicas that serve at any time: all of them, one less where one stops first, none where all do."""
-    return {"recreate": 0, "stop_first": replicas * len(HOSTS) - 1}.get(strategy, replicas * len(HOSTS))
+    every = replicas * (len(HOSTS) - len(newcomers))
+    return {"recreate": 0, "stop_first": every - 1}.get(strategy, every)
 
 
-@given(strategies, counts, counts)
-def test_a_rollout_ends_in_the_new_release_alone_and_never_serves_from_less(strategy, before, replicas):
-    world, it = World(before), web(strategy, replicas)
+@given(strategies, counts, counts, newcomers)
+def test_a_rollout_ends_in_the_new_release_alone_and_never_serves_from_less(
+    strategy, before, replicas, newcomers
+):
+    world, it = World(before, newcomers=newcomers), web(strategy, replicas)
 
     def watch(world):
-        assert world.serving() >= least(strategy, min(before, replicas))
+        assert world.serving() >= least(strategy, min(before, replicas), newcomers)
 
     plan = forward(world, it)
     world.run([*plan.moves, *plan.closing], watch)
@@ -163,20 +181,22 @@ def test_a_rollout_ends_in_the_new_release_alone_and_never_serves_from_less(stra
     assert not again.moves and not again.closing
 
 
-@given(strategies, counts, st.integers(0, 40), st.integers(0, 2))
-def test_a_run_that_died_anywhere_is_finished_by_the_next(strategy, replicas, survived, hosts):
-    world, it = World(replicas), web(strategy, replicas)
+@given(strategies, counts, st.integers(0, 40), st.integers(0, 2), newcomers)
+def test_a_run_that_died_anywhere_is_finished_by_the_next(strategy, replicas, survived, hosts, newcomers):
+    world, it = World(replicas, newcomers=newcomers), web(strategy, replicas)
     interrupt(world, it, survived, hosts)
     plan = forward(world, it)
     world.run([*plan.moves, *plan.closing])
     world.alone(NEW, replicas, OLD)
 
 
-@given(strategies, counts, st.integers(0, 40), st.integers(0, 2))
-def test_a_run_that_died_anywhere_makes_room_for_another_release(strategy, replicas, survived, hosts):
-    world, it = World(replicas), web(strategy, replicas)
+@given(strategies, counts, st.integers(0, 40), st.integers(0, 2), newcomers)
+def test_a_run_that_died_anywhere_makes_room_for_another_release(
+    strategy, replicas, survived, hosts, newcomers
+):
+    world, it = World(replicas, newcomers=newcomers), web(strategy, replicas)
     interrupt(world, it, survived, hosts)
-    promised = min(world.serving(), least(strategy, replicas))
+    promised = min(world.serving(), least(strategy, replicas, newcomers))
 
     def watch(world):
         assert world.serving() >= promised
@@ -187,11 +207,11 @@ def test_a_run_that_died_anywhere_makes_room_for_another_release(strategy, repli
     world.alone("r3", replicas, OLD, NEW)
 
 
-@given(strategies, counts, st.integers(0, 40), st.integers(0, 2))
-def test_a_run_that_died_anywhere_is_undone_without_a_gap(strategy, replicas, survived, hosts):
-    world, it = World(replicas), web(strategy, replicas)
+@given(strategies, counts, st.integers(0, 40), st.integers(0, 2), newcomers)
+def test_a_run_that_died_anywhere_is_undone_without_a_gap(strategy, replicas, survived, hosts, newcomers):
+    world, it = World(replicas, newcomers=newcomers), web(strategy, replicas)
     interrupt(world, it, survived, hosts)
-    promised = min(world.serving(), least(strategy, replicas))
+    promised = min(world.serving(), least(strategy, replicas, newcomers))
 
     def watch(world):
         assert world.serving() >= promised
@@ -236,9 +256,9 @@ def test_what_took_over_from_an_emptied_pool_is_live_before_another_release_come
     world.alone("r3", 2)
 
 
-@given(strategies, counts, counts, st.integers(0, 40))
-def test_a_rollout_goes_back_from_anywhere_before_it_is_live(strategy, before, replicas, survived):
-    world, it = World(before), web(strategy, replicas)
+@given(strategies, counts, counts, st.integers(0, 40), newcomers)
+def test_a_rollout_goes_back_from_anywhere_before_it_is_live(strategy, before, replicas, survived, newcomers):
+    world, it = World(before, newcomers=newcomers), web(strategy, replicas)
     plan = forward(world, it)
     moves = [*plan.moves, *plan.closing]
     promotion = next(number for number, move in enumerate(moves) if move.kind == "promote")
@@ -246,21 +266,21 @@ def test_a_rollout_goes_back_from_anywhere_before_it_is_live(strategy, before, r
     serving = world.serving()
 
     def watch(world):
-        assert world.serving() >= min(serving, least(strategy, min(before, replicas)))
+        assert world.serving() >= min(serving, least(strategy, min(before, replicas), newcomers))
 
     world.run(plan_back([it], {"web": world.seen(NEW)}), watch)
-    world.alone(OLD, before)
+    world.alone(OLD, before, without=newcomers)
 
 
-@given(strategies, counts, st.integers(0, 40))
-def test_what_crashes_all_the_time_is_removed_like_what_runs(strategy, replicas, survived):
-    world, it = World(replicas), web(strategy, replicas)
+@given(strategies, counts, st.integers(0, 40), newcomers)
+def test_what_crashes_all_the_time_is_removed_like_what_runs(strategy, replicas, survived, newcomers):
+    world, it = World(replicas, newcomers=newcomers), web(strategy, replicas)
     world.broken = NEW
     plan = forward(world, it)
     promotion = next(number for number, move in enumerate(plan.closing) if move.kind == "promote")
     world.run([*plan.moves, *plan.closing[:promotion]][:survived])
     world.run(plan_back([it], {"web": world.seen(NEW)}))
-    world.alone(OLD, replicas)
+    world.alone(OLD, replicas, without=newcomers)
 
 
 @given(counts, counts)

@@ -94,3 +94,19 @@ def test_the_way_is_open_for_as_long_as_the_pool_that_served_when_it_was_planned
 
 def test_nothing_is_told_without_routers():
     assert send_home([], [HOME], lambda _router: None) == []
+
+
+def test_a_host_that_never_had_the_old_release_is_not_waited_for():
+    new = {**NEW, "h3": ["api-green-1.h3"]}
+    home = Home("api", "blue", {**OLD, "h3": []}, new)
+    assert home.carries({*EVERY_OLD, *new["h3"]})
+    assert not home.carries({*new["h3"]})
+
+
+def test_home_is_where_the_old_release_was():
+    told = {"old": "blue", "new": "green", "live": "blue", "replicas": 2, "veterans": ["h1.test", "h3.test"]}
+    (home,) = homes(topology(stack()), {"api": told})
+    assert [len(home[side][f"h{number}.test"]) for side in ("old", "new") for number in (1, 2, 3)] == [
+        *(2, 0, 2),
+        *(2, 2, 2),
+    ]

@@ -30,7 +30,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.way_back imp
 from ansible_collections.slipway.compose.plugins.module_utils._core.worker_watch import stay_up
 from hypothesis import given
 from hypothesis import strategies as st
-from test_fleet import HOSTS, NEW, OLD, World, interrupt
+from test_fleet import HOSTS, NEW, OLD, World, interrupt, newcomers
 from test_host_rollout import REPLICAS, Host
 from test_rolling import Clock
 from whole_stack import rendered, service, stack, with_service
@@ -231,10 +231,13 @@ def test_one_that_stops_first_is_never_there_more_often_than_declared(replicas, 
 
 
 @given(
-    st.sampled_from(["rolling", "recreate", "stop_first", "steady"]), st.integers(1, 4), st.integers(0, 30)
+    st.sampled_from(["rolling", "recreate", "stop_first", "steady"]),
+    st.integers(1, 4),
+    st.integers(0, 30),
+    newcomers,
 )
-def test_it_comes_and_goes_like_a_service_without_any_traffic_moved(strategy, replicas, survived):
-    it, world = worker(strategy, replicas), World(replicas)
+def test_it_comes_and_goes_like_a_service_without_any_traffic_moved(strategy, replicas, survived, newcomers):
+    it, world = worker(strategy, replicas), World(replicas, newcomers=newcomers)
     interrupt(world, it, survived, 1)
     plan = forward(it, world)
     assert "traffic" not in kinds(*plan.moves, *plan.closing, *plan_back([it], {"web": world.seen(NEW)}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from .fleet import Change, Seen
+from .fleet import Change, Seen, fewest_old
 from .rollout import Pools, Stage
 from .stage_moves import UNKNOWN
 
@@ -20,7 +20,7 @@ def extents(
         found[it.service.name] = (
             Stage(
                 min(host.running[it.new] for host in hosts),
-                min(host.running[it.old] for host in hosts),
+                fewest_old(it, seen[it.service.name]),
                 UNKNOWN,
             ),
             Stage(
@@ -38,5 +38,4 @@ def homewards(found: Mapping[str, tuple[Stage, Stage]]) -> dict[str, tuple[Stage
 def furthest(it: Change, seen: Mapping[str, Seen]) -> Pools:
     """The most new replicas and the fewest old ones that any host has."""
     new = max(host.there[it.new] for host in seen.values())
-    old = min(host.running[it.old] for host in seen.values())
-    return Pools(new, min(old, it.old_replicas), 50 if new else 0)
+    return Pools(new, min(fewest_old(it, seen), it.old_replicas), 50 if new else 0)

@@ -34,11 +34,16 @@ class Seen:
     wanted: int = 0
     warm: bool = False
 
+    def had(self, pool: str) -> bool:
+        """Whether the pool's release ever ran here: of the old one, a new host knows nothing."""
+        return pool in self.releases or self.there[pool] > 0
+
 
 @dataclass(frozen=True)
 class Change:
     """One service on its way from the pool `old` (of release `before`) to the pool `new`.
 
+    hosts: how many; veterans: those that had the release before, the others begin with the new one.
     old_replicas: on each host in the release before. foreign: the free pool holds replicas of some other
     release, which go first.
     """
@@ -48,6 +53,7 @@ class Change:
     new: str
     before: str
     hosts: int
+    veterans: tuple[str, ...]
     old_replicas: int
     observed: Pools
     foreign: bool
@@ -101,6 +107,7 @@ def change(service: Service, seen: Mapping[str, Seen], release: str) -> Change |
         free,
         before,
         len(seen),
+        tuple(host for host, told in seen.items() if told.had(live)),
         defined,
         Pools(0, 0, None),
         foreign,
@@ -118,8 +125,14 @@ def _is_warm(it: Change, seen: Mapping[str, Seen]) -> bool:
 
 def observed(it: Change, seen: Mapping[str, Seen]) -> Pools:
     """How far a change has come on the host that is furthest behind."""
-    new, old = (min(host.running[pool] for host in seen.values()) for pool in (it.new, it.old))
+    new, old = min(host.running[it.new] for host in seen.values()), fewest_old(it, seen)
     return Pools(0, old, None) if it.foreign else Pools(new, old, _share(seen, it.new, it.old))
+
+
+def fewest_old(it: Change, seen: Mapping[str, Seen]) -> int:
+    """Old replicas that run on any host; one that never had any lacks none."""
+    counts = [told.running[it.old] for told in seen.values() if told.had(it.old)]
+    return min(counts, default=it.old_replicas)
 
 
 def _share(seen: Mapping[str, Seen], new: str, old: str) -> int | None:
@@ -127,5 +140,7 @@ def _share(seen: Mapping[str, Seen], new: str, old: str) -> int | None:
     weights_of = next((host.weights for host in seen.values() if host.weights), None)
     if not weights_of:
         return None
-    totals = [sum(host.running[pool] for host in seen.values()) for pool in (new, old)]
+    # As the weights were made: of hosts that have both.
+    both = [host for host in seen.values() if host.had(old)]
+    totals = [sum(host.running[pool] for host in both) for pool in (new, old)]
     return share_of(weights_of[new], weights_of[old], totals[0], totals[1])

@@ -35,10 +35,12 @@ class Home:
     def carries(self, up: set[str]) -> bool:
         """Whether the old replicas can have all the traffic: each host that serves at all has all of its own.
 
-        A host of which nothing is up is lost: it can be neither waited for nor counted on.
+        A host of which nothing is up is lost: it can be neither waited for nor counted on. One that is new
+        has no old ones to wait for.
         """
         serving = [host for host in self.old if up.intersection([*self.old[host], *self.new[host]])]
-        return bool(serving) and all(up.issuperset(self.old[host]) for host in serving)
+        whole = all(up.issuperset(self.old[host]) for host in serving)
+        return whole and any(self.old[host] for host in serving)
 
     @property
     def weights(self) -> dict[str, int]:
@@ -47,14 +49,17 @@ class Home:
 
 
 def homes(topology: Topology, services: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """services: by name the pools `old`, `new`, `live`; `replicas`: how many the old one has on a host."""
+    """services: by name the pools `old`, `new`, `live`; `replicas`: how many the old one has on each of its
+    hosts, the `veterans` (none named: all).
+    """
     found = []
     for name, told in services.items():
         pools: dict[str, dict[str, list[str]]] = {"old": {}, "new": {}}
         for replica in topology.replicas_of(name):
             side = "old" if replica.pool == told["old"] else "new"
             here = pools[side].setdefault(replica.host.name, [])
-            if side == "new" or replica.index <= int(told["replicas"]):
+            veteran = replica.host.name in (told.get("veterans") or [replica.host.name])
+            if side == "new" or (veteran and replica.index <= int(told["replicas"])):
                 here.append(replica.server)
         found.append({"service": name, "live": told["live"], **pools})
     return found

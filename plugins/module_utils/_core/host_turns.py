@@ -58,7 +58,8 @@ def turn_by_turn(
         }
         where = {"hold": turned, **dict.fromkeys(("start", "probe", "retire", "stay"), hosts)}
         for move in walk(here, ways, before, release, judged=judged):
-            yield replace(move, hosts=where.get(move.kind, ()))
+            named = where.get(move.kind, ())
+            yield replace(move, hosts=tuple(host for host in named if host in (move.hosts or named)))
         begun |= ways.keys()
 
 

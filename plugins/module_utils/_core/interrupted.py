@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from .fleet import Change, Seen, change, emptied
+from .fleet import Change, Seen, change, emptied, fewest_old
 from .model_service import Service
 from .stage_moves import Move, names
 from .way_back import plan_back
@@ -40,7 +40,7 @@ def settle(services: Sequence[Service], seen: Fleet, release: str) -> tuple[list
 
 def _is_torn(it: Change, seen: Mapping[str, Seen]) -> bool:
     """Whether users are with a release that is neither live nor to come, and the live one lacks replicas."""
-    short = any(told.running[it.old] < it.old_replicas for told in seen.values())
+    short = fewest_old(it, seen) < it.old_replicas
     served = not it.service.is_worker and _has_traffic(it.new, seen)
     return it.foreign and bool(it.before) and short and served
 
@@ -76,12 +76,13 @@ def _kept(it: Change, seen: Mapping[str, Seen]) -> dict[str, Seen]:
 
 
 def _undone(it: Change, seen: Mapping[str, Seen]) -> dict[str, Seen]:
+    old = {host: it.old_replicas if told.had(it.old) else 0 for host, told in seen.items()}
     return {
         host: replace(
             told,
             live=it.old,
-            running={**told.running, it.old: it.old_replicas},
-            there={**told.there, it.old: it.old_replicas},
+            running={**told.running, it.old: old[host]},
+            there={**told.there, it.old: old[host]},
             releases={pool: of for pool, of in told.releases.items() if pool != it.new},
             weights={it.old: 100, it.new: 0} if told.weights else {},
         )

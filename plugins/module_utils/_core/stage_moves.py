@@ -98,7 +98,10 @@ def _transition(
             told = ", ".join(
                 f"{it.service.name} {pool} {count}/{it.service.replicas}" for it, pool, count in grown
             )
-            yield Move("start", f"start replicas: {told}", wanted, batch=batch)
+            # Others have nothing of the release before.
+            veterans = sorted({host for it, _pool, _count in grown for host in it.veterans})
+            hosts = tuple(veterans) if asked == "old" else ()
+            yield Move("start", f"start replicas: {told}", wanted, batch=batch, hosts=hosts)
     fresh = [it for it in changes if probed and _is_fresh(it, before, after)]
     if fresh:
         yield Move("probe", f"probe the new replicas of {names(fresh)}", held(fresh, after))
