@@ -14,7 +14,7 @@ class ActionModule(StackAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         arguments["stack"] = self.declared.stack.name
         moving, hosts = arguments.get("services") or {}, arguments.get("hosts") or ()
-        arguments["edges"] = edge_probe_plan.edges(self.topology)
+        arguments["edges"] = edge_probe_plan.edges(self.topology, arguments.pop("edges_to_come", []))
         arguments["subjects"] = edge_probe_plan.probed(
             self.topology, moving, hosts, stored=bool(arguments.get("stored"))
         )

@@ -53,6 +53,7 @@ class ActionModule(StackAction):
             "closing": [asdict(move) for move in plan.closing],
             "after": [asdict(move) for move in last],
             "plan": lines,
+            "edges_to_come": [name for name, told in hosts.items() if "edge" in told.get("starting", [])],
             "judge": self.topology.members("prometheus")[0].name,
             "home": {
                 it.service.name: {

@@ -49,6 +49,11 @@ options:
     type: list
     elements: dict
     default: []
+  edges_to_come:
+    description: Edge hosts whose edge the release has yet to start; none need listen there.
+    type: list
+    elements: str
+    default: []
   stored:
     description: Whether the release is one of another day, which is probed for its health only.
     type: bool

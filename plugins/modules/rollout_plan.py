@@ -65,6 +65,11 @@ warm:
   type: dict
   returned: when O(back=false)
   sample: {}
+edges_to_come:
+  description: Edge hosts whose edge does not run yet; probes need not reach it.
+  type: list
+  elements: str
+  returned: when O(back=false)
 judge:
   description: The host that judges, the first with a Prometheus.
   type: str

@@ -185,6 +185,12 @@ changing:
   type: list
   elements: str
   returned: when O(state=prepared)
+starting:
+  description: Components that do not run here, and will.
+  type: list
+  elements: str
+  returned: when O(state=prepared)
+  sample: [router, edge]
 refused:
   description: What stands in the way here; the module fails where it is not empty.
   type: list
@@ -355,6 +361,7 @@ def prepare(
         "steps": [str(step) for step in it.steps],
         "pending": pending(it.steps),
         "changing": sorted({step.service for step in it.steps if not replica_of(step.service)[0]}),
+        "starting": [step.service for step in it.steps if step.action in ("create", "start")],
         "services": seen.tell(release, it.steps, files) if known else {},
         "jobs": [asdict(job) for job in jobs],
         "migrates": any(it.path.startswith("migrations/") for it in changes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from dataclasses import replace
 
 import pytest
@@ -14,6 +16,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.edge_probe i
     questions,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.edge_probe_plan import edges, probed
+from ansible_collections.slipway.compose.plugins.module_utils._core.edge_prober import Door, EdgeProber
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_forward
@@ -180,6 +183,26 @@ def test_an_answer_is_judged_in_words(probe, status, body, fault):
     (subject,) = (Probed.from_dict(one) for one in probed(told(), MOVING))
     question = Question(Edge.from_dict(edges(told())[0]), subject, "api-green-1.h1.test", probe)
     assert judge(question, status, body) == fault
+
+
+class Knocking(EdgeProber):
+    """Knows of every edge host's router that it takes probes and knows the replica."""
+
+    def _door(self, edge):
+        return Door(edge, "", {"api-green-1.h1.test": True})
+
+
+@pytest.mark.parametrize("look", [EdgeProber.probe, lambda prober: prober.look(0)], ids=["probe", "gate"])
+@pytest.mark.parametrize("to_come", [True, False])
+def test_an_edge_that_the_release_has_yet_to_start_is_not_waited_for(look, to_come):
+    with socket.socket() as unused:  # bound, and nobody listens
+        unused.bind(("127.0.0.1", 0))
+        found = edges(told(), ["h2.test"] if to_come else [])[1]
+        edge = Edge.from_dict({**found, "address": "127.0.0.1", "port": unused.getsockname()[1]})
+        subjects = [Probed.from_dict(one) for one in probed(told(), MOVING)]
+        report = look(Knocking([edge], subjects, "secret", ssl.create_default_context()))
+    assert bool(report.faults) is not to_come
+    assert report.unasked == (["h2.test's edge does not run yet"] if to_come else [])
 
 
 # --- what a user writes ---

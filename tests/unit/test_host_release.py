@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import preparing
@@ -20,7 +21,9 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.tree import 
 
 ME = os.geteuid()
 UNITS = [Unit("edge", "edge", "config/edge", "HUP", "nginx@sha256:1", 10001, ("nginx", "-t"))]
-NO_TRAFFIC = Traffic(Routers([]), {}, lambda replica: None, lambda component: nullcontext())
+NO_TRAFFIC = Traffic(
+    Routers([]), {}, lambda replica: None, lambda component: nullcontext(), lambda component: None
+)
 
 
 class Docker:
@@ -93,6 +96,15 @@ def deploy(docker, root, release="r1", text="worker_processes 2;\n"):
 def test_a_first_deployment_creates_and_a_second_does_nothing(docker, tmp_path):
     assert deploy(docker, tmp_path) == ["create edge (not there)", "current -> r1"]
     assert deploy(docker, tmp_path) == []
+
+
+def test_what_starts_is_made_ready_before_and_what_runs_is_not(docker, tmp_path):
+    road = replace(NO_TRAFFIC, starting=lambda component: docker.told.append(f"make {component} ready"))
+    target = prepared(docker, tmp_path, "r1", files()).host
+    target.commit("edge", ["create"], 10, road)
+    target = prepared(docker, tmp_path, "r2", files("worker_processes 4;\n")).host
+    target.commit("edge", ["reload"], 10, road)
+    assert docker.told == ["make edge ready", "up edge", "signal HUP edge"]
 
 
 def test_a_new_configuration_is_live_before_the_reload(docker, tmp_path):

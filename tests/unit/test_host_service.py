@@ -60,7 +60,13 @@ class Host:
         self.servers = {f"{name}.a": ServerState("web", "UP", sessions) for name in NAMES}
         routers = Routers([MemoryRouter("edge", self.servers, self.journal)], clock, clock.sleep)
         replicas = {name: RollingReplica(name, "web", f"{name}.a", 5, 4, {}) for name in NAMES}
-        road = Traffic(routers, replicas, lambda it: self.ready.append(it.name), lambda it: nullcontext())
+        road = Traffic(
+            routers,
+            replicas,
+            lambda it: self.ready.append(it.name),
+            lambda it: nullcontext(),
+            lambda it: None,
+        )
         self.service = HostService(self.docker, root / "shop", Engine(self.docker, "shop"), road, NAMES)
 
 

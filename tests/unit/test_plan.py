@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 NGINX = Unit("edge", "edge", "config/edge", "HUP")
 ETCD = Unit("etcd", "data", "config/etcd")
+ROUTER = Unit("router", "edge", "config/router", "USR2", early=True)
 
 
 def replica(pool: str, index: int) -> Unit:
@@ -125,7 +126,7 @@ def test_a_changed_service_is_rolled_out_and_never_replaced_in_place(observed, l
 names = st.sampled_from(["edge", "etcd", "router", "gone"])
 short = st.sampled_from(["a", "b", ""])
 observations = st.dictionaries(names, st.builds(Observed, short, short, st.booleans(), st.booleans()))
-units = {unit.name: unit for unit in (NGINX, ETCD, Unit("router", "edge", "config/router", "USR2"))}
+units = {unit.name: unit for unit in (NGINX, ETCD, ROUTER)}
 wishes = st.dictionaries(st.sampled_from(sorted(units)), st.tuples(short, short)).map(
     lambda chosen: {name: Wanted(units[name], *values) for name, values in chosen.items()}
 )
@@ -160,3 +161,16 @@ def test_a_run_that_dies_anywhere_is_finished_by_the_next(observed, wanted, surv
 def test_phases_never_interleave_and_removals_come_last(observed, wanted):
     order = [PHASES.index(step.phase) for step in plan(observed, wanted, LIVE)]
     assert order == sorted(order)
+
+
+@given(observations, wishes)
+def test_what_services_count_on_runs_before_they_move(observed, wanted):
+    steps = plan(observed, wanted, LIVE)
+    world = carried_out(observed, wanted, [step for step in steps if step.phase == "data"])
+    assert "router" not in wanted or world["router"].running
+    assert not any(step.service == "edge" for step in steps if step.phase == "data")
+
+
+def test_a_router_that_runs_learns_of_a_release_after_its_services():
+    (step,) = plan({"router": Observed("h", "c0", True)}, {"router": Wanted(ROUTER, "h", "c1")}, LIVE)
+    assert (step.action, step.phase) == ("reload", "edge")

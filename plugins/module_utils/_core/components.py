@@ -18,6 +18,7 @@ class Component:
     tls: whether it gets the host's certificate under /config/tls.
     reload: signal that makes it read its configuration again; None means that it must be replaced.
     check: command that validates the configuration mounted at /config, run in the component's own image.
+    early: where it does not run, it is started in `data`: others count on it while services roll.
     """
 
     image: str
@@ -26,6 +27,7 @@ class Component:
     tls: bool = False
     reload: str | None = None
     check: tuple[str, ...] = ()
+    early: bool = False
 
 
 COMPONENTS: Mapping[str, Component] = {
@@ -41,7 +43,12 @@ COMPONENTS: Mapping[str, Component] = {
         "haproxy", "data", tls=True, reload="USR2", check=("haproxy", "-c", "-f", "/config/haproxy.cfg")
     ),
     "router": Component(
-        "haproxy", "edge", tls=True, reload="USR2", check=("haproxy", "-c", "-f", "/config/haproxy.cfg")
+        "haproxy",
+        "edge",
+        tls=True,
+        reload="USR2",
+        check=("haproxy", "-c", "-f", "/config/haproxy.cfg"),
+        early=True,
     ),
     "edge-log": Component(
         "mtail",

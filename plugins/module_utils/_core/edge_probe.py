@@ -19,17 +19,22 @@ EXCERPT = 120
 
 @dataclass(frozen=True)
 class Edge:
-    """One edge host: where it takes requests, and where its router is asked about itself."""
+    """One edge host: where it takes requests, and where its router is asked about itself.
+
+    to_come: it may not take any yet, for the release has yet to start it.
+    """
 
     name: str
     address: str
     port: int
     router: Address
+    to_come: bool = False
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Edge:
         router = Address.from_dict(values["router"])
-        return cls(str(values["name"]), str(values["address"]), int(values["port"]), router)
+        to_come = bool(values["to_come"])
+        return cls(str(values["name"]), str(values["address"]), int(values["port"]), router, to_come)
 
 
 @dataclass(frozen=True)

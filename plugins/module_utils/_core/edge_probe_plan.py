@@ -12,14 +12,15 @@ from .service_probes import health
 from .topology import PORTS, Topology
 
 
-def edges(topology: Topology) -> list[dict[str, Any]]:
-    """Every edge host as `edge_probe.Edge` reads it."""
+def edges(topology: Topology, to_come: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Every edge host as `edge_probe.Edge` reads it; `to_come`: those whose edge the release has to start."""
     port = topology.stack.components.edge.https_port
     return [
         {
             "name": host.name,
             "address": host.address,
             "port": port,
+            "to_come": host.name in to_come,
             "router": asdict(Address(f"router on {host.name}", host.address, PORTS["router-api"])),
         }
         for host in topology.members("edge")

@@ -146,6 +146,9 @@ class EdgeProber:
             fault, foreign = ask(door, question)
         except TimeoutError:
             fault, foreign = question.silent(f"not within {question.seconds:g} s"), ""
+        except ConnectionRefusedError as error:
+            told, name = question.silent(str(error)), question.edge.name
+            fault, foreign = ("", f"{name}'s edge does not run yet") if question.edge.to_come else (told, "")
         except (OSError, ValueError, EOFError, HTTPException) as error:
             fault, foreign = question.silent(str(error) or type(error).__name__), ""
         return Try(time.monotonic() - begun, fault, foreign)

@@ -27,6 +27,7 @@ def units(view: HostView, images: Mapping[str, str]) -> list[dict[str, Any]]:
             image=images.get(component.image, ""),
             user=component.uid,
             check=component.check,
+            early=component.early,
         )
         for name, component in ((name, COMPONENTS[name]) for name in view.components)
     ]

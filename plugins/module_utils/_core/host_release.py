@@ -104,6 +104,8 @@ class HostRelease:
         forgotten = [step for step in steps if step.action == "readmit"]
         others = [step for step in steps if step not in started + forgotten]
         if started:
+            for step in started:
+                traffic.starting(step.service)
             self._start(started, timeout)
         for step in forgotten:
             readmit(traffic.replicas[step.service], traffic)

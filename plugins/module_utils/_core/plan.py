@@ -22,6 +22,7 @@ class Unit:
     folder: its configuration, relative to a release and to the live tree; None where it has none.
     reload: the signal that makes it read its configuration again; None when it must be restarted.
     image, user, check: the component's own checker of a configuration (see components.Component.check).
+    early: see components.Component.
     service, pool: for a replica, what it is one of.
     """
 
@@ -34,6 +35,7 @@ class Unit:
     check: tuple[str, ...] = ()
     service: str = ""
     pool: str = ""
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,15 @@ def plan(
     fleet. Removals come last: a failed start leaves the old ones serving.
     """
     services = {want.unit.service for want in wanted.values() if want.unit.service}
+    components = [
+        step
+        for name, want in wanted.items()
+        if not want.unit.service
+        for step in _step(want, observed.get(name))
+    ]
     steps = []
     for phase in PHASES:
-        for name, want in wanted.items():
-            if want.unit.phase == phase and not want.unit.service:
-                steps += _step(want, observed.get(name))
+        steps += [step for step in components if step.phase == phase]
         if phase == "services":
             for service in sorted(services):
                 steps += _service(service, observed, wanted, live[service], warm)
@@ -124,12 +130,14 @@ def _service(
 
 def _step(want: Wanted, seen: Observed | None) -> list[Step]:
     unit = want.unit
+    down = "data" if unit.early else unit.phase
     if seen is None:
-        return [Step("create", unit.name, unit.phase, "not there")]
+        return [Step("create", unit.name, down, "not there")]
     if seen.hash != want.hash:
-        return [Step("replace", unit.name, unit.phase, f"definition {seen.hash[:8]} -> {want.hash[:8]}")]
+        phase = unit.phase if seen.running else down
+        return [Step("replace", unit.name, phase, f"definition {seen.hash[:8]} -> {want.hash[:8]}")]
     if not seen.running:
-        return [Step("start", unit.name, unit.phase, "not running")]
+        return [Step("start", unit.name, down, "not running")]
     if seen.config != want.config:
         action = "reload" if unit.reload else "restart"
         return [Step(action, unit.name, unit.phase, f"configuration {seen.config[:8]} -> {want.config[:8]}")]

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from .errors import SlipwayError
 from .router import Router
+from .router_address import Address
 from .router_state import Order, ServerState
 
 POLL = 0.1
@@ -81,6 +82,17 @@ class Routers:
                 known = found.get(name, order)
                 found[name] = replace(known, left_out=known.left_out or order.left_out)
         return found
+
+    def table_for(self, own: Address) -> str:
+        """What another router says of its servers, one of the same kind first; empty where none answers.
+
+        Backends and servers have the same names everywhere.
+        """
+        others = Routers([router for router in self._routers if router.address != own], forgiving=True)
+        answers = sorted(
+            others._answers(lambda it: it.table()), key=lambda told: told[0].address.port != own.port
+        )
+        return next((table for _router, table in answers), "")
 
     def _answers(self, ask: Callable[[Router], Answer]) -> Iterator[tuple[Router, Answer]]:
         """All are asked side by side: several of a lost host cost one time limit, not the sum."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class Traffic:
     wait_ready: Callable[[RollingReplica], None]
     # Around what a component notices: told its name, it sees to it that no client does.
     changing: Callable[[str], AbstractContextManager[None]]
+    # Before a component starts that did not run: told its name, a router begins with what the others send.
+    starting: Callable[[str], None]
 
 
 def readmit(replica: RollingReplica, traffic: Traffic) -> None:
@@ -58,17 +60,24 @@ def traffic(
     own = [RollingReplica.from_dict(replica) for replica in replicas]
     here = {replica.name: replica for replica in own}
     beside = {name: Router(Address.from_dict(told), context) for name, told in (own_routers or {}).items()}
+    routers = Routers(members, forgiving=forgiving)
+
+    def starting(component: str) -> None:
+        if component in beside:
+            learn_orders(root, component, beside[component].address, routers)
 
     @contextmanager
     def changing(component: str) -> Iterator[None]:
-        # One that does not answer has nothing to keep; the change itself will say what is wrong with it.
-        with suppress(SlipwayError):
+        try:
             if component in beside:
                 keep_orders(root, component, beside[component])
+        except SlipwayError:
+            # One that does not answer keeps nothing; the change itself will say what is wrong with it.
+            starting(component)
         with Edge(run, root.name, root).changing() if component == edge.COMPONENT else nullcontext():
             yield
 
-    return Traffic(Routers(members, forgiving=forgiving), here, lambda it: wait_ready(it, run), changing)
+    return Traffic(routers, here, lambda it: wait_ready(it, run), changing, starting)
 
 
 def orders(
@@ -95,6 +104,20 @@ def wait_ready(replica: RollingReplica, run: Run) -> None:
 
 def keep_orders(root: Path, component: str, router: Router) -> None:
     """Store what a router's servers were told where it finds it when it starts again."""
+    _keep(root, component, router.table())
+
+
+def learn_orders(root: Path, component: str, own: Address, routers: Routers) -> None:
+    """Store for a router that is to start what the others were told: by itself it sends to every pool.
+
+    Where no other answers, as on a first deployment, it has what it kept itself, if anything.
+    """
+    table = routers.table_for(own)
+    if table:
+        _keep(root, component, table)
+
+
+def _keep(root: Path, component: str, table: str) -> None:
     path, out = f"state/{component}/servers", maintenance.read(root)
-    kept = healthy_again(router.table(), out.host if out else "")
+    kept = healthy_again(table, out.host if out else "")
     write_file(root / path, File(path, kept, 0o644, os.geteuid()))
