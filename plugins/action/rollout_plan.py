@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..module_utils._core import error_budget
-from ..module_utils._core.fleet import Seen
+from ..module_utils._core.fleet import Seen, elsewhere
 from ..module_utils._core.fleet_moves import plan_forward
 from ..module_utils._core.homeward import returns
 from ..module_utils._core.jobs import job_lines, job_moves
@@ -40,7 +40,8 @@ class ActionModule(StackAction):
         if arguments.get("back"):
             moves = plan_back(services, found)
             return {"changed": False, "moves": [asdict(move) for move in moves], "closing": [], "plan": []}
-        plan = plan_forward(services, found, release)
+        others = {name: elsewhere(name, hosts.values()) for name in found}
+        plan = plan_forward(services, found, release, others)
         first, last = job_moves(jobs, BEFORE_TRAFFIC), job_moves(jobs, AFTER_RELEASE)
         lines = [*job_lines(first), *plan.lines, *job_lines(last)]
         for line in lines:

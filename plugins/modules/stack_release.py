@@ -212,6 +212,11 @@ services:
   description: What M(slipway.compose.rollout_plan) must know of each service with replicas on this host.
   type: dict
   returned: when O(state=prepared)
+live:
+  description: By service the pool on record as live here, also of services without replicas here.
+  type: dict
+  returned: when O(state=prepared)
+  sample: {api: green}
 images:
   description: Component and service names to the references that serve, as the release has them.
   type: dict
@@ -362,6 +367,7 @@ def prepare(
         "pending": pending(it.steps),
         "changing": sorted({step.service for step in it.steps if not replica_of(step.service)[0]}),
         "starting": [step.service for step in it.steps if step.action in ("create", "start")],
+        "live": {name: told.live for name, told in Pools(tree.root).all().items()},
         "services": seen.tell(release, it.steps, files) if known else {},
         "jobs": [asdict(job) for job in jobs],
         "migrates": any(it.path.startswith("migrations/") for it in changes)

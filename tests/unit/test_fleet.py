@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
+from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen, elsewhere
 from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import (
     plan_forward,
 )
@@ -34,7 +34,8 @@ STRATEGIES = {**BUILT_IN, "batched": replace(BUILT_IN["rolling"], name="batched"
 class World:
     """Replicas of one service by host and pool, each of a release; pools' weights; live pools by host.
 
-    newcomers: hosts where nothing has ever run, and nothing of the first release is stored.
+    newcomers: hosts where nothing has ever run, and nothing of the first release is stored. elsewhere: the
+    pool that a host without the service takes for the live one.
     """
 
     def __init__(self, replicas, release=OLD, newcomers=()):
@@ -47,6 +48,7 @@ class World:
         }
         self.releases = {host: {} if host in newcomers else {"blue": release} for host in HOSTS}
         self.live = dict.fromkeys(HOSTS, "blue")
+        self.elsewhere = "blue"
         self.warm = dict.fromkeys(HOSTS, False)
         self.weights = {"blue": 100, "green": 100}
 
@@ -106,6 +108,8 @@ class World:
                 self.weights |= move.services.get("web", {})
             if move.kind == "hold":
                 self.hold(move)
+            if move.kind == "promote":
+                self.elsewhere = move.services["web"]["pool"]
             for host in HOSTS:
                 if not move.hosts or host in move.hosts:
                     self.take(move, host)
@@ -133,7 +137,7 @@ class World:
 
     def runs_alone(self, release, replicas, *warm, without=()):
         """As `alone`, whatever traffic a pool without replicas would get; the live pool and the free one."""
-        (live,) = set(self.live.values())
+        (live,) = {*self.live.values(), self.elsewhere}
         free = next(pool for pool in POOLS if pool != live)
         for host, pools in self.running.items():
             assert pools[live] == ([] if host in without else [release] * replicas)
@@ -151,7 +155,7 @@ def web(strategy, replicas):
 
 
 def forward(world, it, release=NEW):
-    return plan_forward([it], {"web": world.seen(release)}, release)
+    return plan_forward([it], {"web": world.seen(release)}, release, {"web": {world.elsewhere}})
 
 
 strategies = st.sampled_from(sorted(STRATEGIES))
@@ -240,6 +244,18 @@ def test_a_host_that_begins_anew_brings_no_earlier_release_back(strategy, replic
     plan = forward(world, it)
     assert not any(move.kind == "traffic" and move.services["web"]["blue"] for move in plan.moves)
     assert all(move.services["web"]["pool"] == "green" for move in plan.closing if move.kind == "promote")
+
+
+@given(strategies, counts, st.booleans())
+def test_a_new_host_without_the_service_knows_the_live_pool_before_anything_moves(strategy, replicas, again):
+    world, it = World(replicas), web(strategy, replicas)
+    plan = forward(world, it)
+    world.run([*plan.moves, *plan.closing])
+    world.elsewhere = "blue"
+    plan = forward(world, it, "r3" if again else NEW)
+    assert (plan.moves[0].kind, plan.moves[0].services["web"]["pool"]) == ("promote", "green")
+    world.run([*plan.moves, *plan.closing])
+    world.alone("r3" if again else NEW, replicas, OLD, NEW)
 
 
 def test_what_took_over_from_an_emptied_pool_is_live_before_another_release_comes():
@@ -405,3 +421,10 @@ def test_fewer_replicas_are_retired_in_the_live_pool():
 )
 def test_moves_of(strategy, kinds):
     assert [move.kind for move in forward(World(2), web(strategy, 2)).moves] == kinds
+
+
+def test_hosts_without_a_service_say_which_pool_they_take_for_the_live_one():
+    new, known, serving = {"services": {}}, {"live": {"web": "green"}}, {"services": {"web": {}}}
+    assert elsewhere("web", [known, serving]) == {"green"}
+    assert elsewhere("web", [new, known]) == {"blue", "green"}
+    assert elsewhere("web", [serving]) == set()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .model_service import Service
 from .rollout import Pools
@@ -80,6 +81,14 @@ def agreed_live(seen: Mapping[str, Seen], release: str = "") -> str:
         return sum(host.running[pool] for host in seen.values()), wanted
 
     return max(POOLS, key=rank)
+
+
+def elsewhere(service: str, told: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The pools that hosts without a service take for its live one; a new host knows of the first only.
+
+    told: by host the service's `services` and the `live` pools it has on record.
+    """
+    return {it.get("live", {}).get(service, POOLS[0]) for it in told if service not in it.get("services", {})}
 
 
 def as_released(service: Service, seen: Mapping[str, Seen]) -> Service:

@@ -8,6 +8,7 @@ once the live pool can do without it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
@@ -38,21 +39,25 @@ class FleetPlan:
 
 
 def plan_forward(
-    services: Sequence[Service], seen: Mapping[str, Mapping[str, Seen]], release: str
+    services: Sequence[Service],
+    seen: Mapping[str, Mapping[str, Seen]],
+    release: str,
+    others: Mapping[str, AbstractSet[str]] | None = None,
 ) -> FleetPlan:
-    """`seen`: service -> host -> what was found there."""
+    """`seen`: service -> host -> what was found there. `others`: service -> see `fleet.elsewhere`."""
     plan = FleetPlan()
     services = [as_released(service, seen[service.name]) for service in services]
     plan.moves, seen = settle(services, seen, release)
     lives = {service.name: agreed_live(seen[service.name], release) for service in services}
-    split = {
-        name: live for name, live in lives.items() if len({host.live for host in seen[name].values()}) > 1
+    told = {
+        name: {host.live for host in seen[name].values()} | (others or {}).get(name, set()) for name in lives
     }
+    split = {name: live for name, live in lives.items() if told[name] != {live}}
     if split:
         plan.moves.append(
             Move(
                 "promote",
-                "settle which pools are live, as an interrupted run left them",
+                "settle which pools are live: a host is new, or a run was interrupted",
                 {
                     name: {
                         "pool": live,
