@@ -188,6 +188,8 @@ def set_weights(root: Path, params: dict[str, Any]) -> list[str]:
         if router.set_weights(weights):
             done.append(f"{component}: new weights")
         keep_orders(root, component, router)
+    pools = Pools(root)
+    pools.record({name: pools.of(name).sharing(shares) for name, shares in params["services"].items()})
     return done
 
 

@@ -13,6 +13,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves 
 from ansible_collections.slipway.compose.plugins.module_utils._core.homeward import (
     returns,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.pools import ServicePools
 from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import (
     BUILT_IN,
 )
@@ -34,8 +35,8 @@ STRATEGIES = {**BUILT_IN, "batched": replace(BUILT_IN["rolling"], name="batched"
 class World:
     """Replicas of one service by host and pool, each of a release; pools' weights; live pools by host.
 
-    newcomers: hosts where nothing has ever run, and nothing of the first release is stored. elsewhere: the
-    pool that a host without the service takes for the live one.
+    newcomers: hosts where nothing has ever run, and nothing of the first release is stored. elsewhere: what
+    a host without the service has on record, where a Prometheus may run.
     """
 
     def __init__(self, replicas, release=OLD, newcomers=()):
@@ -48,7 +49,7 @@ class World:
         }
         self.releases = {host: {} if host in newcomers else {"blue": release} for host in HOSTS}
         self.live = dict.fromkeys(HOSTS, "blue")
-        self.elsewhere = "blue"
+        self.elsewhere = ServicePools()
         self.warm = dict.fromkeys(HOSTS, False)
         self.weights = {"blue": 100, "green": 100}
 
@@ -108,16 +109,29 @@ class World:
                 self.weights |= move.services.get("web", {})
             if move.kind == "hold":
                 self.hold(move)
-            if move.kind == "promote":
-                self.elsewhere = move.services["web"]["pool"]
+            self.elsewhere = self.noted(move)
             for host in HOSTS:
                 if not move.hosts or host in move.hosts:
                     self.take(move, host)
                 watch(self)
 
+    def noted(self, move):
+        told = move.services.get("web")
+        if not told or move.hosts:
+            return self.elsewhere
+        if move.kind == "traffic":
+            return self.elsewhere.sharing(told)
+        if move.kind == "promote":
+            after = self.elsewhere.promoted(told["pool"], warm=told["warm"])
+            return after.emptied(after.free)
+        if move.kind == "retire" and not told["count"] and told["pool"] != self.elsewhere.live:
+            return self.elsewhere.emptied(told["pool"])
+        return self.elsewhere
+
     def hold(self, move):
-        """What a gate expects to be up is there."""
+        """What a gate expects to be up is there, and scraped."""
         told = move.services["web"]
+        assert told["new"] in self.elsewhere.scraped
         for host in move.hosts or HOSTS:
             assert len(self.running[host][told["new"]]) >= told["replicas"], f"{host} had no turn yet"
 
@@ -134,10 +148,11 @@ class World:
         """
         live, free = self.runs_alone(release, replicas, *warm, without=without)
         assert self.weights[live] and not self.weights[free]
+        assert self.elsewhere.scraped == {live}
 
     def runs_alone(self, release, replicas, *warm, without=()):
         """As `alone`, whatever traffic a pool without replicas would get; the live pool and the free one."""
-        (live,) = {*self.live.values(), self.elsewhere}
+        (live,) = {*self.live.values(), self.elsewhere.live}
         free = next(pool for pool in POOLS if pool != live)
         for host, pools in self.running.items():
             assert pools[live] == ([] if host in without else [release] * replicas)
@@ -155,7 +170,7 @@ def web(strategy, replicas):
 
 
 def forward(world, it, release=NEW):
-    return plan_forward([it], {"web": world.seen(release)}, release, {"web": {world.elsewhere}})
+    return plan_forward([it], {"web": world.seen(release)}, release, {"web": {world.elsewhere.live}})
 
 
 strategies = st.sampled_from(sorted(STRATEGIES))
@@ -251,7 +266,7 @@ def test_a_new_host_without_the_service_knows_the_live_pool_before_anything_move
     world, it = World(replicas), web(strategy, replicas)
     plan = forward(world, it)
     world.run([*plan.moves, *plan.closing])
-    world.elsewhere = "blue"
+    world.elsewhere = ServicePools()
     plan = forward(world, it, "r3" if again else NEW)
     assert (plan.moves[0].kind, plan.moves[0].services["web"]["pool"]) == ("promote", "green")
     world.run([*plan.moves, *plan.closing])

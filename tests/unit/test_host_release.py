@@ -218,6 +218,13 @@ def test_only_the_release_before_is_kept_warm(docker, tmp_path):
     assert pools.warm() == {}
 
 
+def test_no_traffic_is_moved_any_more_once_a_release_is_complete(docker, tmp_path):
+    pools = Pools(tmp_path)
+    pools.record({"web": ServicePools("green", routed=("blue", "green"))})
+    stored(docker, tmp_path, "r1", "edge").finish(5)
+    assert pools.of("web") == ServicePools("green", {"green": "r1"})
+
+
 def voters(*names):
     lines = "".join(f"{name}=https://10.0.0.1:2380\n" for name in names)
     return [*files(), File("config/etcd/members", lines, 0o444, ME)]

@@ -12,6 +12,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.pools import
 from ansible_collections.slipway.compose.plugins.module_utils._core.rolling import RollingReplica
 from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File, ReleaseTree
+from ansible_collections.slipway.compose.plugins.modules import rollout
 from test_rolling import Clock, MemoryRouter, ServerState
 
 NAMES = [f"web-{pool}-{number}" for pool in ("blue", "green") for number in (1, 2)]
@@ -103,7 +104,9 @@ def test_what_the_live_pool_is_of_is_known_until_another_one_is_live(host):
 
 def test_what_is_kept_warm_runs_on_with_the_traffic_gone(host):
     host.rollout.start([PoolOrder("web", "blue", 2, "r1"), PoolOrder("web", "green", 2, "r2")])
+    Pools(host.root).record({"web": host.pools.sharing(["blue", "green"])})
     host.rollout.promote({"web": {"pool": "green", "warm": True}})
+    assert not host.pools.routed, "the traffic is moved no more"
     host.journal.clear()
     assert host.rollout.rest([PoolOrder("web", "blue", 0)]) == [
         "keep web-blue-1 warm",
@@ -157,3 +160,28 @@ def test_monitoring_expects_live_replicas_and_scrapes_whatever_runs(host):
     host.rollout.promote({"web": {"pool": "green", "warm": False}})
     host.rollout.retire([PoolOrder("web", "blue", 0)])
     assert told() == (["green"], 2)
+
+
+@pytest.mark.parametrize("moves", [["promote green"], ["retire green", "promote blue"]], ids=["on", "back"])
+def test_what_runs_on_other_hosts_only_is_scraped_from_the_first_traffic_move_on(
+    tmp_path, monkeypatch, moves
+):
+    bare = HostRollout(Engine(Docker(), "shop"), ReleaseTree(tmp_path), {}, Routers([]), lambda it: None)
+
+    def scraped():
+        return Pools(tmp_path).of("web").scraped
+
+    assert scraped() == {"blue"}
+    monkeypatch.setattr(rollout, "client_context", lambda folder: None)
+    shares = {"web": {"blue": 100, "green": 0}}
+    assert rollout.set_weights(tmp_path, {"weights": {}, "own_routers": {}, "services": shares}) == []
+    assert scraped() == {"blue", "green"}
+    bare.retire([PoolOrder("web", "blue", 0)])
+    assert scraped() == {"blue", "green"}, "the old pool is live until the new one is promoted"
+    for kind, pool in map(str.split, moves):
+        if kind == "promote":
+            bare.promote({"web": {"pool": pool, "warm": True}})
+        else:
+            bare.retire([PoolOrder("web", pool, 0)])
+    assert scraped() == {pool}
+    assert "routed" not in (tmp_path / "state/pools.json").read_text(), "earlier versions cannot read it"

@@ -131,7 +131,7 @@ class HostRelease:
             self._tree.set_applied(service, None)
         # Live pools are from now on what this release says, also those it did not touch: it is the same.
         self._pools.record(
-            {name: pools.started(pools.live, self._release) for name, pools in self._pools.all().items()}
+            {name: pools.confirmed(self._release) for name, pools in self._pools.all().items()}
         )
         told = [str(step) for step in steps]
         if self._tree.make_current(self._release):

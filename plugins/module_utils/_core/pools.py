@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,22 +22,36 @@ class ServicePools:
     """One service. `releases`: pool -> id of the release its replicas were last started from.
 
     warm: whether the free pool is kept running, without traffic, to go back to.
+    routed: pools that the traffic is being moved between, wherever they run, until one is promoted.
     """
 
     live: str = POOLS[0]
     releases: Mapping[str, str] = field(default_factory=dict)
     warm: bool = False
+    routed: Sequence[str] = ()
 
     @property
     def free(self) -> str:
         return POOLS[1 - POOLS.index(self.live)]
+
+    @property
+    def scraped(self) -> set[str]:
+        """The pools that hold replicas, or are about to, here or on other hosts."""
+        return {self.live, *self.releases, *self.routed}
+
+    def sharing(self, pools: Iterable[str]) -> ServicePools:
+        return replace(self, routed=sorted(pools))
 
     def started(self, pool: str, release: str) -> ServicePools:
         warm = self.warm and pool == self.live
         return replace(self, releases={**self.releases, pool: release}, warm=warm)
 
     def promoted(self, pool: str, *, warm: bool) -> ServicePools:
-        return replace(self, live=pool, warm=warm)
+        return replace(self, live=pool, warm=warm, routed=())
+
+    def confirmed(self, release: str) -> ServicePools:
+        """At the end of a release, of whose definition the live pool is whoever started it."""
+        return replace(self.started(self.live, release), routed=())
 
     def emptied(self, pool: str) -> ServicePools:
         left = {name: told for name, told in self.releases.items() if name != pool}
@@ -64,15 +78,15 @@ class Pools:
         found = {(name, pools.free): pools for name, pools in self.all().items() if pools.warm}
         return {where: pools.releases.get(pools.free, "") for where, pools in found.items()}
 
-    def scraped(self, service: str) -> set[str]:
-        """The pools that hold replicas, or are about to."""
-        found = self.of(service)
-        return {found.live, *found.releases}
-
     def record(self, changed: Mapping[str, ServicePools]) -> None:
         """Remember, after the fact and whole: a reader never sees half of it."""
-        told = {name: asdict(pools) for name, pools in sorted((self.all() | dict(changed)).items())}
+        told = {name: _told(pools) for name, pools in sorted((self.all() | dict(changed)).items())}
         _write(self._root, STATE, json.dumps(told, indent=1) + "\n")
+
+
+def _told(pools: ServicePools) -> dict[str, Any]:
+    # At rest the file is one that earlier versions can read.
+    return {key: value for key, value in asdict(pools).items() if value or key != "routed"}
 
 
 def is_live(name: str, pools: Pools) -> bool:
@@ -102,7 +116,7 @@ def write_metrics(
     ]
     _write(root, "state/metrics/replicas.prom", "\n".join([*lines, ""]))
     for service, groups in targets.items():
-        listed = [group for pool in sorted(pools.scraped(service)) for group in groups.get(pool, [])]
+        listed = [group for pool in sorted(pools.of(service).scraped) for group in groups.get(pool, [])]
         _write(root, f"state/targets/{service}.json", json.dumps(listed, indent=1) + "\n")
 
 
