@@ -63,7 +63,9 @@ options:
     type: str
     required: true
   owner:
-    description: Role to run as, so that new objects belong to it. The database's own name by default.
+    description:
+      - Role that logs in to run the files, so that new objects belong to it, and what a file hides can do no
+        more than it. It must be allowed to log in and to connect. The database's own name by default.
     type: str
   directory:
     description: Folder on the host that holds the files. The action plugin sets it as O(database).

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import migration_sql
@@ -25,6 +27,16 @@ export PATH=/usr/lib/postgresql/17/bin:$PATH
 initdb -D /tmp/data -A scram-sha-256 --auth-local=peer --no-sync --encoding=UTF8 >/dev/null
 exec postgres -D /tmp/data -c fsync=off -c log_statement=all -c unix_socket_directories=/var/run/postgresql
 """
+# The rules of a member: who may come from where, as whom.
+PATRONI = Path(__file__).parents[2] / "compose/config/postgres/patroni.yml.j2"
+EARLIER = ["local all postgres peer"]
+
+
+def rules(section):
+    """What the product puts into `pg_hba` or `pg_ident`; this server has no TLS, so TCP comes without."""
+    lines = re.search(rf"^  {section}:\n((?:    .*\n)+)", PATRONI.read_text(), re.M)
+    found = re.findall(r"^    - (.*)$", lines.group(1), re.M)
+    return [rule.replace("hostssl", "host") for rule in found]
 
 
 def run(argv, stdin=None):
@@ -48,8 +60,24 @@ def container():
 
 
 @pytest.fixture
-def server(container):
+def admit(container, until):
+    """Give the member rules and have it read them."""
+
+    def admit(hba):
+        for name, lines in (("pg_hba", hba), ("pg_ident", rules("pg_ident"))):
+            write = ["docker", "exec", "-i", container, "sh", "-c", f"cat > /tmp/data/{name}.conf"]
+            assert run(write, "".join(f"{line}\n" for line in lines))[0] == 0
+        psql = Psql(run, container)
+        read = psql.ask("SELECT pg_conf_load_time() FROM pg_reload_conf();")
+        until(lambda: psql.ask("SELECT pg_conf_load_time();") != read)
+
+    return admit
+
+
+@pytest.fixture
+def server(container, admit):
     """The member's `postgres` database; everything a test created is gone afterwards."""
+    admit(rules("pg_hba"))
     psql = Psql(run, container)
     yield psql
     sweep = """SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database

@@ -6,8 +6,10 @@ import json
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.slipway.compose.plugins.module_utils._core import sql
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.modules import migrate as module
+from conftest import EARLIER, rules, run
 
 FIRST = "CREATE TABLE journeys (id int PRIMARY KEY, place text NOT NULL);\n"
 SECOND = "ALTER TABLE journeys ADD COLUMN seats int NOT NULL DEFAULT 1;\n"
@@ -133,8 +135,9 @@ def test_sql_arrives_as_it_was_written(shop, body):
     assert shop.ledger() == ["1 applied"]
 
 
-def test_the_module_predicts_applies_and_settles(shop, container, tmp_path, capsys):
-    shop.write(1, "journeys", FIRST)
+@pytest.fixture
+def call(container, tmp_path, capsys):
+    """The module, and what it answers."""
     arguments = {"container": container, "database": "shop", "directory": str(tmp_path), "wait": 0}
 
     def call(**more):
@@ -142,6 +145,11 @@ def test_the_module_predicts_applies_and_settles(shop, container, tmp_path, caps
             module.main()
         return json.loads(capsys.readouterr().out)
 
+    return call
+
+
+def test_the_module_predicts_applies_and_settles(shop, call):
+    shop.write(1, "journeys", FIRST)
     predicted = call(_ansible_check_mode=True)
     assert predicted["changed"] and predicted["steps"] == ["apply 000001_journeys.up.sql"]
     assert predicted["status"] == [{"number": 1, "name": "journeys", "state": "pending"}]
@@ -153,3 +161,134 @@ def test_the_module_predicts_applies_and_settles(shop, container, tmp_path, caps
     assert call(database="absent")["msg"].startswith("database absent does not exist")
     assert call(database="absent", _ansible_check_mode=True)["changed"]
     assert "no container nowhere" in call(container="nowhere")["msg"]
+
+
+# What an owner can have run with the rights of whoever looks at a row: it tells nobody when it has none.
+TRAP = """
+SET ROLE shop;
+CREATE FUNCTION public.spring() RETURNS void LANGUAGE plpgsql
+    AS 'BEGIN RESET ROLE; ALTER ROLE shop SUPERUSER; EXCEPTION WHEN OTHERS THEN NULL; END';
+CREATE FUNCTION public.on_write() RETURNS trigger LANGUAGE plpgsql
+    AS 'BEGIN PERFORM public.spring(); RETURN new; END';
+"""
+VIEW = """
+ALTER TABLE public.slipway_migrations RENAME TO kept;
+CREATE FUNCTION public.on_read() RETURNS boolean LANGUAGE plpgsql
+    AS 'BEGIN PERFORM public.spring(); RETURN true; END';
+CREATE VIEW public.slipway_migrations AS SELECT * FROM public.kept WHERE public.on_read();
+"""
+CAST = """
+CREATE TYPE public.word AS ENUM ('journeys', 'next');
+CREATE FUNCTION public.on_cast(public.word) RETURNS json LANGUAGE plpgsql
+    AS 'BEGIN PERFORM public.spring(); RETURN to_json($1::text); END';
+CREATE CAST (public.word AS json) WITH FUNCTION public.on_cast(public.word);
+ALTER TABLE public.slipway_migrations ALTER name TYPE public.word USING name::public.word;
+"""
+LEDGER_TRIGGER = """
+CREATE TRIGGER spring BEFORE INSERT OR UPDATE ON public.slipway_migrations
+    FOR EACH ROW EXECUTE FUNCTION public.on_write();
+"""
+TABLE_TRIGGER = """
+CREATE TRIGGER spring BEFORE INSERT ON journeys FOR EACH ROW EXECUTE FUNCTION public.on_write();
+"""
+WRITES = "INSERT INTO journeys VALUES (1, 'here');"
+
+
+@pytest.mark.parametrize("trap", [VIEW, CAST], ids=["a-view-in-its-place", "a-cast-of-a-value"])
+def test_a_ledger_that_is_a_trap_makes_nobody_a_superuser(shop, server, trap):
+    shop.write(1, "journeys", FIRST)
+    shop.migrate()
+    assert shop.database.send(f"{TRAP}{trap}").ok
+    if trap == VIEW:
+        with pytest.raises(SlipwayError, match=r"public\.slipway_migrations is no table"):
+            shop.migrate()
+    else:
+        assert shop.migrate() == []
+    assert server.ask("SELECT rolsuper FROM pg_roles WHERE rolname = 'shop';") == "f"
+
+
+@pytest.mark.parametrize(
+    "trap", [LEDGER_TRIGGER, TABLE_TRIGGER], ids=["where-it-is-recorded", "where-it-writes"]
+)
+def test_a_trap_for_a_migration_makes_nobody_a_superuser(shop, server, trap):
+    shop.write(1, "journeys", FIRST)
+    shop.migrate()
+    assert shop.database.send(f"{TRAP}{trap}").ok
+    shop.write(2, "next", WRITES)
+    assert shop.migrate() == ["apply 000002_next.up.sql"]
+    assert server.ask("SELECT rolsuper FROM pg_roles WHERE rolname = 'shop';") == "f"
+
+
+def test_a_member_of_an_earlier_version_is_judged_by_whom_it_lets_in(shop, call, admit):
+    """It runs so before this version is deployed, and after a rollback."""
+    shop.write(1, "journeys", FIRST)
+    shop.migrate()
+    shop.write(2, "seats", SECOND)
+    admit(EARLIER)
+    assert call(state="planned")["expand"] == ["000002_seats.up.sql"]
+    assert call(state="permitted")["judged"]
+    assert call(_ansible_check_mode=True)["steps"] == ["apply 000002_seats.up.sql"]
+    refused = call()
+    assert "does not let shop in: no pg_hba.conf entry" in refused["msg"]
+    assert refused["remedy"].startswith("Deploy this version")
+    assert shop.ledger() == ["1 applied"]
+
+
+def test_a_member_that_is_yet_to_read_its_rules_is_waited_for(shop, container, admit, background, until):
+    def refusals():
+        return "".join(run(["docker", "logs", container])[1:]).count("FATAL:  no pg_hba.conf entry")
+
+    shop.write(1, "journeys", FIRST)
+    admit(EARLIER)
+    before = refusals()
+    thread, outcome = background(lambda: shop.migrate(wait=TIMEOUT))
+    until(lambda: refusals() > before)
+    admit(rules("pg_hba"))
+    thread.join(TIMEOUT)
+    assert outcome == [["apply 000001_journeys.up.sql"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("ALTER ROLE shop NOLOGIN", "is not permitted to log in.*name another owner"),
+        (
+            "ALTER ROLE shop CONNECTION LIMIT 0",
+            "has no connection left for shop: too many connections for role",
+        ),
+        (
+            "ALTER DATABASE shop OWNER TO postgres; REVOKE ALL ON DATABASE shop FROM PUBLIC",
+            "permission denied",
+        ),
+    ],
+    ids=["no-login", "no-connection-left", "no-connect"],
+)
+def test_an_owner_that_cannot_log_in_is_told_of(shop, server, change, told):
+    shop.write(1, "journeys", FIRST)
+    server.ask(f"{change};")
+    with pytest.raises(SlipwayError, match=told):
+        shop.migrate()
+    assert shop.tables() == "0"
+
+
+def test_what_is_set_for_the_role_ends_no_file_and_gives_no_object_to_another(shop, server):
+    server.ask("CREATE ROLE others ROLE shop; ALTER ROLE shop SET role = 'others';")
+    server.ask("ALTER ROLE shop SET transaction_timeout = '30s'; ALTER ROLE shop SET lock_timeout = '20s';")
+    names = "name IN ('lock_timeout', 'statement_timeout', 'transaction_timeout')"
+    shop.write(
+        1, "limits", f"CREATE TABLE limits AS SELECT setting FROM pg_settings WHERE {names} ORDER BY name;"
+    )
+    shop.migrate()
+    assert shop.database.ask("SELECT setting FROM public.limits;").splitlines() == ["5000", "60000", "0"]
+    assert shop.database.ask("SELECT tableowner FROM pg_tables WHERE tablename = 'limits';") == "shop"
+
+
+@pytest.mark.parametrize("name", ['a b "c" $1', "Größe/+x", "all", "-U"])
+def test_a_role_of_any_name_runs_its_migrations(server, call, tmp_path, name):
+    quoted = sql.name(name)
+    assert server.send(f"CREATE ROLE {quoted} LOGIN;\nCREATE DATABASE {quoted} OWNER {quoted};").ok
+    (tmp_path / "000001_journeys.up.sql").write_text(FIRST)
+    (tmp_path / "000001_journeys.down.sql").write_text("DROP TABLE journeys;")
+    assert call(database=name)["steps"] == ["apply 000001_journeys.up.sql"]
+    owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'journeys';"
+    assert server.on(name).ask(owner) == name

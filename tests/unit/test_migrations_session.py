@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.migration_sql import (
+    READ,
     Session,
     fingerprint,
     progress,
+    records,
     run_file,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.migrations import Migration, Record, Step
@@ -21,9 +24,11 @@ SESSION = Session("shop", "5s", "15min", "me@here")
 PLAIN = Migration(1, "plain", "CREATE TABLE t ();\nINSERT INTO t DEFAULT VALUES;", "DROP TABLE t;")
 ALONE = Migration(1, "alone", "-- slipway: no-transaction\nVACUUM;\nVACUUM t;", "SELECT 1;")
 ROW = {"number": 1, "name": "plain", "checksum": PLAIN.checksum, "state": "applied", "statement": 0}
-ROW |= {"applied_at": "2026-01-01", "duration_ms": 1, "applied_by": "me@here"}
+ROW |= {"applied_at": "2026-01-01T00:00:00+00:00", "duration_ms": 1, "applied_by": "me@here"}
+TABLE = ",".join(ROW) + "\n"
+KEPT = TABLE + ",".join(map(str, ROW.values())) + "\n"
 DONE = f"slipway:statement 1\nslipway:done\nslipway:ledger {json.dumps([ROW])}\n"
-NONE = "slipway:ledger []\n"
+NONE = ""
 LOCKED = "ERROR:  55P03: canceling statement due to lock timeout\nLOCATION:  x\n"
 
 
@@ -59,7 +64,6 @@ def test_a_file_and_its_record_are_one_transaction_under_the_lock():
     positions(
         run_file(Step("up", PLAIN), SESSION, []),
         f"pg_try_advisory_lock({0x534C4950}, 1)",
-        '\nSET ROLE "shop";',
         "SET lock_timeout = '5s';",
         "SET statement_timeout = '15min';",
         "AS planned",
@@ -69,6 +73,12 @@ def test_a_file_and_its_record_are_one_transaction_under_the_lock():
         "state = 'applied'",
         "COMMIT;",
         "slipway:done",
+    )
+
+
+def test_what_is_set_for_the_role_ends_no_file_and_gives_no_object_to_another():
+    positions(
+        run_file(Step("up", PLAIN), SESSION, []), "SET ROLE NONE;", "SET transaction_timeout = 0;", "BEGIN;"
     )
 
 
@@ -120,6 +130,44 @@ def test_progress_is_read_from_the_marks_between_other_output():
     assert came.ledger == (Record(**ROW),)
 
 
+def test_the_ledger_is_read_as_a_table_and_nothing_else():
+    """Not as a query: that would run what an owner put in the table's place, as a superuser."""
+    assert "\nCOPY public.slipway_migrations TO STDOUT" in READ
+    assert not re.search(r"(?i)\b(from|join)\s+(only\s+)?public\.", READ)
+
+
+def test_a_ledger_is_read_in_order_whatever_its_texts_hold():
+    out = (
+        "number,name,checksum,state,statement,applied_at,duration_ms,applied_by,kind,added_later\n"
+        '2,b,ab,applying,3,2026-11-22 18:20:00.5+00,7,"a ""b"",\r\nc\u2028",contract,x\n'
+        "1,a,cd,applied,0,2026-11-22 18:20:00+00,1,me@here,,x\n"
+    )
+    first, second = records(out)
+    assert (first.number, first.kind, first.applied_at) == (1, None, "2026-11-22T18:20:00+00:00")
+    assert (second.number, second.statement, second.kind) == (2, 3, "contract")
+    assert second.applied_by == 'a "b",\r\nc\u2028'
+
+
+def test_a_ledger_of_an_earlier_version_has_no_kinds():
+    assert records(KEPT) == [Record(**ROW)]
+    assert records(TABLE) == records("") == []
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        "slipway:replaced",
+        "number,name\n1,a\n",
+        KEPT.replace("\n1,", "\nx,"),
+        KEPT.replace("2026-01-01T", "infinity"),
+    ],
+    ids=["it-is-a-view", "columns-are-gone", "numbers-are-none", "times-are-none"],
+)
+def test_a_ledger_that_somebody_changed_is_refused(out):
+    with pytest.raises(SlipwayError, match=r"public\.slipway_migrations is no.*only the database.s owner"):
+        records(out)
+
+
 class TestARun:
     def test_takes_the_ledger_from_its_own_session(self):
         server = Server((0, NONE, ""), (0, DONE, ""))
@@ -128,8 +176,7 @@ class TestARun:
         assert ledger == [Record(**ROW)] and len(server.scripts) == 2
 
     def test_plans_again_when_another_was_faster(self):
-        ledger = f"slipway:ledger {json.dumps([ROW])}\n"
-        steps, _ = migrate(Server((0, NONE, ""), (0, "slipway:moved\n", ""), (0, ledger, "")), patience=3)
+        steps, _ = migrate(Server((0, NONE, ""), (0, "slipway:moved\n", ""), (0, KEPT, "")), patience=3)
         assert steps == []
 
     def test_tries_again_after_a_lock_timeout(self):
@@ -155,9 +202,25 @@ class TestARun:
             migrate(Server(*answers))
 
     def test_that_was_recorded_is_done_though_its_end_was_not_heard(self):
-        ledger = f"slipway:ledger {json.dumps([ROW])}\n"
-        answers = [(0, NONE, ""), (2, "slipway:statement 1\nslipway:done\n", "lost"), (0, ledger, "")]
+        answers = [(0, NONE, ""), (2, "slipway:statement 1\nslipway:done\n", "lost"), (0, KEPT, "")]
         assert len(migrate(Server(*answers))[0]) == 1
+
+    @pytest.mark.parametrize(
+        "fatal",
+        [
+            'no pg_hba.conf entry for host "[local]", user "shop", database "shop", no encryption',
+            'too many connections for role "shop"',
+        ],
+        ids=["the-member-was-just-told", "services-hold-all-connections"],
+    )
+    def test_waits_until_the_owner_is_let_in(self, fatal):
+        refused = (2, "", f"psql: error: … FATAL:  {fatal}\n")
+        steps, _ = migrate(
+            Server((0, NONE, ""), refused, (0, NONE, ""), refused, (0, NONE, ""), (0, DONE, "")), patience=3
+        )
+        assert len(steps) == 1
+        with pytest.raises(SlipwayError, match="shop"):
+            migrate(Server((0, NONE, ""), refused))
 
 
 def test_a_folder_is_read_byte_by_byte(tmp_path):

@@ -19,12 +19,14 @@ def call(monkeypatch, capsys, tmp_path):
     (tmp_path / "000001_one.up.sql").write_text("SELECT 1;")
     (tmp_path / "000001_one.down.sql").write_text("SELECT 1;")
 
-    def call(module, *answers, asked=None, **arguments):
+    def call(module, *answers, asked=None, users=None, **arguments):
         left = list(answers)
 
-        def run_command(_self, _argv, data=None, **_):
+        def run_command(_self, argv, data=None, **_):
             if asked is not None:
                 asked.append(data)
+            if users is not None:
+                users.append(argv[argv.index("-U") + 1])
             return left.pop(0)
 
         monkeypatch.setattr(AnsibleModule, "run_command", run_command)
@@ -65,12 +67,28 @@ def test_migrate_predicts_a_first_deployment_before_its_database_exists(call):
 
 
 def test_migrate_runs_as_the_databases_own_role_unless_told_otherwise(call):
-    for arguments, role in (({}, '"shop"'), ({"owner": "other"}, '"other"')):
-        asked = []
+    for arguments, role in (({}, "shop"), ({"owner": "other"}, "other")):
+        users = []
         done = (0, "slipway:done\nslipway:ledger []\n", "")
         cut = (3, "", "ERROR:  42601: enough\n")
-        call(migrate, LEADER, (0, "slipway:ledger []\n", ""), done, cut, asked=asked, **arguments)
-        assert f"SET ROLE {role};" in asked[2]
+        call(migrate, LEADER, (0, "", ""), done, cut, users=users, **arguments)
+        # Who leads and what the ledger says any member tells the superuser; files are run by their owner.
+        assert users == ["postgres", "postgres", role, role]
+
+
+def test_migrate_judges_where_the_owner_is_not_let_in(call):
+    """A member as an earlier version left it: before this one is deployed, or after a rollback."""
+    for state in ("planned", "permitted"):
+        users = []
+        found = call(migrate, LEADER, (0, "t\n", ""), (0, "", ""), users=users, state=state)
+        assert found["judged"] and users == ["postgres"] * 3
+
+
+def test_migrate_says_what_to_do_where_the_owner_is_not_let_in(call):
+    refused = 'psql: error: … FATAL:  no pg_hba.conf entry for host "[local]", user "shop", database "shop"\n'
+    found = call(migrate, LEADER, (0, "", ""), (2, "", refused))
+    assert "does not let shop in: no pg_hba.conf entry" in found["msg"]
+    assert found["remedy"].startswith("Deploy this version")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import (
     AbsentError,
+    NotAdmittedError,
     NotAnsweringError,
     Psql,
     leadership,
@@ -44,9 +45,16 @@ def test_sql_travels_on_standard_input_only():
     argv, stdin = member.asked[0]
     assert argv == [
         *("timeout", "--kill-after=5", "30", "docker", "exec", "-i", "-u", "postgres", "shop-postgres-1"),
-        *("psql", "-X", "-v", "ON_ERROR_STOP=1", "--no-psqlrc", "--no-password", "-q", "-At", "-d", "shop"),
+        *("psql", "-X", "-v", "ON_ERROR_STOP=1", "--no-psqlrc", "--no-password", "-q", "-At"),
+        *("-U", "postgres", "-d", "shop"),
     ]
     assert stdin.endswith("SELECT 1;") and "client_connection_check_interval" in stdin
+
+
+def test_a_role_logs_in_to_whatever_database_is_asked():
+    member = Member((0, "", ""))
+    Psql(member, "c").as_user("a b").on("shop").send("SELECT 1;")
+    assert member.asked[0][0][-4:] == ["-U", "a b", "-d", "shop"]
 
 
 def test_a_session_without_a_limit_is_not_killed():
@@ -80,6 +88,29 @@ def test_a_failed_statement_is_an_answer_with_its_sqlstate():
         (2, "FATAL:  terminating connection due to administrator command", NotAnsweringError, "is not ready"),
         (1, "Error response from daemon: Container abc is not running", NotAnsweringError, "is not ready"),
         (124, "", NotAnsweringError, "did not answer within 30 s"),
+        (
+            2,
+            'FATAL:  no pg_hba.conf entry for host "[local]", user "shop", database "d", no encryption',
+            NotAdmittedError,
+            "does not let postgres in: no pg_hba.conf entry .* Deploy this version",
+        ),
+        (2, 'FATAL:  Peer authentication failed for user "shop"', NotAdmittedError, "kill --signal HUP c`"),
+        (2, 'FATAL:  too many connections for role "shop"', NotAdmittedError, "no connection left"),
+        (2, "FATAL:  sorry, too many clients already", NotAdmittedError, "no connection left"),
+        (
+            2,
+            "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+            NotAdmittedError,
+            "no connection left",
+        ),
+        (2, 'FATAL:  role "shop" is not permitted to log in', SlipwayError, "name another owner"),
+        (2, 'FATAL:  role "shop" does not exist', SlipwayError, "name another owner"),
+        (
+            2,
+            'FATAL:  permission denied for database "d"\nDETAIL:  User does not have CONNECT privilege.',
+            SlipwayError,
+            'cannot log in to database postgres in c: permission denied for database "d"',
+        ),
         (1, "Cannot connect to the Docker daemon", SlipwayError, "systemctl status docker"),
         (127, "", SlipwayError, "exit status 127"),
     ],

@@ -149,6 +149,16 @@ def test_postgres_lets_nobody_in_without_tls_and_no_superuser_over_the_network()
     assert {rule[-1] for rule in remote[1:]} == {"scram-sha-256"}
 
 
+def test_postgres_lets_its_own_user_in_as_anybody_and_nobody_else() -> None:
+    """Patroni, and whoever restores a copy, comes in before a map is asked, whatever became of that file."""
+    settings = local(stack(3))["postgresql"]
+    assert [rule for rule in settings["pg_hba"] if rule.startswith("local")] == [
+        "local all postgres peer",
+        "local all all peer map=slipway",
+    ]
+    assert settings["pg_ident"] == ["slipway postgres all"]
+
+
 def test_passwords_are_quoted_as_each_file_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SECRETS, "database_wayfare", """it's "so" \\ """)
     tree = rendered(stack(1))

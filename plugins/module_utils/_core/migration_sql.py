@@ -7,12 +7,16 @@ the session came.
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from . import sql
+from .errors import SlipwayError
 from .migration_file import CONTRACT, EXPAND
 from .migrations import APPLIED, APPLYING, REVERTING, Record, Step
 
@@ -48,10 +52,16 @@ _FINGERPRINT = (
     "coalesce((SELECT string_agg(concat_ws(':', number, checksum, state, statement), ',' ORDER BY number) "
     f"FROM {LEDGER}), '')"
 )
-READ = rf"""SELECT to_regclass('{LEDGER}') IS NOT NULL AS kept \gset
-\if :kept
-{_SHOW}\else
-\echo slipway:ledger []
+# Asked as a superuser, whom every member lets in, of what is its owner's. COPY runs nothing of that owner's,
+# no view, no policy, no cast: it refuses what is no table, and writes each value as its type does.
+READ = rf"""SELECT to_regclass('{LEDGER}') IS NOT NULL AS kept, EXISTS (SELECT FROM pg_class
+    WHERE oid = to_regclass('{LEDGER}') AND relkind <> 'r') AS other \gset
+\if :other
+\echo slipway:replaced
+\elif :kept
+SET DateStyle = 'ISO';
+SET TimeZone = 'UTC';
+COPY {LEDGER} TO STDOUT (FORMAT csv, HEADER);
 \endif
 """
 HOLDER = """SELECT coalesce(json_agg(json_build_object('pid', pid, 'application', application_name,
@@ -77,7 +87,7 @@ def restore_point(name: str) -> str:
 
 @dataclass(frozen=True)
 class Session:
-    """How every file is run: as whom, and how long a statement may wait for a lock, and take."""
+    """How every file is run: logged in as whom, and how long a statement may wait for a lock, and take."""
 
     owner: str
     lock_timeout: str
@@ -117,12 +127,37 @@ def progress(out: str) -> Progress:
     )
 
 
+def records(out: str) -> list[Record]:
+    """The ledger, from the output of READ."""
+    if out == "slipway:replaced":
+        raise _spoilt("is no table")
+    try:
+        rows = [_record(row) for row in csv.DictReader(io.StringIO(out, newline=""))]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise _spoilt(f"is not as it was made ({error})") from error
+    return sorted(rows, key=lambda row: row.number)
+
+
+def _spoilt(how: str) -> SlipwayError:
+    return SlipwayError(
+        f"{LEDGER} {how}; only the database's owner can have changed it",
+        "Find out why, and put it right: docs/runbooks/migrations.md",
+    )
+
+
+def _record(row: dict[str, str]) -> Record:
+    numbers = {name: int(row[name]) for name in ("number", "statement", "duration_ms")}
+    applied_at = datetime.fromisoformat(row["applied_at"]).isoformat()
+    return Record.from_row({**row, **numbers, "applied_at": applied_at, "kind": row.get("kind") or None})
+
+
 def fingerprint(ledger: Sequence[Record]) -> str:
     """The same text that the server makes of its ledger."""
     return ",".join(f"{row.number}:{row.checksum}:{row.state}:{row.statement}" for row in ledger)
 
 
 def _opening(session: Session, ledger: Sequence[Record]) -> str:
+    # What is set for the role is meant for its services: no object shall be another's, no file end early.
     return rf"""SET application_name = 'slipway migrate';
 SET idle_in_transaction_session_timeout = '60s';
 SELECT pg_try_advisory_lock({LOCK[0]}, {LOCK[1]}) AS locked \gset
@@ -131,7 +166,8 @@ SELECT pg_try_advisory_lock({LOCK[0]}, {LOCK[1]}) AS locked \gset
 \echo slipway:busy
 \quit
 \endif
-SET ROLE {sql.name(session.owner)};
+SET ROLE NONE;
+SET transaction_timeout = 0;
 SET lock_timeout = {sql.literal(session.lock_timeout)};
 SET statement_timeout = {sql.literal(session.statement_timeout)};
 {_CREATE}{_EXTEND}SELECT {_FINGERPRINT} = {sql.literal(fingerprint(ledger))} AS planned \gset

@@ -14,7 +14,7 @@ from .errors import SlipwayError
 from .migration_sql import Progress, Session, progress
 from .migrations import Migration, Record, Step, plan
 from .migrations_folder import check_names, read
-from .postgres import QUICK, Answer, Psql
+from .postgres import QUICK, Answer, NotAdmittedError, Psql
 from .retry import Patience
 
 LOCK_NOT_AVAILABLE = "55P03"
@@ -67,6 +67,8 @@ class Migrator:
         patience: Callable[[], Patience],
         before_first: Callable[[], None] = lambda: None,
     ) -> None:
+        # What files and ledger hide can do no more than whose they are.
+        self._owned = psql.as_user(session.owner)
         self._psql = psql
         self._session = session
         self._seconds = seconds
@@ -74,7 +76,7 @@ class Migrator:
         self._before_first = before_first
 
     def ledger(self) -> list[Record]:
-        return list(progress(self._psql.ask(migration_sql.READ)).ledger or ())
+        return migration_sql.records(self._psql.ask(migration_sql.READ))
 
     def run(self, goal: Goal) -> tuple[list[Step], list[Record]]:
         """Run what is missing; return the steps taken and the ledger they led to.
@@ -101,7 +103,14 @@ class Migrator:
 
     def _attempt(self, step: Step, ledger: Sequence[Record], patience: Patience) -> list[Record] | None:
         """The ledger after the step, or None when it is to be planned again."""
-        answer = self._psql.send(migration_sql.run_file(step, self._session, ledger), self._limit(step))
+        script = migration_sql.run_file(step, self._session, ledger)
+        try:
+            answer = self._owned.send(script, self._limit(step))
+        except NotAdmittedError:
+            # A member that was just told to let owners in takes a moment; a connection may come free.
+            if patience.again():
+                return None
+            raise
         came = progress(answer.out)
         if came.done:
             return self.ledger() if came.ledger is None else list(came.ledger)

@@ -15,6 +15,7 @@ LEADER = "leader"
 FOLLOWER = "follower"
 UNDECIDED = "undecided"
 
+SUPERUSER = "postgres"
 QUICK = 30
 _UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+)(ms|s|min|h|d)|0")
@@ -33,6 +34,12 @@ SET client_connection_check_interval = '1s';
 """
 _ERROR = re.compile(
     r"^(?:psql:[^\n]*?)?(?:ERROR|FATAL|PANIC):  ([0-9A-Z]{5}): (.*?)(?=^LOCATION:|\Z)", re.M | re.S
+)
+_FATAL = re.compile(r"FATAL:  (.*)")
+_NO_RULE = re.compile(r"no pg_hba\.conf entry|Peer authentication failed")
+_CROWDED = re.compile(r"too many clients|too many connections|remaining connection slots")
+_NO_LOGIN = re.compile(
+    r'role ".*" (?:is not permitted to log in|does not exist)|permission denied for database'
 )
 _NOT_YET = re.compile(
     r"starting up|shutting down|in recovery mode|not yet accepting|terminating connection"
@@ -54,6 +61,10 @@ class NotAnsweringError(SlipwayError):
     """PostgreSQL cannot be asked now; it may be in a moment."""
 
 
+class NotAdmittedError(NotAnsweringError):
+    """The member lets nobody in under that name: it has no rule for it (yet), or no connection left."""
+
+
 class AbsentError(SlipwayError):
     """The container does not exist (yet)."""
 
@@ -73,15 +84,20 @@ class Answer:
 
 
 class Psql:
-    """Sends scripts to one database of the member in a container."""
+    """Sends scripts to one database of the member in a container, as one of its roles."""
 
-    def __init__(self, run: Run, container: str, database: str = "postgres") -> None:
+    def __init__(self, run: Run, container: str, database: str = "postgres", user: str = SUPERUSER) -> None:
         self._run = run
         self.container = container
         self.database = database
+        self._user = user
 
     def on(self, database: str) -> Psql:
-        return Psql(self._run, self.container, database)
+        return Psql(self._run, self.container, database, self._user)
+
+    def as_user(self, name: str) -> Psql:
+        """Logged in as a role, which nothing that it runs can leave again, as it could a `SET ROLE`."""
+        return Psql(self._run, self.container, self.database, name)
 
     def send(self, script: str, seconds: int = QUICK) -> Answer:
         """Run a script in one session; a failed statement is in the answer, an unreachable server is raised.
@@ -122,13 +138,30 @@ class Psql:
         limit = ["timeout", "--kill-after=5", str(seconds)] if seconds else []
         client = ["docker", "exec", "-i", "-u", "postgres", self.container]
         quiet = ["psql", "-X", "-v", "ON_ERROR_STOP=1", "--no-psqlrc", "--no-password", "-q", "-At"]
-        return [*limit, *client, *quiet, "-d", self.database]
+        return [*limit, *client, *quiet, "-U", self._user, "-d", self.database]
 
     def _unreachable(self, told: str) -> None:
-        reason = told.splitlines()[-1]
+        fatal = _FATAL.search(told)
+        reason = fatal.group(1) if fatal else told.splitlines()[-1]
         if "No such container" in told:
             raise AbsentError(
                 f"there is no container {self.container}", "Deploy this host first, or correct `container`"
+            )
+        if _NO_RULE.search(reason):
+            raise NotAdmittedError(
+                f"PostgreSQL in {self.container} does not let {self._user} in: {reason}",
+                "Deploy this version: the member's rules are of an earlier one, which lets no owner in. "
+                f"If it was deployed, `docker kill --signal HUP {self.container}` has Patroni write it again",
+            )
+        if _CROWDED.search(reason):
+            raise NotAdmittedError(
+                f"PostgreSQL in {self.container} has no connection left for {self._user}: {reason}",
+                "End sessions that nobody needs (docs/runbooks/migrations.md), or raise the limit",
+            )
+        if _NO_LOGIN.search(reason):
+            raise SlipwayError(
+                f"{self._user} cannot log in to database {self.database} in {self.container}: {reason}",
+                "Let the role log in and connect, as slipway.compose.database does, or name another owner",
             )
         if re.search(r'database ".*" does not exist', told):
             raise SlipwayError(
