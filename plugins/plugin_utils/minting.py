@@ -86,9 +86,12 @@ def _certificates(document: Document, stack: Stack, environment: str, now: datet
         wanted["edge"] = edge_names(stack)
     present = pairs(document)
     for owner, names in wanted.items():
-        reason = pki.renewal(present[owner], authority, names, now) if owner in present else "new"
+        # What stands on the internet calls nobody: its key opens no door inside.
+        purposes = pki.SERVES if owner == "edge" else pki.SERVES_AND_CALLS
+        known = present.get(owner)
+        reason = pki.renewal(known, authority, names, now, purposes) if known else "new"
         if reason:
-            pair = pki.issue(authority, names, now)
+            pair = pki.issue(authority, names, now, purposes)
             entry = {"certificate": pair.certificate, "key": pair.key}
             table(document, "pki", "certificates")[owner] = entry
             yield f"pki/certificates/{owner} ({reason})"

@@ -17,9 +17,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.wording import listed
 
+Purposes = tuple[x509.ObjectIdentifier, ...]
+
 CA_LIFE = timedelta(days=3650)
 # Browsers refuse more.
 LIFE = timedelta(days=398)
+SERVES = (ExtendedKeyUsageOID.SERVER_AUTH,)
+SERVES_AND_CALLS = (*SERVES, ExtendedKeyUsageOID.CLIENT_AUTH)
 RENEW_BEFORE = timedelta(days=30)
 # Hosts whose clocks are a little behind must accept a certificate at once.
 _CLOCK_SKEW = timedelta(hours=1)
@@ -44,8 +48,8 @@ def new_ca(name: str, now: datetime) -> Pair:
     return _pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def issue(ca: Pair, names: Sequence[str], now: datetime) -> Pair:
-    """A certificate for names and addresses, good for serving and for calling."""
+def issue(ca: Pair, names: Sequence[str], now: datetime, purposes: Purposes = SERVES_AND_CALLS) -> Pair:
+    """A certificate for names and addresses, good for these purposes and no other."""
     authority, authority_key = _load(ca)
     if not isinstance(authority_key, ec.EllipticCurvePrivateKey):
         raise SlipwayError(
@@ -53,7 +57,6 @@ def issue(ca: Pair, names: Sequence[str], now: datetime) -> Pair:
         )
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _builder(_subject(names[0]), authority.subject, key.public_key(), now, LIFE - _CLOCK_SKEW)
-    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     issuer_key = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     for extension, critical in (
         (x509.SubjectAlternativeName([_general_name(name) for name in names]), False),
@@ -66,7 +69,9 @@ def issue(ca: Pair, names: Sequence[str], now: datetime) -> Pair:
     return _pair(builder.sign(authority_key, hashes.SHA256()), key)
 
 
-def renewal(pair: Pair, ca: Pair, names: Sequence[str], now: datetime) -> str | None:
+def renewal(
+    pair: Pair, ca: Pair, names: Sequence[str], now: datetime, purposes: Purposes = SERVES_AND_CALLS
+) -> str | None:
     """Why a certificate of ours must be issued again, or None."""
     try:
         certificate, key = _load(pair)
@@ -80,7 +85,16 @@ def renewal(pair: Pair, ca: Pair, names: Sequence[str], now: datetime) -> str | 
         return "it does not match its key"
     if certificate.not_valid_after_utc - now < RENEW_BEFORE:
         return f"it ends on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    if set(_purposes(certificate)) != set(purposes):
+        return "its purposes changed"
     return None if set(_names(certificate)) == set(names) else "its names changed"
+
+
+def _purposes(certificate: x509.Certificate) -> Purposes:
+    try:
+        return tuple(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return ()
 
 
 def faults(pair: Pair, domains: Sequence[str], now: datetime) -> list[SlipwayError]:

@@ -10,6 +10,8 @@ import pytest
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from ansible_collections.slipway.compose.plugins.plugin_utils.pki import Pair
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 NAMES = ["app-1.example.com", "app-1", "192.0.2.11", "localhost"]
@@ -127,3 +129,42 @@ def test_faults_of_a_users_certificate_are_all_named(ca, now):
     assert unreadable.problem == "the certificate is not a PEM file"
     (keyless,) = pki.faults(Pair(one.certificate, one.certificate), ["app-1"], now)
     assert keyless.problem == "the key is not a PEM file without passphrase"
+
+
+def test_a_certificate_that_only_serves_is_refused_as_a_client(tmp_path):
+    now = datetime.now().astimezone()
+    ca = pki.new_ca("Test CA", now)
+    edge, host = pki.issue(ca, ["shop.example.com"], now, pki.SERVES), pki.issue(ca, NAMES, now)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context(ssl.PROTOCOL_TLS_SERVER, ca, host, tmp_path).wrap_bio(
+        to_server, to_client, server_side=True
+    )
+    client = context(ssl.PROTOCOL_TLS_CLIENT, ca, edge, tmp_path).wrap_bio(
+        to_client, to_server, server_hostname="192.0.2.11"
+    )
+    with pytest.raises(ssl.SSLCertVerificationError, match="purpose"):
+        handshake(server, client)
+
+
+def test_a_certificate_whose_purposes_change_is_issued_anew(ca, now):
+    pair = pki.issue(ca, NAMES, now)
+    assert pki.renewal(pair, ca, NAMES, now) is None
+    assert pki.renewal(pair, ca, NAMES, now, pki.SERVES) == "its purposes changed"
+    assert pki.renewal(pki.issue(ca, NAMES, now, pki.SERVES), ca, NAMES, now) == "its purposes changed"
+
+
+def test_a_certificate_without_purposes_is_issued_anew(ca, now):
+    """Somebody else's, made with the environment's CA and put into the secrets file."""
+    issued = x509.load_pem_x509_certificate(pki.issue(ca, NAMES, now).certificate.encode())
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority_key = serialization.load_pem_private_key(ca.key.encode(), password=None)
+    assert isinstance(authority_key, ec.EllipticCurvePrivateKey)
+    builder = x509.CertificateBuilder(issued.issuer, issued.subject, key.public_key(), 1)
+    builder = builder.not_valid_before(issued.not_valid_before_utc).not_valid_after(
+        issued.not_valid_after_utc
+    )
+    bare = builder.sign(authority_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    assert pki.renewal(Pair(bare.decode(), private.decode()), ca, NAMES, now) == "its purposes changed"

@@ -55,6 +55,21 @@ def test_a_second_run_adds_nothing(minted, stack, now):
     assert again.document == minted.document
 
 
+def test_the_edges_certificate_only_serves_and_one_that_also_calls_is_made_anew(minted, stack, now):
+    document = copy.deepcopy(minted.document)
+    certificates = document["pki"]["certificates"]
+    pairs = secrets.pairs(document)
+    # As earlier versions made it.
+    earlier = pki.issue(secrets.ca(document), ["shop.example.com"], now)
+    certificates["edge"] = {"certificate": earlier.certificate, "key": earlier.key}
+    again = complete(document, stack, "production", now)
+    assert again.added == ("pki/certificates/edge (its purposes changed)",)
+    for name, pair in (*pairs.items(), *secrets.pairs(again.document).items()):
+        found = x509.load_pem_x509_certificate(pair.certificate.encode())
+        purposes = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert set(purposes) == set(pki.SERVES if name == "edge" else pki.SERVES_AND_CALLS), name
+
+
 def test_what_is_there_is_kept(stack, now):
     given = {
         "platform": {"redis": "mine"},
