@@ -112,6 +112,7 @@ class OnDisk(Cluster):
         limit = time.monotonic() + LIMIT
         while process(["docker", "exec", self.container("postgres"), *ask])[0]:
             assert time.monotonic() < limit, self.logs()
+            # Patroni calls nobody when it has become the leader.
             time.sleep(0.5)
 
 

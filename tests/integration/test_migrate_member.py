@@ -68,6 +68,7 @@ def until(cluster: Cluster, expected: bool) -> None:
     limit = time.monotonic() + LIMIT
     while any(admitted(cluster, host) is not expected for host in MEMBERS):
         assert time.monotonic() < limit, cluster.logs()
+        # Nothing tells when Patroni has written its rules and PostgreSQL has read them.
         time.sleep(0.5)
 
 
