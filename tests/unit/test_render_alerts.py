@@ -43,7 +43,7 @@ def test_an_alert_says_how_bad_what_and_where_to_read(rule: dict[str, Any]) -> N
     known = {"Watchdog": "none"}.get(rule["alert"])
     assert escalated or rule["labels"]["severity"] in ((known,) if known else ("critical", "warning"))
     assert rule["annotations"].keys() == {"summary", "runbook_url"}
-    assert re.fullmatch(r"docs/runbooks/[a-z-]+\.md", rule["annotations"]["runbook_url"])
+    assert re.fullmatch(r"docs/runbooks/[a-z-]+\.md(#[a-z-]+)?", rule["annotations"]["runbook_url"])
 
 
 def test_a_summary_has_a_number_or_says_for_how_long() -> None:
@@ -71,7 +71,7 @@ def test_every_rule_is_shown_to_fire_and_not_to_fire() -> None:
 
 
 def test_numbers_are_those_of_the_stack() -> None:
-    chosen = Thresholds(cpu=Pair(60, 75), latency=Pair(1000, 4000), replica_lag=1 << 30)
+    chosen = Thresholds(cpu=Pair(60, 75), latency=Pair(1000, 4000), replica_lag=1 << 30, lock_wait=Pair(7, 70))
     told = {
         (rule["alert"], rule["labels"].get("severity")): rule["expr"]
         for rule in rules(with_alerts(with_backup(stack(), every=4), thresholds=chosen))
@@ -79,6 +79,8 @@ def test_numbers_are_those_of_the_stack() -> None:
     assert told["HostCpuHigh", "warning"].endswith("> 0.6")
     assert told["HostCpuHigh", "critical"].endswith("> 0.75")
     assert "> 1.0" in told["SlowResponses", "warning"] and "> 4.0" in told["SlowResponses", "critical"]
+    assert told["PostgresBlockedByLocks", "warning"].endswith("> 7")
+    assert told["PostgresBlockedByLocks", "critical"].endswith("> 70")
     assert "- 1073741824)" in told["ReplicationLag", "warning"]
     assert told["BackupTooOld", "critical"].endswith("> 6 * 3600")
 

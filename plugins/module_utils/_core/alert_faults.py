@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from .errors import Problem
 from .hook_rules import SECRET_URLS
 from .model import Stack
-from .model_alerts import AlertEmail, Alerts, Receiver
+from .model_alerts import AlertEmail, Alerts, Pair, Receiver
 from .wording import did_you_mean, listed
 
 PATH = "stack/components/monitoring/alerts"
@@ -77,8 +77,8 @@ def _escalation(alerts: Alerts) -> Iterator[Problem]:
 
 
 def _thresholds(alerts: Alerts) -> Iterator[Problem]:
-    for name in ("cpu", "memory", "disk", "errors", "connections", "latency", *_LOWER_IS_WORSE):
-        pair = getattr(alerts.thresholds, name)
+    pairs = {name: it for name, it in vars(alerts.thresholds).items() if isinstance(it, Pair)}
+    for name, pair in pairs.items():
         sign = -1 if name in _LOWER_IS_WORSE else 1
         if sign * pair.warning >= sign * pair.critical:
             problem = f"is critical at {pair.critical:g} before it is a warning at {pair.warning:g}"

@@ -96,18 +96,22 @@ class Pair:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Percent, but `latency` in milliseconds, `replica_lag` in bytes, `transaction` in seconds."""
+    """Percent, but `latency` in milliseconds, `replica_lag` in bytes, and seconds from `transaction` on."""
 
     cpu: Pair = Pair(70, 85)
     memory: Pair = Pair(80, 90)
     disk: Pair = Pair(80, 90)
     errors: Pair = Pair(2, 5)
     connections: Pair = Pair(75, 90)
+    dead_rows: Pair = Pair(30, 60)
     cache_hits: Pair = Pair(50, 20)
     certificate_days: Pair = Pair(14, 3)
     latency: Pair = Pair(2000, 5000)
     replica_lag: int = 64 << 20
     transaction: int = 900
+    query: Pair = Pair(300, 1800)
+    idle_in_transaction: Pair = Pair(300, 1800)
+    lock_wait: Pair = Pair(30, 300)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .forms import NAME, SECRET, STRATEGY
-from .kinds import Choice, Entries, Integer, Key, ListOf, Number, Table, Text, duration, latency, size
+from .kinds import Choice, Entries, Integer, Key, Kind, ListOf, Number, Table, Text, duration, latency, size
 from .model_alerts import PAGERDUTY, SEVERITIES
 from .schema_hooks import ADDRESS, SERVER, TLS_MODES, URL, USER
 
@@ -97,7 +97,7 @@ WATCHDOG = Table(
 )
 
 
-def _pair(kind: Number | Integer, title: str, warning: float, critical: float, doc: str) -> Key:
+def _pair(kind: Kind, title: str, warning: float | str, critical: float | str, doc: str) -> Key:
     keys = {
         "warning": Key(kind, "From here on a warning.", warning),
         "critical": Key(kind, "From here on critical.", critical),
@@ -106,6 +106,7 @@ def _pair(kind: Number | Integer, title: str, warning: float, critical: float, d
 
 
 _PERCENT = Number(0.1, 100)
+_TIME = duration("1s", "1d")
 
 THRESHOLDS = Table(
     "thresholds",
@@ -117,25 +118,29 @@ THRESHOLDS = Table(
         "connections": _pair(
             _PERCENT, "connections", 75, 90, "Percent of PostgreSQL's `max_connections` in use."
         ),
+        "dead_rows": _pair(
+            _PERCENT, "dead rows", 30, 60, "Percent of a table's rows that wait for vacuum, for 30 minutes."
+        ),
         "cache_hits": _pair(
             _PERCENT, "cache hits", 50, 20, "Percent of look-ups that Redis answers; below it an alert."
         ),
         "certificate_days": _pair(
             Integer(1, 365), "days", 14, 3, "Days a certificate is still valid; below it an alert."
         ),
-        "latency": Key(
-            Table(
-                "latency",
-                {
-                    "warning": Key(latency("1ms", "10m"), "From here on a warning.", "2s"),
-                    "critical": Key(latency("1ms", "10m"), "From here on critical.", "5s"),
-                },
-            ),
+        "latency": _pair(
+            latency("1ms", "10m"),
+            "latency",
+            "2s",
+            "5s",
             "Time in which 95 of 100 requests of a service are answered.",
-            {},
         ),
         "replica_lag": Key(size("1M", "1T"), "How far a PostgreSQL replica may be behind.", "64M"),
-        "transaction": Key(duration("1s", "1d"), "How long a transaction may be open.", "15m"),
+        "transaction": Key(_TIME, "How long a transaction may be open.", "15m"),
+        "query": _pair(_TIME, "query", "5m", "30m", "How long a query runs, waits for locks left out."),
+        "idle_in_transaction": _pair(
+            _TIME, "idle", "5m", "30m", "How long a session does nothing in an open transaction."
+        ),
+        "lock_wait": _pair(_TIME, "lock wait", "30s", "5m", "How long a session waits for a lock."),
     },
 )
 
