@@ -25,7 +25,8 @@ START = """
 set -e
 export PATH=/usr/lib/postgresql/17/bin:$PATH
 initdb -D /tmp/data -A scram-sha-256 --auth-local=peer --no-sync --encoding=UTF8 >/dev/null
-exec postgres -D /tmp/data -c fsync=off -c log_statement=all -c unix_socket_directories=/var/run/postgresql
+exec postgres -D /tmp/data -c fsync=off -c log_statement=all -c unix_socket_directories=/var/run/postgresql \
+  -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.track_utility=off
 """
 # The rules of a member: who may come from where, as whom.
 PATRONI = Path(__file__).parents[2] / "compose/config/postgres/patroni.yml.j2"

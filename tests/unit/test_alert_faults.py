@@ -101,6 +101,11 @@ def test_a_good_one_is_good(definition: dict[str, Any], hosts: list[Host]) -> No
             "is critical at 90 before it is a warning at 95",
         ),
         (
+            ("thresholds/lock_wait", {"critical": "20s"}),
+            "thresholds/lock_wait",
+            "is critical at 20 before it is a warning at 30",
+        ),
+        (
             ("thresholds/cache_hits", {"critical": 60}),
             "thresholds/cache_hits",
             "is critical at 60 before it is a warning at 50",

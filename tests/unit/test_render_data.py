@@ -141,6 +141,34 @@ def test_the_users_parameters_win_where_patroni_takes_them() -> None:
     assert (own["work_mem"], own["jit"], own["shared_buffers"]) == ("8MB", "on", "64MB")
 
 
+@pytest.mark.parametrize(
+    ("own", "loaded"),
+    [
+        pytest.param({}, "pg_stat_statements", id="nothing-of-its-own"),
+        pytest.param({"shared_preload_libraries": ""}, "pg_stat_statements", id="none"),
+        pytest.param(
+            {"shared_preload_libraries": "auto_explain, pg_cron"},
+            "auto_explain,pg_cron,pg_stat_statements",
+            id="others",
+        ),
+        pytest.param(
+            {"shared_preload_libraries": "pg_stat_statements,pg_cron"},
+            "pg_stat_statements,pg_cron",
+            id="named-already",
+        ),
+    ],
+)
+def test_statements_are_counted_whatever_else_a_stack_loads(own: dict[str, str], loaded: str) -> None:
+    parameters = local(with_postgres(stack(3), parameters=own))["postgresql"]["parameters"]
+    assert parameters["shared_preload_libraries"] == loaded
+
+
+def test_no_password_is_kept_with_the_statements() -> None:
+    assert local(stack(3))["postgresql"]["parameters"]["pg_stat_statements.track_utility"] == "off"
+    sql = usual(3, 1)["config/postgres/roles.sql"]
+    assert 0 < sql.index("SET pg_stat_statements.track_utility = off;") < sql.index("PASSWORD")
+
+
 def test_postgres_lets_nobody_in_without_tls_and_no_superuser_over_the_network() -> None:
     rules = [rule.split() for rule in local(stack(3))["postgresql"]["pg_hba"]]
     remote = [rule for rule in rules if rule[0] != "local"]

@@ -11,9 +11,10 @@ import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.handover import targets
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import Pair, Thresholds
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Etcd
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import POOLS, PORTS
-from whole_stack import SECRETS, compose, rendered, stack, topology, usual, with_service
+from whole_stack import SECRETS, compose, rendered, stack, topology, usual, with_alerts, with_service
 
 OWN = {
     "alertmanager",
@@ -85,6 +86,21 @@ def test_exporters_find_their_passwords_in_files() -> None:
     assert tree["config/pgbouncer-exporter/pgpass"].strip() == f"*:*:*:monitor:{SECRETS['postgres_monitor']}"
     passwords = json.loads(tree["config/redis-exporter/passwords.json"])
     assert passwords == {"rediss://monitor@redis:6379": SECRETS["redis"]}
+
+
+def test_what_postgres_is_asked_has_an_end() -> None:
+    tree = usual(3, 1)
+    assert "--extend.query-path=/config/queries.yml" in compose(3, 1)["postgres-exporter"]["command"]
+    asked = yaml.safe_load(tree["config/postgres-exporter/queries.yml"])
+    assert {name for name, it in asked.items() if it.get("master")} == {"pg_sessions", "pg_statements"}
+    for name in ("pg_statements", "pg_tables"):
+        assert "LIMIT 20" in asked[name]["query"] and asked[name]["cache_seconds"] == 60
+    assert "runs > 300)" in asked["pg_sessions"]["query"]
+
+
+def test_a_slow_query_is_counted_from_where_the_stack_warns() -> None:
+    tree = rendered(with_alerts(stack(), thresholds=Thresholds(query=Pair(7, 70))))
+    assert "runs > 7)" in tree["config/postgres-exporter/queries.yml"]
 
 
 def scraped(tree: dict[str, str]) -> dict[str, list[str]]:
