@@ -274,7 +274,7 @@ def test_pools_that_need_more_connections_than_there_are(definition, hosts):
     changed(definition, "components/postgres", {"max_connections": 30, "pool_size": 25})
     (complaint,) = complaints(changed(definition, "services/api", dict(DATABASE)), hosts)
     assert (
-        "max_connections: is 30, too few for 1 database(s) with pool_size 25. Write 35 or more" in complaint
+        "max_connections: is 30, too few for 1 database(s) with pool_size 25. Write 36 or more" in complaint
     )
 
 

@@ -100,6 +100,17 @@ def test_every_rule_evaluates_without_an_error(lab: Lab) -> None:
     assert eventually(failures, lambda found: found == ["0"], TWO_SCRAPES) == ["0"]
 
 
+def test_every_member_of_postgres_tells_which_statements_take_the_most_time(lab: Lab) -> None:
+    members = {one.host for one in lab.containers() if one.component == "postgres"}
+
+    def silent() -> set[str]:
+        told = ask(lab, "query?query=pg_statements_seconds_total")["result"]
+        return members - {one["metric"]["host"] for one in told}
+
+    # The exporter asks once a minute.
+    assert eventually(silent, lambda found: found == set(), TWO_SCRAPES) == set()
+
+
 def measured(lab: Lab, metric: str) -> dict[tuple[str, str], float]:
     """A metric of containers, by host and name."""
     found = ask(lab, f"query?query={metric}")["result"]

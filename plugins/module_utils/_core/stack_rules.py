@@ -108,7 +108,8 @@ def _postgres_parameters(stack: Stack) -> Iterator[Problem]:
 def _postgres_connections(stack: Stack) -> Iterator[Problem]:
     postgres = stack.components.postgres
     databases = {service.database for service in stack.services.values() if service.database}
-    wanted = len(databases) * postgres.pool_size if postgres else 0
+    # The exporter keeps one to each.
+    wanted = len(databases) * (postgres.pool_size + 1) if postgres else 0
     if postgres and databases and wanted + _SPARE_CONNECTIONS > postgres.max_connections:
         pools = f"{len(databases)} database(s) with pool_size {postgres.pool_size}"
         problem = f"is {postgres.max_connections}, too few for {pools}"
