@@ -125,36 +125,39 @@ def test_a_session_that_breaks_off_half_way_is_an_answer():
     assert (answer.ok, answer.state, answer.error) == (False, "", "connection to server was lost")
 
 
+STARTING = (2, "", "the database system is starting up")
+LEADER, FOLLOWER, UNDECIDED = ((0, f"{word}\n", "") for word in ("leader", "follower", "undecided"))
+
+
 class TestLeadership:
-    @pytest.mark.parametrize("role", ["leader", "follower"])
-    def test_is_known_at_once(self, role):
-        assert leadership(Psql(Member((0, f"{role}\n", "")), "c"), patience(0)) == role
+    @pytest.mark.parametrize(
+        ("answers", "elsewhere", "role", "asked"),
+        [
+            pytest.param([LEADER], False, "leader", 1, id="known-at-once"),
+            pytest.param([FOLLOWER], False, "follower", 1, id="following-known-at-once"),
+            pytest.param([STARTING, UNDECIDED, LEADER], False, "leader", 3, id="waited-for"),
+            pytest.param([(2, "", "Connection refused")], True, "follower", 1, id="another-leads-this-is-cloned"),
+            pytest.param([UNDECIDED, LEADER], True, "leader", 2, id="another-leads-this-may-be-promoted"),
+        ],
+    )
+    def test_is(self, answers, elsewhere, role, asked):
+        member = Member(*answers)
+        assert leadership(Psql(member, "c"), patience(5), lambda: elsewhere) == role
+        assert len(member.asked) == asked
 
-    def test_is_waited_for(self):
-        starting = (2, "", "the database system is starting up")
-        member = Member(starting, (0, "undecided\n", ""), (0, "leader\n", ""))
-        assert leadership(Psql(member, "c"), patience(5)) == "leader"
-
-    def test_of_another_is_believed_while_this_one_is_cloned(self):
-        member = Member((2, "", "Connection refused"))
-        assert leadership(Psql(member, "c"), patience(0), lambda: True) == "follower"
-        assert len(member.asked) == 1
-
-    def test_of_another_is_doubted_while_this_one_may_be_promoted(self):
-        member = Member((0, "undecided\n", ""), (0, "leader\n", ""))
-        assert leadership(Psql(member, "c"), patience(3), lambda: True) == "leader"
-
-    def test_that_never_comes_is_an_error(self):
-        with pytest.raises(SlipwayError, match="no PostgreSQL member leads"):
-            leadership(Psql(Member((0, "undecided\n", "")), "c"), patience(2))
-        with pytest.raises(NotAnsweringError, match="starting up"):
-            leadership(Psql(Member((2, "", "starting up")), "c"), patience(2))
-
-    def test_of_a_container_that_does_not_exist_is_not_waited_for(self):
-        member = Member((1, "", "No such container: c"))
-        with pytest.raises(AbsentError):
-            leadership(Psql(member, "c"), patience(9))
-        assert len(member.asked) == 1
+    @pytest.mark.parametrize(
+        ("answer", "error", "match", "asked"),
+        [
+            pytest.param(UNDECIDED, SlipwayError, "no PostgreSQL member leads", 2, id="nobody-leads"),
+            pytest.param(STARTING, NotAnsweringError, "starting up", 2, id="never-up"),
+            pytest.param((1, "", "No such container: c"), AbsentError, "no container c", 1, id="absent"),
+        ],
+    )
+    def test_that_never_comes_is_an_error(self, answer, error, match, asked):
+        member = Member(answer)
+        with pytest.raises(error, match=match):
+            leadership(Psql(member, "c"), patience(2))
+        assert len(member.asked) == asked
 
 
 @pytest.mark.parametrize(
