@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import gt, lt
 from typing import Any
 
 from .fleet import Change
@@ -74,34 +75,11 @@ def _transition(
     probed: bool,
 ) -> Iterator[Move]:
     """Start what is missing, probe what is new, move the traffic, retire what is too much."""
-    sides = [
-        (it, pool, side, getattr(after[it.service.name], side))
-        for it in changes
-        for side, pool in (("new", it.new), ("old", it.old))
-    ]
+    least, most = ({name: stages[at] for name, stages in before.items()} for at in (0, 1))
     # A move knows one pool of a service. An old replica that was down is back before new ones come.
-    for asked in ("old", "new"):
-        grown = [
-            (it, pool, count)
-            for it, pool, side, count in sides
-            if side == asked and count > getattr(before[it.service.name][0], side)
-        ]
-        if grown:
-            wanted = {
-                it.service.name: {
-                    "pool": pool,
-                    "count": count,
-                    "release": release if pool == it.new and release else it.before,
-                }
-                for it, pool, count in grown
-            }
-            told = ", ".join(
-                f"{it.service.name} {pool} {count}/{it.service.replicas}" for it, pool, count in grown
-            )
-            # Others have nothing of the release before.
-            veterans = sorted({host for it, _pool, _count in grown for host in it.veterans})
-            hosts = tuple(veterans) if asked == "old" else ()
-            yield Move("start", f"start replicas: {told}", wanted, batch=batch, hosts=hosts)
+    for side in ("old", "new"):
+        more = _changed(changes, side, least, after, gt)
+        yield from _starts(more, side, release, batch)
     fresh = [it for it in changes if probed and _is_fresh(it, before, after)]
     if fresh:
         yield Move("probe", f"probe the new replicas of {names(fresh)}", held(fresh, after))
@@ -116,18 +94,52 @@ def _transition(
             for it in moved
         }
         yield Move("traffic", f"move traffic: {_shares(moved, after)}", shares)
-    for asked in ("new", "old"):
-        shrunk = [
-            (it, pool, count)
-            for it, pool, side, count in sides
-            if side == asked and count < getattr(before[it.service.name][1], side)
-        ]
-        if shrunk:
-            wanted = {it.service.name: {"pool": pool, "count": count} for it, pool, count in shrunk}
-            told = ", ".join(
-                f"{it.service.name} {pool}" + (f" to {count}" if count else "") for it, pool, count in shrunk
-            )
-            yield Move("retire", f"retire replicas: {told}", wanted, batch=batch)
+    for side in ("new", "old"):
+        fewer = _changed(changes, side, most, after, lt)
+        yield from _retires(fewer, batch)
+
+
+def _changed(
+    changes: Sequence[Change],
+    side: str,
+    before: Mapping[str, Stage],
+    after: Mapping[str, Stage],
+    how: Callable[[int, int], bool],
+) -> list[tuple[Change, str, int]]:
+    """Pool and number of replicas on one side, of the services that have more of them, or less, than before."""
+    return [
+        (it, getattr(it, side), count)
+        for it in changes
+        if how(count := getattr(after[it.service.name], side), getattr(before[it.service.name], side))
+    ]
+
+
+def _starts(more: Sequence[tuple[Change, str, int]], side: str, release: str, batch: int) -> Iterator[Move]:
+    if not more:
+        return
+    wanted = {
+        it.service.name: {
+            "pool": pool,
+            "count": count,
+            "release": release if pool == it.new and release else it.before,
+        }
+        for it, pool, count in more
+    }
+    told = ", ".join(f"{it.service.name} {pool} {count}/{it.service.replicas}" for it, pool, count in more)
+    # Others have nothing of the release before.
+    veterans = sorted({host for it, _pool, _count in more for host in it.veterans})
+    hosts = tuple(veterans) if side == "old" else ()
+    yield Move("start", f"start replicas: {told}", wanted, batch=batch, hosts=hosts)
+
+
+def _retires(fewer: Sequence[tuple[Change, str, int]], batch: int) -> Iterator[Move]:
+    if not fewer:
+        return
+    wanted = {it.service.name: {"pool": pool, "count": count} for it, pool, count in fewer}
+    told = ", ".join(
+        f"{it.service.name} {pool}" + (f" to {count}" if count else "") for it, pool, count in fewer
+    )
+    yield Move("retire", f"retire replicas: {told}", wanted, batch=batch)
 
 
 def _is_fresh(it: Change, before: Mapping[str, tuple[Stage, Stage]], after: Mapping[str, Stage]) -> bool:
