@@ -126,6 +126,7 @@ def test_a_session_that_breaks_off_half_way_is_an_answer():
 
 
 STARTING = (2, "", "the database system is starting up")
+REFUSED = (2, "", "Connection refused")
 LEADER, FOLLOWER, UNDECIDED = ((0, f"{word}\n", "") for word in ("leader", "follower", "undecided"))
 
 
@@ -136,7 +137,7 @@ class TestLeadership:
             pytest.param([LEADER], False, "leader", 1, id="known-at-once"),
             pytest.param([FOLLOWER], False, "follower", 1, id="following-known-at-once"),
             pytest.param([STARTING, UNDECIDED, LEADER], False, "leader", 3, id="waited-for"),
-            pytest.param([(2, "", "Connection refused")], True, "follower", 1, id="another-leads-this-is-cloned"),
+            pytest.param([REFUSED], True, "follower", 1, id="another-leads-this-is-down"),
             pytest.param([UNDECIDED, LEADER], True, "leader", 2, id="another-leads-this-may-be-promoted"),
         ],
     )

@@ -71,7 +71,9 @@ def test_every_rule_is_shown_to_fire_and_not_to_fire() -> None:
 
 
 def test_numbers_are_those_of_the_stack() -> None:
-    chosen = Thresholds(cpu=Pair(60, 75), latency=Pair(1000, 4000), replica_lag=1 << 30, lock_wait=Pair(7, 70))
+    chosen = Thresholds(
+        cpu=Pair(60, 75), latency=Pair(1000, 4000), replica_lag=1 << 30, lock_wait=Pair(7, 70)
+    )
     told = {
         (rule["alert"], rule["labels"].get("severity")): rule["expr"]
         for rule in rules(with_alerts(with_backup(stack(), every=4), thresholds=chosen))

@@ -106,7 +106,7 @@ def _changed(
     after: Mapping[str, Stage],
     how: Callable[[int, int], bool],
 ) -> list[tuple[Change, str, int]]:
-    """Pool and number of replicas on one side, of the services that have more of them, or less, than before."""
+    """Pool and number of replicas on one side, of the services that have more, or less, than before."""
     return [
         (it, getattr(it, side), count)
         for it in changes
