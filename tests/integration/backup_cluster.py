@@ -28,7 +28,7 @@ SUBNET = "10.98.79"
 STARTED = ("etcd", "backup-repository", "postgres", "backup-agent")
 LIMIT = 120
 # How long a leader may be silent: nothing here is about failovers, and a busy machine must not bring them in.
-PATIENT = {'"ttl": 20': '"ttl": 90', '"retry_timeout": 5': '"retry_timeout": 30'}
+PATIENT = {'"ttl": 12': '"ttl": 90', '"retry_timeout": 5': '"retry_timeout": 30'}
 # In memory: nothing of what is tried here is about disks, and this is many times as fast.
 VOLUMES = {"postgres": 999, "postgres-socket": 999, "backup-repository": 999, "etcd": 10001}
 

@@ -117,11 +117,10 @@ def test_commits_wait_for_a_standby_where_there_is_one(count: int, synchronous: 
     assert dynamic(with_postgres(stack(count), synchronous=synchronous))["synchronous_mode"] == mode
 
 
-def test_a_lost_leader_is_replaced_within_the_least_time_patroni_allows() -> None:
+def test_a_leader_that_cannot_renew_its_key_steps_down_before_it_expires() -> None:
     settings = dynamic(stack(3))
-    assert settings["ttl"] == 20
-    # A killed primary is noticed by then.
-    assert settings["loop_wait"] <= 3
+    # What the image makes the least that Patroni takes.
+    assert 10 <= settings["ttl"] <= 15
     assert settings["loop_wait"] + 2 * settings["retry_timeout"] <= settings["ttl"]
 
 
