@@ -31,7 +31,7 @@ FAULTS = (
 )
 SECONDS = (15, 60)
 # In fewer seconds no leadership goes to another member and comes back.
-ELECTIONS = 20.0
+ELECTIONS = 10.0
 # As Patroni says it, once in each of its rounds.
 LEADS = re.compile(r"^(\S+ \S+) INFO: no action\. I am \((\S+)\), the leader with the lock$", re.MULTILINE)
 
