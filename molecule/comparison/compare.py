@@ -93,7 +93,7 @@ def compare(hosts: Sequence[Host], arguments: argparse.Namespace) -> tuple[Start
         for name in arguments.only:
             say(f"{name}: preparing")
             try:
-                with contender(name, hosts, arguments.pause) as ways:
+                with contender(name, hosts, arguments) as ways:
                     for way in ways:
                         rows += moves(way, floors, arguments.rate)
                 say(f"{name}: removed")
@@ -112,13 +112,15 @@ def clear(hosts: Sequence[Host]) -> None:
     extra_hosts.remove(name_of_nodes(hosts))
 
 
-def contender(name: str, hosts: Sequence[Host], pause: float) -> AbstractContextManager[list[Way]]:
+def contender(
+    name: str, hosts: Sequence[Host], arguments: argparse.Namespace
+) -> AbstractContextManager[list[Way]]:
     if name == "compose":
         return compose(hosts)
     if name == "swarm":
         return swarm(hosts)
     site, folder = site_under_test(), Path(tempfile.mkdtemp(prefix="slipway-compare-"))
-    return slipway(site, edge_of(site, hosts[0], folder), folder, pause)
+    return slipway(site, edge_of(site, hosts[0], folder), folder, arguments.pause, arguments.as_shipped)
 
 
 def edge_of(site: Site, first: Host, folder: Path) -> Edge:
@@ -164,6 +166,11 @@ def parse(given: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--rate", type=_rate, default=80, help="requests a second, at most 100 (80)")
     parser.add_argument("--pause", type=float, default=8, help="seconds of each pause of blue-green (8)")
+    parser.add_argument(
+        "--as-shipped",
+        action="store_true",
+        help="Slipway's strategies with the pauses and watch windows that they come with (15 minutes longer)",
+    )
     parser.add_argument(
         "--any-load", action="store_true", help="measure on a busy machine; not for publishing"
     )

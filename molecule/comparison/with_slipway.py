@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
 from contender import NEW, OLD, Way, release, rollback
 from edge import Edge
 from reckoning import ComparisonError, Floor
@@ -37,8 +39,15 @@ def compared(stack: Mapping[str, Any], version: str, strategy: str, pause: float
     }
 
 
+def shipped(name: str) -> Floor:
+    """Of a built-in strategy: one round of starts, its pauses and its watch window."""
+    strategy = BUILT_IN[name]
+    return Floor(together=1, pauses=sum(step.pause for step in strategy.steps) + strategy.watch)
+
+
 @contextmanager
-def slipway(site: Site, edge: Edge, logs: Path, pause: float) -> Iterator[list[Way]]:
+def slipway(site: Site, edge: Edge, logs: Path, pause: float, as_shipped: bool) -> Iterator[list[Way]]:
+    """as_shipped: the built-in strategies that pause, instead of those that suit a comparison."""
     numbers = itertools.count(1)
 
     def run(playbook: str, version: str = "", strategy: str = "") -> None:
@@ -48,25 +57,27 @@ def slipway(site: Site, edge: Edge, logs: Path, pause: float) -> Iterator[list[W
         if done.status:
             raise ComparisonError(f"{playbook} ended with {done.status}: {done.problem}", f"Read {log}")
 
-    def way(name: str, strategy: str, out: Floor, back: Floor) -> Way:
-        return Way(
-            name=name,
-            connect=edge.connection,
-            # Its commands end when every replica is ready, or not well.
-            settle=lambda _version: None,
-            changes=(
-                release(partial(run, "deploy.yml", NEW, strategy), out),
-                rollback(partial(run, "playbooks/rollback.yml", NEW, strategy), back),
-            ),
-        )
+    def way(name: str, strategy: str, out: Floor, back: Floor | None) -> Way:
+        changes = [release(partial(run, "deploy.yml", NEW, strategy), out)]
+        if back:
+            changes.append(rollback(partial(run, "playbooks/rollback.yml", NEW, strategy), back))
+        # Its commands end when every replica is ready, or not well.
+        return Way(name, edge.connection, lambda _version: None, tuple(changes))
 
+    start = Floor(together=1)
     try:
         run("deploy.yml", OLD, "rolling")
-        round_of_starts = Floor(together=1)
-        yield [
-            way("Slipway, rolling", "rolling", round_of_starts, round_of_starts),
-            way("Slipway, blue-green, kept warm", BLUE_GREEN, Floor(together=1, pauses=2 * pause), Floor()),
-        ]
+        if as_shipped:
+            yield [
+                way("Slipway, blue_green as shipped", "blue_green", shipped("blue_green"), Floor()),
+                # The way back would take as long again.
+                way("Slipway, canary as shipped", "canary", shipped("canary"), None),
+            ]
+        else:
+            yield [
+                way("Slipway, rolling", "rolling", start, start),
+                way("Slipway, blue-green, kept warm", BLUE_GREEN, replace(start, pauses=2 * pause), Floor()),
+            ]
     finally:
         with undisturbed():
             run("deploy.yml")
