@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.topology import PORTS, topology
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import COMPOSE_FOLDER, Material, render
 from whole_stack import CERTIFICATE, IMAGES, SECRETS, compose, rendered, stack, usual, with_service
 
@@ -193,11 +194,19 @@ def test_passwords_are_quoted_as_each_file_wants_it(monkeypatch: pytest.MonkeyPa
     assert '"wayfare" "it\'s ""so"" \\ "' in tree["config/pgbouncer/userlist.txt"]
 
 
+def test_pgbouncer_finds_its_member_without_a_name_server() -> None:
+    # A name server of a site may say for hours that a member does not exist which was away for a second.
+    (told,) = re.findall(
+        r"^\w+ = host=(\S+) port=(\d+) ", rendered(stack(3))["config/pgbouncer/pgbouncer.ini"], re.M
+    )
+    assert ip_address(told[0]) and int(told[1]) == PORTS["postgres"]
+
+
 def test_every_database_has_one_owner_and_one_pool() -> None:
     tree = rendered(with_service(stack(3), "journeys", database="wayfare"))
     roles = tree["config/postgres/roles.sql"]
     assert re.findall(r'CREATE DATABASE "(\w+)" OWNER "(\w+)"', roles) == [("wayfare", "wayfare")]
-    assert tree["config/pgbouncer/pgbouncer.ini"].count("\nwayfare = host=postgres ") == 1
+    assert tree["config/pgbouncer/pgbouncer.ini"].count("\nwayfare = ") == 1
     users = re.findall(r'^"(\w+)"', tree["config/pgbouncer/userlist.txt"], re.MULTILINE)
     assert users == ["monitor", "wayfare"]
 
