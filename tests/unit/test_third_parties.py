@@ -233,15 +233,15 @@ def test_the_journal_has_one_line_for_each_change() -> None:
     ("answer", "due"),
     [
         pytest.param(answered("ok"), 160.0, id="as-often-as-the-stack-says"),
-        pytest.param(answered("limited", retry_after=600.0), 700.0, id="not-before-it-may-be-asked"),
+        pytest.param(answered("limited", retry_after=600.0), 703.0, id="not-before-it-may-be-asked"),
         pytest.param(answered("limited", retry_after=5.0), 160.0, id="not-more-often-either"),
-        pytest.param(answered("limited", retry_after=1e9), 3700.0, id="within-an-hour-in-any-case"),
+        pytest.param(answered("limited", retry_after=1e9), 3703.0, id="within-an-hour-in-any-case"),
         pytest.param(answered("failed", retry_after=600.0), 160.0, id="what-is-down-is-watched"),
     ],
 )
 def test_who_wishes_it_is_left_alone(answer: Any, due: float) -> None:
-    one = Standing(party())
-    one.note(answer, 100.0)
+    one = Standing(party(), begun=100.0)
+    one.note(answer, 103.0)
     assert one.due == due
 
 

@@ -99,17 +99,24 @@ class AsItIs(urllib.request.HTTPErrorProcessor):
 
 def ask(party: Party, secrets: Path) -> Answer:
     """One request. Only the head of the answer is read."""
+    https = urllib.request.HTTPSHandler(context=trust())
     begun = time.monotonic()
     try:
         request = urllib.request.Request(party.url, method=party.method, headers={"User-Agent": "slipway"})
         if party.authorization:
             request.add_header("Authorization", _secret(secrets / party.authorization))
-        # Made anew: the host's CA bundle may have been changed.
-        https = urllib.request.HTTPSHandler(context=ssl.create_default_context())
         with urllib.request.build_opener(https, AsItIs()).open(request, timeout=party.within / 1000) as told:
             return judged(party, told.status, told.headers, time.monotonic() - begun)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Answer(FAILED, 0, time.monotonic() - begun, fault(error))
+
+
+def trust() -> ssl.SSLContext:
+    """In the host's own CA bundle, made anew each time: the bundle may have been changed."""
+    context = ssl.create_default_context()
+    # Newer Pythons refuse certificates of older CAs that every other client takes.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 def _secret(file: Path) -> str:
@@ -175,6 +182,7 @@ class Standing:
     failures: int = 0
     slow: int = 0
     last: Answer | None = None
+    begun: float = 0.0
     due: float = 0.0
     asked: Future[Answer] | None = None
 
@@ -187,7 +195,7 @@ class Standing:
         late = answer.outcome == OK and answer.seconds * 1000 > self.party.slow
         self.slow = self.slow + 1 if late else 0
         wished = min(answer.retry_after or 0.0, MOST_PATIENCE) if answer.outcome == LIMITED else 0.0
-        self.due = now + max(self.party.every, wished)
+        self.due = max(self.begun + self.party.every, now + wished)
         if answer.fault == before:
             return ""
         return answer.fault or "it answers as expected again"
@@ -215,6 +223,7 @@ class Watch:
                     print(f"{name}: {line}", file=sys.stderr, flush=True)
                 one.asked = None
             if not one.asked and now >= one.due:
+                one.begun = now
                 one.asked = self._pool.submit(ask, one.party, self._folder / "secrets")
 
 
