@@ -72,6 +72,9 @@ def host_stack(
             "backup": calendar(str(backup.get("at") or "02:00"), str(backup.get("every") or "24h")),
             "verify": calendar(str(backup.get("verify_at") or "05:00"), "24h"),
         }
+    monitoring = components.get("monitoring") or {}
+    if monitoring.get("outside") and host in (monitoring.get("hosts") or keeper(peers)):
+        asked["third_parties"] = True
     return asked
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,12 +22,17 @@ from ..module_utils._core.edge_counts import BOUNDS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
 from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
+from ..module_utils._core.third_parties import FOLDER, listing
+from ..module_utils._core.third_parties import secret_names as third_party_secrets
 from ..module_utils._core.topology import BACKUP_PORTS, POOLS, PORTS, HostView, Topology
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 
 # Alerts of what a stack may lack: their absence of figures would be one.
-_ONLY_WITH = {"rules/backup.yml.j2": "backup-repository"}
+_ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
+    "rules/backup.yml.j2": lambda it: it.members("backup-repository"),
+    "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
+}
 # Their own marks, because Prometheus has its own use for {{ }} there.
 _OPENING = {"variable_start_string": "[[", "block_start_string": "[%", "comment_start_string": "[#"}
 _CLOSING = {"variable_end_string": "]]", "block_end_string": "%]", "comment_end_string": "#]"}
@@ -89,6 +94,14 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
             File(f"config/alertmanager/{SECRETS}/{name}", material.secrets[name], 0o400, SLIPWAY_UID)
             for name in secret_names(alerts)
         ]
+    outside = topology.stack.components.monitoring.outside
+    if outside and view.runs("prometheus"):
+        # For a program of the host, as are those below.
+        files.append(File(f"{FOLDER}/list.json", listing(outside), 0o400, 0))
+        files += [
+            File(f"{FOLDER}/secrets/{name}", material.secrets[name], 0o400, 0)
+            for name in third_party_secrets(outside)
+        ]
     # For the modules that look after this host, not for any container.
     files += _tls("config/host/tls", 0, material, view.host.name)
     if view.runs("redis"):
@@ -121,7 +134,7 @@ def _configuration(environment: jinja2.Environment, component: str, context: Map
         if path.is_dir():
             continue
         inner = path.relative_to(folder).as_posix()
-        if inner in _ONLY_WITH and not context["topology"].members(_ONLY_WITH[inner]):
+        if inner in _ONLY_WITH and not _ONLY_WITH[inner](context["topology"]):
             continue
         uid = COMPONENTS[component].uid
         if path.suffix == ".j2":

@@ -29,6 +29,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     Postgres,
     Redis,
     Registry,
+    ThirdParty,
     Tls,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import Gates
@@ -79,6 +80,7 @@ SECRETS = {
         "postgres_superuser",
         "redis",
         "redis_admin",
+        "third_party",
     )
 }
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nQ0VSVElGSUNBVEU=\n-----END CERTIFICATE-----\n"
@@ -196,6 +198,23 @@ def with_alerts(base: Stack, **changes: Any) -> Stack:
         "watchdog": Watchdog(("bus",), 60),
     }
     monitoring = replace(base.components.monitoring, alerts=Alerts(**{**settings, **changes}))
+    return replace(base, components=replace(base.components, monitoring=monitoring))
+
+
+def with_outside(base: Stack) -> Stack:
+    """The same stack, which needs two others; its users suffer when the first is away."""
+    usual = ThirdParty("https://maps.test/up", "HEAD", 204, 60, 10000, 2000, None, None, "warning")
+    needed = replace(
+        usual,
+        url="https://api.pay.test/health?deep=1",
+        method="GET",
+        expect=200,
+        few=100,
+        authorization_secret="third_party",
+        severity="critical",
+    )
+    outside = {"payments": needed, "maps": usual}
+    monitoring = replace(base.components.monitoring, outside=outside)
     return replace(base, components=replace(base.components, monitoring=monitoring))
 
 

@@ -17,6 +17,7 @@ from .metrics import (
     BOOKING_VALUE,
     BOOKINGS,
     CONVERSIONS,
+    FALLBACKS,
     SEARCH_FALLBACKS,
     SEARCH_SECONDS,
     SEARCHES,
@@ -71,6 +72,7 @@ class Api:
                     return _with_source(await self._journeys.find(query), "journeys")
             except JourneysAwayError as away:
                 SEARCH_FALLBACKS.labels(away.reason).inc()
+                FALLBACKS.labels("journeys").inc()
         with SEARCH_SECONDS.labels("database").time():
             return _with_source(await search.find(query, self._database, self._cache), "database")
 

@@ -15,7 +15,7 @@ from redis.exceptions import ReadOnlyError, RedisError
 
 from .breaker import Breaker
 from .errors import CacheAwayError
-from .metrics import CACHE
+from .metrics import CACHE, FALLBACKS
 from .settings import RedisSettings
 
 CHANNEL = "wayfare:updates"
@@ -60,6 +60,7 @@ class Cache:
             found = await self._ask(self.redis.hget(f"wayfare:search:{day}", key))
         except CacheAwayError:
             CACHE.labels("error").inc()
+            FALLBACKS.labels("redis").inc()
             return None
         CACHE.labels("hit" if found else "miss").inc()
         return json.loads(found) if found else None

@@ -26,6 +26,11 @@ SEARCH_SECONDS = Histogram("wayfare_search_seconds", "Time to find journeys.", [
 SEARCH_FALLBACKS = Counter(
     "wayfare_search_fallbacks", "Searches asked of the database because journeys was away.", ["reason"]
 )
+# Under the name that the platform's alert FallbacksRising looks for, whatever the application.
+FALLBACKS = Counter("application_fallbacks", "Times it did without a dependency.", ["dependency"])
+for _dependency in ("journeys", "redis"):
+    # There before the first: a counter that begins at its first event hides it.
+    FALLBACKS.labels(_dependency)
 BOOKINGS = Counter("wayfare_bookings", "Booking requests.", ["outcome"])
 BOOKED_SEATS = Counter("wayfare_booked_seats", "Seats sold.")
 BOOKING_VALUE = Counter("wayfare_booking_value_euros", "Value of bookings.")

@@ -88,7 +88,7 @@ def _thresholds(alerts: Alerts) -> Iterator[Problem]:
 def _receiver(receiver: Receiver, path: str, stack: Stack) -> Iterator[Problem]:
     if not (receiver.email or receiver.slack or receiver.pagerduty or receiver.webhook):
         yield Problem(path, "says no way to reach it", "Write email, slack, pagerduty or webhook")
-    yield from _secrets(secrets_of(receiver), path, stack)
+    yield from secret_faults(secrets_of(receiver), path, stack)
     if receiver.email:
         yield from _email(receiver.email, f"{path}/email")
     hook = receiver.webhook
@@ -118,7 +118,8 @@ def secrets_of(receiver: Receiver) -> dict[str, str]:
     }
 
 
-def _secrets(named: Mapping[str, str], path: str, stack: Stack) -> Iterator[Problem]:
+def secret_faults(named: Mapping[str, str], path: str, stack: Stack) -> Iterator[Problem]:
+    """Of secrets that somebody outside must know: keys below `path` -> names."""
     for key, name in named.items():
         if name not in stack.secrets:
             remedy = f"{did_you_mean(name, stack.secrets)}Declare it under stack/secrets: {name}: {{}}"

@@ -128,12 +128,34 @@ class Redis:
 
 
 @dataclass(frozen=True)
+class ThirdParty:
+    """What the stack needs of others. every: seconds; within, slow: milliseconds.
+
+    few: requests left in a window, below which there is a warning. authorization_secret: a declared secret.
+    """
+
+    url: str
+    method: str
+    expect: int
+    every: int
+    within: int
+    slow: int
+    few: int | None
+    authorization_secret: str | None
+    severity: str
+
+
+@dataclass(frozen=True)
 class Monitoring:
-    """Prometheus, Alertmanager and the blackbox prober; exporters stand beside what they watch."""
+    """Prometheus, Alertmanager and the blackbox prober; exporters stand beside what they watch.
+
+    outside: by the user's own names, what the monitoring hosts ask.
+    """
 
     hosts: tuple[str, ...]
     retention: int
     alerts: Alerts = field(default_factory=Alerts)
+    outside: Mapping[str, ThirdParty] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

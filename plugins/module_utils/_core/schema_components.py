@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from .forms import FILE, HEADER, HOSTS, ORIGIN, PARAMETER, PORT
-from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Scalar, Table, duration, size
+from .forms import FILE, HEADER, HOSTS, NAME, ORIGIN, PARAMETER, PORT, SECRET
+from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Scalar, Table, duration, latency, size
+from .model_alerts import SEVERITIES
 from .schema_alerts import ALERTS
 from .schema_backup import BACKUP
+from .schema_hooks import URL
 
 _KEEPER = "the third host, or the last of fewer"
 CONTENT_SECURITY_POLICY = (
@@ -132,12 +134,43 @@ REDIS = Table(
     may_be_off=True,
 )
 
+THIRD_PARTY = Table(
+    "third party",
+    {
+        "url": Key(URL, "URL that the monitoring hosts ask. No redirect is followed."),
+        "method": Key(Choice(("GET", "HEAD")), "How it is asked. Only the head of an answer is read.", "GET"),
+        "expect": Key(Integer(200, 599), "The status of a good answer.", 200),
+        "every": Key(duration("15s", "1d"), "How often it is asked, by each monitoring host.", "1m"),
+        "within": Key(latency("100ms", "1m"), "Time after which an answer counts as none.", "10s"),
+        "slow": Key(latency("10ms", "1m"), "Time after which an answer is slow.", "2s"),
+        "few": Key(
+            Integer(1, 1_000_000_000),
+            "Requests left, as its rate-limit headers say, below which there is a warning.",
+            None,
+            "a warning when none is left, or at status 429",
+        ),
+        "authorization_secret": Key(
+            SECRET,
+            "Declared secret that is sent as the whole `Authorization` header, `Bearer …` for example.",
+            None,
+        ),
+        "severity": Key(
+            Choice(SEVERITIES),
+            "How bad it is that it is away or refuses requests. `critical`: users suffer from it.",
+            "warning",
+        ),
+    },
+)
+
 MONITORING = Table(
     "monitoring",
     {
         "hosts": Key(HOSTS, "Hosts that run Prometheus, Alertmanager and the prober.", None, _KEEPER),
         "retention": Key(duration("1h", "3650d"), "How long metrics are kept.", "30d"),
         "alerts": Key(ALERTS, "Who is told of what, and at which numbers alerts begin.", {}),
+        "outside": Key(
+            Entries(NAME, THIRD_PARTY), "What others run and you need, by a name of your own.", {}
+        ),
     },
 )
 

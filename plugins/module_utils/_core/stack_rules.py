@@ -14,6 +14,7 @@ from .model import Stack
 from .ports import collisions
 from .service_rules import IMAGES, SERVICE_RULES
 from .strategy_rules import strategy_faults
+from .third_parties import third_party_faults
 from .wording import did_you_mean, listed
 
 _TAKEN_SECRETS = re.compile(r"redis|edge_probe|(redis|postgres|patroni|database)_.*")
@@ -156,4 +157,5 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     job_faults,
     backup_faults,
     alert_faults,
+    third_party_faults,
 )

@@ -23,6 +23,7 @@ from .model_components import (
     Registry,
     SecondRepository,
     Sftp,
+    ThirdParty,
     Tls,
 )
 from .model_hooks import Email, Hook
@@ -137,7 +138,8 @@ def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str) -> 
 
 
 def _monitoring(given: Mapping[str, Any]) -> Monitoring:
-    return Monitoring(**{**given, "alerts": alerts_from(given["alerts"])})
+    outside = {name: ThirdParty(**one) for name, one in given["outside"].items()}
+    return Monitoring(**{**given, "alerts": alerts_from(given["alerts"]), "outside": outside})
 
 
 def _backup(given: Mapping[str, Any], stack: str) -> Backup:

@@ -1,0 +1,293 @@
+#!/usr/bin/python3
+"""Ask the third parties that a stack lists; tell the monitoring how they fare and what limits leave.
+
+Runs on the monitoring hosts as the service `slipway-third-parties`. The list is a part of the release that
+serves, and is read again each round: a deployment or a rollback needs no restart. Answers are written for the
+textfile collector of node-exporter. Proxies come from the environment, trust from the host's own CA bundle.
+Needs nothing but Python.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+SECONDS = 5
+AT_ONCE = 16
+# Who asks for more patience than this is asked again all the same.
+MOST_PATIENCE = 3600.0
+OK, LIMITED, FAILED = "ok", "limited", "failed"
+TOO_MANY = 429
+# Names of headers in use, the standard's drafts first.
+REMAINING = ("RateLimit-Remaining", "X-RateLimit-Remaining", "X-Rate-Limit-Remaining")
+LIMIT = ("RateLimit-Limit", "X-RateLimit-Limit", "X-Rate-Limit-Limit")
+# `RateLimit: limit=100, remaining=50` of one draft, `RateLimit: "default";r=50` of a later one.
+IN_ONE = {REMAINING: r"\b(?:remaining|r)=(\d{1,15})\b", LIMIT: r"\blimit=(\d{1,15})\b"}
+
+HELP = {
+    "slipway_third_party_up": "gauge 1 when the last answer was the expected one.",
+    "slipway_third_party_status": "gauge HTTP status of the last answer; 0 when there was none.",
+    "slipway_third_party_seconds": "gauge Time until the last answer, or until it was given up.",
+    "slipway_third_party_slow_seconds": "gauge Time from which an answer is slow, as the stack says.",
+    "slipway_third_party_failures_in_a_row": "gauge Failures since the last answer that was none.",
+    "slipway_third_party_slow_in_a_row": "gauge Slow answers since the last that was not.",
+    "slipway_third_party_asked_total": "counter Requests sent, by what came of them.",
+    "slipway_third_party_limited": "gauge 1 when the last answer was 429, or says that no request is left.",
+    "slipway_third_party_limit": "gauge Requests in a window, as the last answer says.",
+    "slipway_third_party_remaining": "gauge Requests left in this window, as the last answer says.",
+    "slipway_third_party_few": "gauge Requests left below which the stack wants a warning.",
+    "slipway_third_party_retry_after_seconds": "gauge Time to wait, as the last answer says.",
+}
+
+
+@dataclass(frozen=True)
+class Party:
+    """As the release lists it. every: seconds; within, slow: milliseconds; authorization: a file's name."""
+
+    url: str
+    method: str
+    expect: int
+    every: int
+    within: int
+    slow: int
+    few: int | None
+    authorization: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """outcome: OK, LIMITED or FAILED. status: 0 for none. fault: what was wrong, for a reader."""
+
+    outcome: str
+    status: int
+    seconds: float
+    fault: str = ""
+    limit: int | None = None
+    remaining: int | None = None
+    retry_after: float | None = None
+
+    @property
+    def limited(self) -> bool:
+        return self.outcome == LIMITED or self.remaining == 0
+
+
+class AsItIs(urllib.request.HTTPErrorProcessor):
+    """Any status is an answer, and no redirect is followed: a secret goes where the stack says, only."""
+
+    def http_response(self, _request: Any, response: Any) -> Any:
+        return response
+
+    https_response = http_response
+
+
+def ask(party: Party, secrets: Path) -> Answer:
+    """One request. Only the head of the answer is read."""
+    https = urllib.request.HTTPSHandler(context=trust())
+    begun = time.monotonic()
+    try:
+        request = urllib.request.Request(party.url, method=party.method, headers={"User-Agent": "slipway"})
+        if party.authorization:
+            request.add_header("Authorization", _secret(secrets / party.authorization))
+        with urllib.request.build_opener(https, AsItIs()).open(request, timeout=party.within / 1000) as told:
+            return judged(party, told.status, told.headers, time.monotonic() - begun)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return Answer(FAILED, 0, time.monotonic() - begun, fault(error))
+
+
+def trust() -> ssl.SSLContext:
+    """In the host's own CA bundle, made anew each time: the bundle may have been changed."""
+    context = ssl.create_default_context()
+    # Newer Pythons refuse certificates of older CAs that every other client takes.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _secret(file: Path) -> str:
+    return file.read_text(encoding="utf-8").strip()
+
+
+def judged(party: Party, status: int, headers: Message, seconds: float) -> Answer:
+    outcome, said = OK, ""
+    if status == TOO_MANY:
+        outcome, said = LIMITED, "it answered 429: too many requests"
+    elif status != party.expect:
+        outcome, said = FAILED, f"it answered {status}, expected {party.expect}"
+    elif seconds * 1000 > party.within:
+        outcome, said = FAILED, f"it answered after {seconds:.1f} s"
+    left, limit = number(headers, REMAINING), number(headers, LIMIT)
+    return Answer(outcome, status, seconds, said, limit, left, patience(headers.get("Retry-After")))
+
+
+def fault(error: Exception) -> str:
+    """In words; what cannot be sent may be a secret, and is not repeated."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(reason, socket.gaierror):
+        return f"its name does not resolve: {reason.strerror}"
+    if isinstance(reason, ssl.SSLError):
+        return f"TLS: {getattr(reason, 'verify_message', '') or reason.reason}"
+    if isinstance(reason, TimeoutError):
+        return "no answer in time"
+    if isinstance(reason, OSError):
+        return reason.strerror or str(reason)
+    return f"what was sent or answered is no HTTP: {type(reason).__name__}"
+
+
+def number(headers: Message, names: tuple[str, ...]) -> int | None:
+    """The least of what the first of these headers says: there may be windows of several lengths."""
+    for name in names:
+        found = re.findall(r"(?:^|,)\s*(\d{1,15})\b", ",".join(headers.get_all(name, [])))
+        if found:
+            return min(map(int, found))
+    found = re.findall(IN_ONE[names], ",".join(headers.get_all("RateLimit", [])))
+    return min(map(int, found)) if found else None
+
+
+def patience(said: str | None) -> float | None:
+    """Retry-After: seconds, or a date."""
+    if said is None:
+        return None
+    if re.fullmatch(r"\s*\d{1,9}\s*", said):
+        return float(said)
+    try:
+        until = parsedate_to_datetime(said)
+    except ValueError:
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max((until - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+@dataclass
+class Standing:
+    """How one fares since the program began, or since the stack said something else of it."""
+
+    party: Party
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: int = 0
+    slow: int = 0
+    last: Answer | None = None
+    begun: float = 0.0
+    due: float = 0.0
+    asked: Future[Answer] | None = None
+
+    def note(self, answer: Answer, now: float) -> str:
+        """Remember it; what is worth a line in the journal."""
+        before = self.last.fault if self.last else ""
+        self.last = answer
+        self.counts[answer.outcome] += 1
+        self.failures = self.failures + 1 if answer.outcome == FAILED else 0
+        late = answer.outcome == OK and answer.seconds * 1000 > self.party.slow
+        self.slow = self.slow + 1 if late else 0
+        wished = min(answer.retry_after or 0.0, MOST_PATIENCE) if answer.outcome == LIMITED else 0.0
+        self.due = max(self.begun + self.party.every, now + wished)
+        if answer.fault == before:
+            return ""
+        return answer.fault or "it answers as expected again"
+
+
+class Watch:
+    """All parties of the release below `current`."""
+
+    def __init__(self, current: Path) -> None:
+        self._folder = current / "config/host/third-parties"
+        self._pool = ThreadPoolExecutor(AT_ONCE)
+        self.standings: dict[str, Standing] = {}
+
+    def turn(self, now: float) -> None:
+        """Ask who is due, note who has answered; waits for nobody."""
+        listed = parties(self._folder / "list.json")
+        known = self.standings
+        self.standings = {
+            name: known[name] if name in known and known[name].party == party else Standing(party)
+            for name, party in listed.items()
+        }
+        for name, one in self.standings.items():
+            if one.asked and one.asked.done():
+                if line := one.note(one.asked.result(), now):
+                    print(f"{name}: {line}", file=sys.stderr, flush=True)
+                one.asked = None
+            if not one.asked and now >= one.due:
+                one.begun = now
+                one.asked = self._pool.submit(ask, one.party, self._folder / "secrets")
+
+
+def parties(file: Path) -> dict[str, Party]:
+    """Nobody, where no release is there yet or it lists none."""
+    try:
+        listed: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return {name: Party(**one) for name, one in listed.items()}
+
+
+def samples(standings: Mapping[str, Standing]) -> Iterator[tuple[str, str, float]]:
+    for name, one in standings.items():
+        labels, party, last = f'third_party="{name}"', one.party, one.last
+        yield "slipway_third_party_slow_seconds", labels, party.slow / 1000
+        if party.few is not None:
+            yield "slipway_third_party_few", labels, party.few
+        for outcome in (OK, LIMITED, FAILED):
+            # Also what has not happened: a counter that begins at its first event hides that event.
+            yield "slipway_third_party_asked_total", f'{labels},outcome="{outcome}"', one.counts[outcome]
+        if last is None:
+            continue
+        yield "slipway_third_party_up", labels, int(last.outcome == OK)
+        yield "slipway_third_party_status", labels, last.status
+        yield "slipway_third_party_seconds", labels, round(last.seconds, 4)
+        yield "slipway_third_party_failures_in_a_row", labels, one.failures
+        yield "slipway_third_party_slow_in_a_row", labels, one.slow
+        yield "slipway_third_party_limited", labels, int(last.limited)
+        told = {"limit": last.limit, "remaining": last.remaining, "retry_after_seconds": last.retry_after}
+        for what, value in told.items():
+            if value is not None:
+                yield f"slipway_third_party_{what}", labels, value
+
+
+def text(standings: Mapping[str, Standing]) -> str:
+    """In Prometheus's text format, each metric in one piece."""
+    lines: dict[str, list[str]] = {}
+    for metric, labels, value in samples(standings):
+        lines.setdefault(metric, []).append(f"{metric}{{{labels}}} {value}\n")
+    return "".join(_header(metric) + "".join(told) for metric, told in lines.items())
+
+
+def _header(metric: str) -> str:
+    kind, words = HELP[metric].split(" ", 1)
+    return f"# HELP {metric} {words}\n# TYPE {metric} {kind}\n"
+
+
+def write(file: Path, content: str) -> None:
+    """By rename: a reader never sees half of it."""
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.write_text(content, encoding="utf-8")
+    fresh.chmod(0o644)
+    fresh.rename(file)
+
+
+def main(current: Path, folder: Path) -> None:
+    watch = Watch(current)
+    while True:
+        watch.turn(time.monotonic())
+        write(folder / "third_parties.prom", text(watch.standings))
+        time.sleep(SECONDS)
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
