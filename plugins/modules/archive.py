@@ -28,7 +28,7 @@ options:
       - V(redis) writes every key of a snapshot into the master that serves, in place of what has its name.
         Other keys stay.
       - V(files) puts a host's configuration beside what serves, which belongs to the release.
-      - V(volume:<name>) exchanges a volume's data while its containers stand still. What it held stays beside.
+      - V(volume:<name>) exchanges a volume's data while its containers stand still. What it held is kept.
     type: str
   snapshot:
     description: V(latest), or the beginning of an archive's id.

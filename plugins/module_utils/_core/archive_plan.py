@@ -135,8 +135,8 @@ _SIGNS = (
     ),
     (
         "wrong password",
-        "the archive cannot be decrypted: `platform/archive_password` of the secrets file is not the one that it "
-        "was made with",
+        "the archive cannot be decrypted: `platform/archive_password` of the secrets file is not the one "
+        "that it was made with",
         "Put the old one back with ansible-vault edit and deploy; no archive can be read without it",
     ),
     (

@@ -1,4 +1,4 @@
-"""Redis's snapshot, and its way back: from a server nobody reaches, key by key into the master that serves."""
+"""Redis's snapshot, and its way back: from a server nobody reaches, key by key into the serving master."""
 
 from __future__ import annotations
 

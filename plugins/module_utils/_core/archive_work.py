@@ -95,7 +95,7 @@ class Archive:
         return (self._root / "state/metrics/archive_take.prom").exists()
 
     def take(self, say: Say) -> None:
-        """Archive files and volumes, and Redis where it is this host's turn; each also where the other fails."""
+        """Archive files and volumes, and Redis where it is this host's turn; each also if the other fails."""
         with self._only_one(), self._telling("take"):
             self._reachable()
             failed: list[SlipwayError] = []
@@ -294,7 +294,7 @@ class Archive:
             raise explain(f"{repository}: restic {arguments[0]} failed", code, err)
 
     def _inside(self, repository: str, *arguments: str) -> tuple[int, str, str]:
-        """Where the files are, as their owner; the container, which the network reaches, keeps no password."""
+        """Where the files are, as their owner; the container, which the net reaches, keeps no password."""
         password = (self._own / f"{repository}.password").read_text(encoding="utf-8")
         inside = ["docker", "exec", "--interactive", self._container("archive-repository")]
         restic = ["restic", f"--repo={KEPT}/{repository}", "--no-cache", _LOCK, *arguments]

@@ -94,7 +94,7 @@ class SecondRepository:
 
 @dataclass(frozen=True)
 class Archive:
-    """What is kept beside the databases: Redis, configuration and secrets, named volumes. at: `HH:MM`, UTC."""
+    """What is kept beside the databases: Redis, configuration and secrets, some volumes. at: `HH:MM`, UTC."""
 
     at: str
     keep_days: int
