@@ -346,28 +346,44 @@ def keeping(tmp_path: Path, answers: Callable[[Sequence[str]], tuple[int, str, s
     return Archive(tmp_path, lambda argv, stdin=None: answers([*argv, f"stdin={stdin}"]))
 
 
-def test_the_keeper_deletes_what_is_old_and_tells_the_age_of_the_rest(tmp_path: Path) -> None:
-    asked: list[Sequence[str]] = []
-    now = datetime.now(UTC)
-    old = [
-        {"id": name, "hostname": "a", "paths": [], "time": (now - timedelta(days=days)).isoformat()}
-        for name, days in (("older", 8), ("newer", 1))
-    ]
+class Repositories:
+    """Two repositories, one with an old archive and one without any, and what restic was asked of them."""
 
-    def answers(argv: Sequence[str]) -> tuple[int, str, str]:
-        asked.append(argv)
+    def __init__(self, *, stubborn: bool = False) -> None:
+        self.asked: list[Sequence[str]] = []
+        self.newer = datetime.now(UTC) - timedelta(days=1)
+        self._held = {"older": self.newer - timedelta(days=7), "newer": self.newer}
+        self._stubborn = stubborn
+
+    def __call__(self, argv: Sequence[str]) -> tuple[int, str, str]:
+        self.asked.append(argv)
+        if "forget" in argv and not self._stubborn:
+            del self._held["older"]
         if "snapshots" not in argv:
             return 0, "", ""
-        return (0, json.dumps(old), "") if "--repo=/var/lib/archive/host-a" in argv else (10, "", "none")
+        held = [
+            {"id": name, "hostname": "a", "paths": [], "time": moment.isoformat()}
+            for name, moment in self._held.items()
+        ]
+        return (0, json.dumps(held), "") if "--repo=/var/lib/archive/host-a" in argv else (10, "", "none")
 
-    keeping(tmp_path, answers).keep(lambda _line: None)
-    forget = next(argv for argv in asked if "forget" in argv)
+
+def test_the_keeper_deletes_what_is_old_and_tells_the_age_of_the_rest(tmp_path: Path) -> None:
+    repositories = Repositories()
+    keeping(tmp_path, repositories).keep(lambda _line: None)
+    forget = next(argv for argv in repositories.asked if "forget" in argv)
     assert forget[-4:] == ["forget", "--prune", "older", "stdin=secret-of-host-a\n"]
-    assert not any("secret" in word for argv in asked for word in argv[:-1])
+    assert not any("secret" in word for argv in repositories.asked for word in argv[:-1])
     told = (tmp_path / "state/metrics/archive.prom").read_text()
-    assert f'newest_seconds{{of="a"}} {(now - timedelta(days=1)).timestamp():.0f}\n' in told
+    assert f'newest_seconds{{of="a"}} {repositories.newer.timestamp():.0f}\n' in told
     assert 'slipway_archives{of="a"} 1\n' in told and 'newest_seconds{of="redis"} 0\n' in told
     assert 'last_ok{what="keep"} 1' in (tmp_path / "state/metrics/archive_keep.prom").read_text()
+
+
+def test_what_restic_only_says_to_have_deleted_is_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(SlipwayError, match="host-a: what is old could not be deleted"):
+        keeping(tmp_path, Repositories(stubborn=True)).keep(lambda _line: None)
+    assert 'last_ok{what="keep"} 0' in (tmp_path / "state/metrics/archive_keep.prom").read_text()
 
 
 def test_an_archive_that_cannot_be_reached_is_told_as_a_failure(tmp_path: Path) -> None:

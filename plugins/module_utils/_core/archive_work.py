@@ -119,8 +119,15 @@ class Archive:
                     self._locally(name, "unlock")
                     self._locally(name, "forget", "--prune", *old)
                     self._locally(name, "check")
+                    found = self._kept(name)
+                    # restic calls it a success also where it could delete nothing.
+                    if any(it.id in old for it in found):
+                        raise SlipwayError(
+                            f"{name}: what is old could not be deleted",
+                            "See who owns the files of the volume archive-repository: uid 10001 must",
+                        )
                     say(f"{name}: {len(old)} deleted")
-                ages[name], counts[name] = newest(found, now), len(found) - len(old)
+                ages[name], counts[name] = newest(found, now), len(found)
             self._write("archive.prom", kept_metrics(ages, counts))
 
     def listed(self) -> dict[str, list[Snapshot]]:
