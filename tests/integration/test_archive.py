@@ -117,7 +117,7 @@ def test_silences_come_back(kept: Kept, taken: str) -> None:
     ).strip()
     host.check_output(f"touch {volume}/came-later")
     told = kept.play("restore=volume:alertmanager", f"confirm={kept.stack}")
-    assert "volume alertmanager is back, 1 containers started again" in told, told
+    assert "volume alertmanager is back, containers started again: 1" in told, told
     assert not host.file(f"{volume}/came-later").exists
     host.check_output(f"rm -r {volume.removesuffix('_data')}before-*")
 

@@ -65,7 +65,7 @@ def restoring(stack: Stack, what: str, on: str) -> tuple[str, ...]:
         raise SlipwayError(f"{what!r} cannot be restored", "Name redis, files or volume:<name>")
     if not able or (on and on not in able):
         where = f" of {on}" if on else ""
-        raise SlipwayError(f"{what}{where} is not archived", f"Archived on: {listed(able) or 'no host'}")
+        raise SlipwayError(f"{what}{where} is not archived", f"Archived on: {listed(able)}")
     if on:
         return (on,)
     if what.startswith(VOLUME) and len(able) > 1:

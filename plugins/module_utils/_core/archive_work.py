@@ -231,7 +231,7 @@ class Archive:
                 before.rename(data)
             for user in users:
                 self._checked("a container does not start", "docker", "start", user)
-        return f"volume {name} is back, {len(users)} containers started again; what it held is in {before}"
+        return f"volume {name} is back, containers started again: {len(users)}; what it held is in {before}"
 
     def _restore_redis(self, snapshot: Snapshot) -> str:
         own = self.settings
