@@ -91,6 +91,7 @@ from ..module_utils._core.ansible import reporting
 from ..module_utils._core.archive_work import Archive
 
 UNIT = "slipway-archive.service"
+SYSTEMD = Path("/etc/systemd/system")
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["ready", "taken", "listed", "restored"], "required": True},
     "what": {"type": "str"},
@@ -102,7 +103,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 
 def ready(module: AnsibleModule, archive: Archive) -> dict[str, Any]:
-    if archive.begun() or not (Path("/etc/systemd/system") / UNIT).exists():
+    _code, state, _err = module.run_command(["systemctl", "is-active", UNIT])
+    if archive.begun() or state.strip() == "activating" or not (SYSTEMD / UNIT).exists():
         return {"changed": False, "steps": []}
     # A day may pass until the first timer.
     module.run_command(["systemctl", "start", "--no-block", UNIT])

@@ -240,8 +240,8 @@ def test_what_is_old_is_deleted_where_it_is_kept(kept: Kept, taken: dict[int, li
     assert archive.restore("redis", "latest").told.startswith("3 of 3 keys")
 
 
-def test_promises_hold_while_the_master_is_alone(kept: Kept, taken: dict[int, list[str]]) -> None:
-    """No replica is well: the master's own host takes the snapshot. Last, as it stops the replica."""
+def test_files_are_archived_also_where_redis_does_not_answer(kept: Kept, taken: dict[int, list[str]]) -> None:
+    """Last, as it stops the replica."""
     subprocess.run(["docker", "stop", kept.container("redis", 2)], check=True, capture_output=True)
     said: list[str] = []
     with pytest.raises(SlipwayError, match=r"cannot be asked"):

@@ -68,15 +68,10 @@ class Snapshot:
 def snapshots(told: str) -> list[Snapshot]:
     """From `restic snapshots --json`, the oldest first."""
     found = [
-        Snapshot(str(it["id"]), _moment(it["time"]), str(it["hostname"]), tuple(it["paths"]))
+        Snapshot(str(it["id"]), datetime.fromisoformat(it["time"]), str(it["hostname"]), tuple(it["paths"]))
         for it in json.loads(told) or ()
     ]
     return sorted(found, key=lambda it: it.time)
-
-
-def _moment(text: str) -> datetime:
-    # restic writes nanoseconds, which Python does not read.
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", text))
 
 
 def chosen(found: Sequence[Snapshot], wanted: str, now: datetime) -> Snapshot:
