@@ -38,6 +38,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
     SlipwayError,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.modules import archive as module
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import platform_secrets
 from whole_stack import SECRETS, rendered, stack, usual, with_archive, with_backup, with_service
 
@@ -391,6 +392,46 @@ def test_an_archive_that_cannot_be_reached_is_told_as_a_failure(tmp_path: Path) 
     with pytest.raises(SlipwayError, match="cannot be reached"):
         archive.take(lambda _line: None)
     assert 'last_ok{what="take"} 0' in (tmp_path / "state/metrics/archive_take.prom").read_text()
+
+
+class Systemd:
+    """What the module asks of its host: the state of the unit, and to start it."""
+
+    def __init__(self, state: str) -> None:
+        self.state, self.asked = state, list[list[str]]()
+
+    def run_command(self, argv: list[str]) -> tuple[int, str, str]:
+        self.asked.append(argv)
+        return 0, f"{self.state}\n", ""
+
+
+@pytest.mark.parametrize(
+    ("state", "provisioned", "begun", "expected"),
+    [
+        ("inactive", True, False, True),
+        ("inactive", True, True, False),
+        ("activating", True, False, False),
+        ("inactive", False, False, False),
+    ],
+    ids=["never archived", "archived before", "under way", "not provisioned"],
+)
+def test_the_first_archive_begins_where_there_never_was_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    provisioned: bool,
+    begun: bool,
+    expected: bool,
+) -> None:
+    archive, systemd = keeping(tmp_path, lambda _argv: (0, "", "")), Systemd(state)
+    monkeypatch.setattr(module, "SYSTEMD", tmp_path)
+    if provisioned:
+        (tmp_path / module.UNIT).touch()
+    if begun:
+        (tmp_path / "state/metrics").mkdir()
+        (tmp_path / "state/metrics/archive_take.prom").touch()
+    assert module.ready(systemd, archive)["changed"] is expected
+    assert (["systemctl", "start", "--no-block", module.UNIT] in systemd.asked) is expected
 
 
 def test_the_hosts_program_has_all_that_it_needs(tmp_path: Path) -> None:
