@@ -406,30 +406,23 @@ class Systemd:
 
 
 @pytest.mark.parametrize(
-    ("state", "provisioned", "begun", "expected"),
+    ("state", "there", "expected"),
     [
-        ("inactive", True, False, True),
-        ("inactive", True, True, False),
-        ("activating", True, False, False),
-        ("inactive", False, False, False),
+        ("inactive", [module.UNIT], True),
+        ("inactive", [module.UNIT, "state/metrics/archive_take.prom"], False),
+        ("activating", [module.UNIT], False),
+        ("inactive", [], False),
     ],
     ids=["never archived", "archived before", "under way", "not provisioned"],
 )
 def test_the_first_archive_begins_where_there_never_was_one(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    state: str,
-    provisioned: bool,
-    begun: bool,
-    expected: bool,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, there: list[str], expected: bool
 ) -> None:
     archive, systemd = keeping(tmp_path, lambda _argv: (0, "", "")), Systemd(state)
     monkeypatch.setattr(module, "SYSTEMD", tmp_path)
-    if provisioned:
-        (tmp_path / module.UNIT).touch()
-    if begun:
-        (tmp_path / "state/metrics").mkdir()
-        (tmp_path / "state/metrics/archive_take.prom").touch()
+    (tmp_path / "state/metrics").mkdir()
+    for name in there:
+        (tmp_path / name).touch()
     assert module.ready(systemd, archive)["changed"] is expected
     assert (["systemctl", "start", "--no-block", module.UNIT] in systemd.asked) is expected
 
