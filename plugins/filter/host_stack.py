@@ -8,7 +8,7 @@ from typing import Any
 from ..module_utils._core.backups import calendar
 from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED, publish_base
 from ..module_utils._core.schema_rollout import MOST_REPLICAS
-from ..module_utils._core.topology import BACKUP_PORTS, PORTS, keeper
+from ..module_utils._core.topology import ARCHIVE_PORTS, BACKUP_PORTS, PORTS, keeper
 
 DOCUMENTATION = r"""
 name: host_stack
@@ -57,7 +57,12 @@ def host_stack(
     edge = components.get("edge") or {}
     registry = components.get("registry") or {}
     backup = components.get("backup")
-    own = {**PORTS, **(BACKUP_PORTS if isinstance(backup, Mapping) else {})}
+    archive = backup.get("archive") if isinstance(backup, Mapping) else None
+    own = {
+        **PORTS,
+        **(BACKUP_PORTS if isinstance(backup, Mapping) else {}),
+        **(ARCHIVE_PORTS if isinstance(archive, Mapping) else {}),
+    }
     ports = {*own.values(), int(registry.get("port") or REGISTRY_PORT)}
     asked = {
         "name": str(stack.get("name", "slipway")),
@@ -75,6 +80,11 @@ def host_stack(
     monitoring = components.get("monitoring") or {}
     if monitoring.get("outside") and host in (monitoring.get("hosts") or keeper(peers)):
         asked["third_parties"] = True
+    if isinstance(archive, Mapping):
+        asked["archive"] = {
+            "take": calendar(str(archive.get("at") or "03:00"), "24h"),
+            "keep": calendar("00:30", "1h") if "backup" in asked else "",
+        }
     return asked
 
 

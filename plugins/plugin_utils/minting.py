@@ -41,6 +41,7 @@ def platform_secrets(stack: Stack) -> list[str]:
         *(postgres if stack.components.postgres else []),
         *(["redis", "redis_admin"] if stack.components.redis else []),
         *(ciphers if backup else []),
+        *(["archive_password"] if backup and backup.archive else []),
     ]
     return names + sorted({f"database_{it.database}" for it in stack.services.values() if it.database})
 

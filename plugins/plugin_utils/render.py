@@ -16,6 +16,7 @@ from typing import Any
 
 import jinja2
 
+from ..module_utils._core import archive_layout
 from ..module_utils._core.alert_routing import SECRETS, owners, routing, secret_names
 from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
 from ..module_utils._core.edge_counts import BOUNDS
@@ -24,13 +25,14 @@ from ..module_utils._core.jobs import JOBS_FILE, told
 from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
 from ..module_utils._core.third_parties import FOLDER, listing
 from ..module_utils._core.third_parties import secret_names as third_party_secrets
-from ..module_utils._core.topology import BACKUP_PORTS, POOLS, PORTS, HostView, Topology
+from ..module_utils._core.topology import ARCHIVE_PORTS, BACKUP_PORTS, POOLS, PORTS, HostView, Topology
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 
 # Alerts of what a stack may lack: their absence of figures would be one.
 _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/backup.yml.j2": lambda it: it.members("backup-repository"),
+    "rules/archive.yml.j2": lambda it: it.members("archive-repository"),
     "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
@@ -65,7 +67,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "topology": topology,
         "view": view,
         "host": view.host,
-        "ports": {**PORTS, **BACKUP_PORTS},
+        "ports": {**PORTS, **BACKUP_PORTS, **ARCHIVE_PORTS},
         "pools": POOLS,
         "bounds": BOUNDS,
         "objectives": objectives(topology.stack.services),
@@ -106,6 +108,10 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
     files += _tls("config/host/tls", 0, material, view.host.name)
     if view.runs("redis"):
         files.append(File("config/host/redis_password", material.secrets["redis"], 0o400, 0))
+    files += [
+        File(f"config/host/archive/{name}", text, 0o400, 0)
+        for name, text in archive_layout.files(topology, view, material.secrets).items()
+    ]
     for service, pool in sorted({(replica.service, replica.pool) for replica in view.replicas}):
         files += _service_secrets(topology, service, f"services/{service}-{pool}", material)
     for job in view.jobs:

@@ -71,6 +71,7 @@ class Cluster:
     folder: Path
     secrets: dict[str, str] = field(default_factory=lambda: dict(SECRETS))
     name: str = f"slipway-test-backups-{os.getpid()}"
+    built: tuple[str, ...] = ("etcd", "postgres")
 
     def container(self, component: str, host: int = 1) -> str:
         return f"{self.name}-h{host}-{component}"
@@ -112,7 +113,7 @@ class Cluster:
             self._ca = pki.new_ca("test", now)
             pairs = {host.name: pki.issue(self._ca, host_names(host), now) for host in self.stack.hosts}
             self._pairs = {name: (pair.certificate, pair.key) for name, pair in pairs.items()}
-        wanted = {"etcd": newest("etcd"), "postgres": newest("postgres")}
+        wanted = {name: newest(name) for name in self.built}
         images = {name: wanted.get(name, f"none/{name}") for name in [*IMAGES, *self.stack.services]}
         certificates = {"edge": next(iter(self._pairs.values())), **self._pairs}
         material = Material(images, self.secrets, self._ca.certificate, certificates, {})

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from images import newest
-from whole_stack import rendered, stack, with_alerts, with_backup, with_outside, with_service, with_slo
+from whole_stack import rendered, stack, with_alerts, with_archive, with_outside, with_service, with_slo
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-STACK = with_alerts(with_backup(with_outside(with_service(stack(), "web", owner="web-team"))))
+STACK = with_alerts(with_archive(with_outside(with_service(stack(), "web", owner="web-team"))))
 
 
 @pytest.fixture(scope="module")

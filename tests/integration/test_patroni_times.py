@@ -1,4 +1,4 @@
-"""Patroni of the image that is deployed takes the cluster's times as they are told, and corrects none of them."""
+"""Patroni of the image that is deployed takes the times it is told, and corrects none of them."""
 
 from __future__ import annotations
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.compose.plugins.action.stack_release import confidential, secret_texts
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive_layout import password
 from ansible_collections.slipway.compose.plugins.module_utils._core.release_diff import file_changes, unified
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
-from whole_stack import IMAGES, SECRETS, stack, with_alerts, with_backup
+from whole_stack import IMAGES, SECRETS, stack, with_alerts, with_archive
 
-STACK = with_alerts(with_backup(stack(3)))
+STACK = with_alerts(with_archive(stack(3)))
 OLD_KEY = "-----BEGIN PRIVATE KEY-----\nold-first-line\nold-second-line\n-----END PRIVATE KEY-----\n"
 NEW_KEY = OLD_KEY.replace("old", "new")
 
@@ -34,6 +35,13 @@ def test_a_secret_that_is_rotated_is_seen_neither_before_nor_after(name: str) ->
     told = diff(material({**SECRETS, name: old}, OLD_KEY), material({**SECRETS, name: new}, OLD_KEY))
     for text in (old, old.encode().hex(), new, *new.splitlines(), new.encode().hex()):
         assert text not in told, told
+
+
+def test_a_password_that_is_derived_from_a_secret_is_not_seen_either() -> None:
+    old = {**SECRETS, "archive_password": "another"}
+    told = diff(material(old, OLD_KEY), material(SECRETS, OLD_KEY))
+    assert "config/host/archive/redis.password changes; it holds secrets and is not shown" in told
+    assert not any(password(it["archive_password"], "redis") in told for it in (old, SECRETS))
 
 
 def test_a_key_that_is_renewed_is_seen_neither_before_nor_after() -> None:

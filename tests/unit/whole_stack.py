@@ -21,6 +21,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts
     Watchdog,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
+    Archive,
     Backup,
     Components,
     Edge,
@@ -47,6 +48,7 @@ from ansible_collections.slipway.compose.plugins.plugin_utils.render import Mate
 
 IMAGES = (
     "alertmanager",
+    "archive-repository",
     "blackbox-exporter",
     "etcd",
     "haproxy",
@@ -67,6 +69,7 @@ SECRETS = {
     for name in (
         "alert_token",
         "alert_url",
+        "archive_password",
         "backup_cipher",
         "backup_second_cipher",
         "database_wayfare",
@@ -171,6 +174,11 @@ def with_backup(base: Stack, **changes: Any) -> Stack:
         "memory": 512 << 20,
     }
     return replace(base, components=replace(base.components, backup=Backup(**{**settings, **changes})))
+
+
+def with_archive(base: Stack, *volumes: str) -> Stack:
+    """The same stack with backups, and what is no database archived beside them."""
+    return with_backup(base, archive=Archive("03:00", 7, volumes or ("alertmanager",)))
 
 
 def with_alerts(base: Stack, **changes: Any) -> Stack:

@@ -18,6 +18,7 @@ JOBS = {
     "redis-exporter": ["redis"],
     "postgres": ["patroni"],
     # Seen through the exporter or the probes beside them; backups by files that node-exporter reads.
+    "archive-repository": [],
     "backup-agent": [],
     "backup-repository": [],
     "edge": [],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .archive_layout import archive_faults
 from .errors import Problem
 from .model import Stack
 from .wording import did_you_mean, listed
@@ -21,6 +22,7 @@ def backup_faults(stack: Stack) -> Iterator[Problem]:
     yield from _second(stack)
     yield from _assertions(stack)
     yield from _taken(stack)
+    yield from archive_faults(stack)
 
 
 def _places(stack: Stack) -> Iterator[Problem]:

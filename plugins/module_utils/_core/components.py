@@ -34,6 +34,7 @@ COMPONENTS: Mapping[str, Component] = {
     "etcd": Component("etcd", "data", tls=True),
     # Before PostgreSQL, which sends its WAL there.
     "backup-repository": Component("postgres", "data", uid=POSTGRES_UID, tls=True, reload="HUP"),
+    "archive-repository": Component("archive-repository", "data", tls=True),
     "backup-agent": Component("postgres", "data", uid=POSTGRES_UID, tls=True, reload="HUP"),
     "postgres": Component("postgres", "data", uid=POSTGRES_UID, tls=True, reload="HUP"),
     "pgbouncer": Component("pgbouncer", "data", uid=POSTGRES_UID, tls=True, reload="HUP"),

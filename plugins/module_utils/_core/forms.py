@@ -55,6 +55,11 @@ JOB = Text(
 VOLUME_PATH = Text(
     r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", "an absolute path of letters, digits and . _ -", "/var/lib/shop"
 )
+VOLUME = Text(
+    r"[a-z](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9][a-z0-9_.-]*)?",
+    "a volume's name: of a component, or `<service>.<volume>`",
+    "api.uploads",
+)
 ANSWER = Text(r"[^\x00-\x1f\x7f]{1,256}", "a line of text, at most 256 characters", '"journeys"')
 QUERY = Text(r"(?s:.*\S.*)", "a PromQL query", "'sum(rate(orders_failed_total{pool=\"$pool\"}[2m]))'")
 TIME_OF_DAY = Text(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", "a time of day in UTC", '"02:00"')

@@ -8,7 +8,7 @@ from typing import Any
 from .health import Probe
 from .model_components import Postgres
 from .readiness import readiness
-from .topology import BACKUP_PORTS, PORTS, HostView, Topology
+from .topology import ARCHIVE_PORTS, BACKUP_PORTS, PORTS, HostView, Topology
 
 # Where components answer plainly that they are well; the port is looked up under the component's own name.
 _PAGES: Mapping[str, tuple[str, str]] = {
@@ -32,8 +32,10 @@ def probes_for(topology: Topology, view: HostView) -> list[Probe]:
     """All components and replicas of a host at their published ports, its containers, and the host itself."""
     special: Mapping[str, Callable[[Topology, HostView], list[Probe]]] = {
         "etcd": _etcd,
-        "backup-repository": _pgbackrest("backup-repository"),
-        "backup-agent": _pgbackrest("backup-agent"),
+        **{
+            component: _over_tls(component, port)
+            for component, port in {**BACKUP_PORTS, **ARCHIVE_PORTS}.items()
+        },
         "postgres": _postgres,
         "pgbouncer": _pgbouncer,
         "redis": _redis,
@@ -72,8 +74,7 @@ def _etcd(topology: Topology, view: HostView) -> list[Probe]:
     ]
 
 
-def _pgbackrest(component: str) -> Callable[[Topology, HostView], list[Probe]]:
-    port = BACKUP_PORTS[component]
+def _over_tls(component: str, port: int) -> Callable[[Topology, HostView], list[Probe]]:
     return lambda topology, view: [
         Probe("accepts", component, "tcp", {"host": view.host.address, "port": port}),
         _certificate(topology, view, component, port),

@@ -93,6 +93,15 @@ class SecondRepository:
 
 
 @dataclass(frozen=True)
+class Archive:
+    """What is kept beside the databases: Redis, configuration and secrets, some volumes. at: `HH:MM`, UTC."""
+
+    at: str
+    keep_days: int
+    volumes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Backup:
     """PostgreSQL's backups and WAL, and when they are made and proven. Times of day are UTC, `HH:MM`.
 
@@ -113,6 +122,7 @@ class Backup:
     wal_every: int
     processes: int
     memory: int
+    archive: Archive | None = None
 
     @property
     def most_age(self) -> int:

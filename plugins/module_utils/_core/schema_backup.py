@@ -16,6 +16,7 @@ from .forms import (
     STATEMENT,
     STRATEGY,
     TIME_OF_DAY,
+    VOLUME,
     VOLUME_PATH,
 )
 from .kinds import Boolean, Choice, Integer, Key, ListOf, Table, duration, size
@@ -67,6 +68,23 @@ SECOND = Table(
     },
 )
 
+ARCHIVE = Table(
+    "archive",
+    {
+        "at": Key(TIME_OF_DAY, "When each host archives, with up to 15 minutes of jitter.", "03:00"),
+        "keep_days": Key(
+            Integer(1, 3650), "Days that an archive is kept. The newest of each host stays, however old.", 7
+        ),
+        "volumes": Key(
+            ListOf(VOLUME, distinct=True),
+            "Named volumes to archive, as they are while their containers run: `<service>.<volume>`, "
+            "`alertmanager` (silences) or `prometheus`.",
+            ["alertmanager"],
+        ),
+    },
+    may_be_off=True,
+)
+
 BACKUP = Table(
     "backup",
     {
@@ -92,6 +110,12 @@ BACKUP = Table(
         "verify_at": Key(TIME_OF_DAY, "When the newest backup is restored and tried, with jitter.", "05:00"),
         "assertions": Key(ListOf(ASSERTION), "Your own questions to a restored copy.", []),
         "second": Key(SECOND, "A second repository, elsewhere, with everything the first has.", None),
+        "archive": Key(
+            ARCHIVE,
+            "What is no database, encrypted and beside the backups: a snapshot of Redis, each host's "
+            "configuration with its secrets and certificates, volumes. Absent: there is none.",
+            None,
+        ),
         "queue": Key(
             size("256M", "4T"),
             "WAL that may wait for a repository that is away; above it the oldest is given up: the databases "

@@ -39,6 +39,8 @@ PORTS: Mapping[str, int] = {
 
 # Of stacks that keep backups only: the others neither open these nor keep users from them.
 BACKUP_PORTS: Mapping[str, int] = {"backup-repository": 8432, "backup-agent": 8433}
+# Of those among them that keep an archive, too.
+ARCHIVE_PORTS: Mapping[str, int] = {"archive-repository": 8434}
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
     return {
         "etcd": parts.etcd.hosts if parts.postgres else (),
         "backup-repository": backup,
+        "archive-repository": backup if parts.backup and parts.backup.archive else (),
         "backup-agent": postgres if backup else (),
         "postgres": postgres,
         "pgbouncer": postgres,

@@ -12,6 +12,7 @@ from .model import Host, Job, Objectives, SecretRule, Stack
 from .model_alerts import alerts_from
 from .model_components import (
     S3,
+    Archive,
     Assertion,
     Backup,
     Components,
@@ -154,6 +155,7 @@ def _backup(given: Mapping[str, Any], stack: str) -> Backup:
         )
         if second
         else None,
+        "archive": Archive(**given["archive"]) if given["archive"] else None,
     }
     return Backup(**{**given, **computed})
 

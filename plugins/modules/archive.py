@@ -1,0 +1,163 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Archive, list and restore what is no database."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: archive
+short_description: Archive, list and restore what is no database
+version_added: 0.4.0
+author: Slipway contributors (@slipway)
+description:
+  - Redis, each host's configuration with its secrets and certificates, and named volumes, in restic
+    repositories on the host that keeps the stack's backups (C(stack.components.backup.archive)).
+options:
+  state:
+    description:
+      - V(ready) has the first archive begin where there never was one.
+      - V(taken) archives now.
+      - V(listed), on the host that keeps the archives, tells which there are.
+      - V(restored) brings O(what) back from O(snapshot).
+    type: str
+    choices: [ready, taken, listed, restored]
+    required: true
+  what:
+    description:
+      - V(redis) writes every key of a snapshot into the master that serves, in place of what has its name.
+        Other keys stay.
+      - V(files) puts a host's configuration beside what serves, which belongs to the release.
+      - V(volume:<name>) exchanges a volume's data while its containers stand still. What it held is kept.
+    type: str
+  snapshot:
+    description: V(latest), or the beginning of an archive's id.
+    type: str
+    default: latest
+  "on":
+    description:
+      - Host to restore on. Needed for a volume that several hosts have. Without it V(redis) comes back
+        through its first host, and V(files) on every host.
+    type: str
+    default: ""
+  confirm:
+    description: Name of the stack, as consent to a restore.
+    type: str
+    default: ""
+  stack:
+    description: Name of the stack. Set by the action plugin.
+    type: str
+extends_documentation_fragment:
+  - slipway.compose.slipway
+"""
+
+EXAMPLES = r"""
+- name: Archive now
+  slipway.compose.archive:
+    state: taken
+  become: true
+
+- name: Bring yesterday's keys back
+  slipway.compose.archive:
+    state: restored
+    what: redis
+    snapshot: 3f2a9c0d
+    confirm: shop
+  become: true
+"""
+
+RETURN = r"""
+steps:
+  description: What was done, one line each.
+  type: list
+  elements: str
+  returned: always
+  sample: ["files: archive 3f2a9c0d, 84 files, 0.3 MB new", "redis: it is the turn of 10.0.0.2"]
+archives:
+  description: What there is, the oldest first.
+  type: list
+  elements: dict
+  returned: state is listed
+  sample: [{of: redis, id: 3f2a9c0d, time: "2026-11-27 03:04 UTC", taken_on: app-2.example.com}]
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core.ansible import reporting
+from ..module_utils._core.archive_work import Archive
+
+UNIT = "slipway-archive.service"
+SYSTEMD = Path("/etc/systemd/system")
+ARGUMENT_SPEC: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["ready", "taken", "listed", "restored"], "required": True},
+    "what": {"type": "str"},
+    "snapshot": {"type": "str", "default": "latest"},
+    "on": {"type": "str", "default": ""},
+    "confirm": {"type": "str", "default": ""},
+    "stack": {"type": "str"},
+}
+
+
+def ready(module: AnsibleModule, archive: Archive) -> dict[str, Any]:
+    _code, state, _err = module.run_command(["systemctl", "is-active", UNIT])
+    if archive.begun() or state.strip() == "activating" or not (SYSTEMD / UNIT).exists():
+        return {"changed": False, "steps": []}
+    # A day may pass until the first timer.
+    module.run_command(["systemctl", "start", "--no-block", UNIT])
+    return {"changed": True, "steps": ["the first archive begins"]}
+
+
+def taken(archive: Archive) -> dict[str, Any]:
+    steps: list[str] = []
+    archive.take(steps.append)
+    return {"changed": True, "steps": steps}
+
+
+def listed(archive: Archive) -> dict[str, Any]:
+    archives = [
+        {
+            "of": repository.removeprefix("host-"),
+            "id": it.short,
+            "time": f"{it.time:%Y-%m-%d %H:%M} UTC",
+            "taken_on": it.host,
+        }
+        for repository, found in archive.listed().items()
+        for it in found
+    ]
+    lines = [f"{it['time']}  {it['id']}  {it['of']}, taken on {it['taken_on']}" for it in archives]
+    return {"changed": False, "steps": lines, "archives": archives}
+
+
+def restored(module: AnsibleModule, archive: Archive) -> dict[str, Any]:
+    done = archive.restore(module.params["what"], module.params["snapshot"])
+    told = f"from archive {done.snapshot.short} of {done.snapshot.time:%Y-%m-%d %H:%M} UTC: {done.told}"
+    return {"changed": True, "steps": [told]}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=ARGUMENT_SPEC,
+        supports_check_mode=True,
+        required_if=[("state", "restored", ("what",))],
+    )
+    state = module.params["state"]
+    os.umask(0o022)
+    if module.check_mode and state != "listed":
+        module.exit_json(changed=state in ("taken", "restored"), steps=[])
+    with reporting(module):
+        archive = Archive(Path("/opt") / module.params["stack"])
+        if state == "ready":
+            module.exit_json(**ready(module, archive))
+        if state == "taken":
+            module.exit_json(**taken(archive))
+        if state == "listed":
+            module.exit_json(**listed(archive))
+        module.exit_json(**restored(module, archive))
+
+
+if __name__ == "__main__":
+    main()

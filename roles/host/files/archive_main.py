@@ -1,0 +1,16 @@
+"""Archive what is no database: `python3 -I /usr/local/lib/slipway/archive STACK take|keep`.
+
+Runs on every host from the timer `slipway-archive`, and where archives are kept from `slipway-archive-keep`.
+Needs nothing but Python, restic and the engine; the modules in `core` are Slipway's own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from core.archive_work import main
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    sys.exit(main(sys.argv[1:]))
