@@ -88,6 +88,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting
+from ..module_utils._core.archive_restore import restore
 from ..module_utils._core.archive_work import Archive
 
 UNIT = "slipway-archive.service"
@@ -133,7 +134,7 @@ def listed(archive: Archive) -> dict[str, Any]:
 
 
 def restored(module: AnsibleModule, archive: Archive) -> dict[str, Any]:
-    done = archive.restore(module.params["what"], module.params["snapshot"])
+    done = restore(archive.host, module.params["what"], module.params["snapshot"])
     told = f"from archive {done.snapshot.short} of {done.snapshot.time:%Y-%m-%d %H:%M} UTC: {done.told}"
     return {"changed": True, "steps": [told]}
 

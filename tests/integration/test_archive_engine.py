@@ -14,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_work import Archive, process
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive_host import process
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive_restore import Restored, restore
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive_work import Archive
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from backup_cluster import Cluster, docker
@@ -76,6 +78,9 @@ class Kept(Cluster):
 
     def archive(self, host: int) -> Archive:
         return Archive(self.folder / f"h{host}", self.command)
+
+    def restore(self, host: int, what: str, wanted: str) -> Restored:
+        return restore(self.archive(host).host, what, wanted)
 
     def command(self, argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
         """As a host of Debian 13 runs it: its restic is the image's."""
@@ -165,7 +170,7 @@ def test_nothing_is_deleted_or_changed_from_outside(kept: Kept, taken: dict[int,
     for request in (f"DELETE /redis/snapshots/{archive.id}", "DELETE /redis/config", "DELETE /redis/"):
         assert kept.ask(request).split()[1] in ("403", "405", "404"), request
     assert "403" in kept.ask(f"POST /redis/snapshots/{archive.id}")
-    _code, _out, err = kept.archive(2)._ask("redis", "forget", archive.id)
+    _code, _out, err = kept.archive(2).host.ask("redis", "forget", archive.id)
     assert "403" in err, err
     assert [it.id for it in kept.archive(3).listed()["redis"]] == [archive.id]
 
@@ -190,7 +195,7 @@ def test_keys_that_were_deleted_or_changed_are_back_and_others_stay(
     kept: Kept, taken: dict[int, list[str]]
 ) -> None:
     kept.redis("SET greeting spoiled", "DEL passing", "SET later stays", "SELECT 3", "DEL queue")
-    done = kept.archive(2).restore("redis", "latest")
+    done = kept.restore(2, "redis", "latest")
     assert done.told.startswith("3 of 3 keys are in Redis again, 0 expired meanwhile"), done.told
     assert kept.redis("GET greeting", "GET later", "GET passing") == "hello\nstays\naway"
     assert 0 < int(kept.redis("TTL passing")) <= 1000
@@ -201,7 +206,7 @@ def test_keys_that_were_deleted_or_changed_are_back_and_others_stay(
 
 def test_files_come_back_beside_what_serves(kept: Kept, taken: dict[int, list[str]]) -> None:
     root = kept.folder / "h1"
-    done = kept.archive(1).restore("files", "latest")
+    done = kept.restore(1, "files", "latest")
     back = root / f"restored-{done.snapshot.short}" / root.relative_to("/")
     for name in (
         "config/host/tls/tls.key",
@@ -214,7 +219,7 @@ def test_files_come_back_beside_what_serves(kept: Kept, taken: dict[int, list[st
 
 def test_a_volume_comes_back_and_what_it_held_is_kept(kept: Kept, taken: dict[int, list[str]]) -> None:
     docker("exec", "--user=0", kept.silences, "sh", "-c", "echo lost > /held/silences; touch /held/new")
-    done = kept.archive(3).restore("volume:alertmanager", "latest")
+    done = kept.restore(3, "volume:alertmanager", "latest")
     assert docker("exec", kept.silences, "sh", "-c", "ls /held; cat /held/silences") == "silences\nkept\n"
     before = Path(done.told.rsplit(" ", 1)[-1])
     assert (before / "silences").read_text() == "lost\n"
@@ -222,12 +227,12 @@ def test_a_volume_comes_back_and_what_it_held_is_kept(kept: Kept, taken: dict[in
 
 def test_an_archive_of_nobody_is_refused(kept: Kept, taken: dict[int, list[str]]) -> None:
     with pytest.raises(SlipwayError, match="there is no one archive 'beef'"):
-        kept.archive(2).restore("redis", "beef")
+        kept.restore(2, "redis", "beef")
 
 
 def test_what_is_old_is_deleted_where_it_is_kept(kept: Kept, taken: dict[int, list[str]]) -> None:
     archive = kept.archive(2)
-    code, _out, err = archive._ask(
+    code, _out, err = archive.host.ask(
         "redis", "backup", "--host=h2.test", "--time=2020-01-01 00:00:00", str(kept.folder / "h2/state")
     )
     assert not code, err
@@ -235,9 +240,9 @@ def test_what_is_old_is_deleted_where_it_is_kept(kept: Kept, taken: dict[int, li
     kept.archive(3).keep(said.append)
     assert said == ["redis: 1 deleted"]
     assert len(kept.archive(3).listed()["redis"]) == 1
-    with closing(archive._redis(kept.stack.hosts[0].address)) as redis:
+    with closing(archive.host.redis(kept.stack.hosts[0].address)) as redis:
         assert redis.ask("PING") == "PONG"
-    assert archive.restore("redis", "latest").told.startswith("3 of 3 keys")
+    assert kept.restore(2, "redis", "latest").told.startswith("3 of 3 keys")
 
 
 def test_files_are_archived_also_where_redis_does_not_answer(kept: Kept, taken: dict[int, list[str]]) -> None:

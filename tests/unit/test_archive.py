@@ -271,12 +271,16 @@ class Server:
         self._stream, self._answer = theirs, answer
         Thread(target=self._serve, daemon=True).start()
 
+    def leave(self) -> None:
+        self._stream.shutdown(socket.SHUT_RDWR)
+
     def _serve(self) -> None:
         reader = self._stream.makefile("rb")
         while head := reader.readline():
             words = [reader.read(int(reader.readline()[1:]) + 2)[:-2] for _word in range(int(head[1:]))]
             self.asked.append(words)
-            self._stream.sendall(self._answer(words))
+            if answer := self._answer(words):
+                self._stream.sendall(answer)
 
 
 def bulk(value: bytes) -> bytes:
@@ -333,6 +337,23 @@ def test_a_master_that_takes_no_keys_is_named_with_its_words() -> None:
     target = Server(lambda words: b"-READONLY it is a replica\r\n" if words[0] == b"RESTORE" else b"+OK\r\n")
     with pytest.raises(SlipwayError, match="READONLY it is a replica"):
         archive_redis.copy(Server(source).redis, target.redis)
+
+
+def test_a_server_that_goes_away_is_a_known_failure() -> None:
+    def leave(_words: list[bytes]) -> bytes:
+        server.leave()
+        return b""
+
+    server = Server(leave)
+    with pytest.raises(SlipwayError, match="Redis went away"):
+        server.redis.ask("PING")
+
+
+def test_a_server_that_takes_no_snapshot_is_asked_once_and_named() -> None:
+    server = Server(lambda _words: b"-NOPERM this user has no permissions\r\n")
+    with pytest.raises(SlipwayError, match="takes no snapshot: NOPERM"):
+        archive_redis.save(server.redis, sleep=lambda _seconds: None)
+    assert len(server.asked) == 1
 
 
 def keeping(tmp_path: Path, answers: Callable[[Sequence[str]], tuple[int, str, str]]) -> Archive:

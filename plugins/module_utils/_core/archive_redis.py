@@ -25,8 +25,11 @@ _BATCH = 500
 _GONE = -2
 
 
-class RefusedError(Exception):
+class RefusedError(SlipwayError):
     """What Redis answered in place of a result."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, "See docs/runbooks/redis.md, then run this again")
 
 
 class Redis:
@@ -43,9 +46,10 @@ class Redis:
             context = ssl.create_default_context(cafile=str(ca))
             redis = cls(context.wrap_socket(plain, server_hostname=address))
             redis.ask("AUTH", "slipway", password)
-        except (OSError, RefusedError) as error:
+        except (OSError, SlipwayError) as error:
+            words = error.problem if isinstance(error, SlipwayError) else error
             raise SlipwayError(
-                f"Redis at {address}:{port} cannot be asked: {error}",
+                f"Redis at {address}:{port} cannot be asked: {words}",
                 "See docs/runbooks/redis.md, then run this again",
             ) from error
         return redis
@@ -62,8 +66,11 @@ class Redis:
 
     def ask_all(self, commands: Sequence[Sequence[str | bytes]]) -> list[Any]:
         """The answers to many commands that are sent at once; a refused one's is its error."""
-        self._connection.sendall(b"".join(map(_written, commands)))
-        return [self._read() for _command in commands]
+        try:
+            self._connection.sendall(b"".join(map(_written, commands)))
+            return [self._read() for _command in commands]
+        except OSError as error:
+            raise SlipwayError(f"Redis went away: {error}", "See its log, then run this again") from error
 
     def info(self, section: str) -> dict[str, str]:
         lines = self.ask("INFO", section).decode().splitlines()
@@ -99,10 +106,9 @@ def save(redis: Redis, sleep: Callable[[float], None] = time.sleep) -> None:
             break
         except RefusedError as refusal:
             # It writes its append-only file anew, or a snapshot for a replica: that ends by itself.
-            if "progress" not in str(refusal) and "AOF" not in str(refusal) and "child" not in str(refusal):
-                raise SlipwayError(f"Redis takes no snapshot: {refusal}", "See its log") from refusal
-            if time.monotonic() > until:
-                raise SlipwayError(f"Redis takes no snapshot: {refusal}", "See its log") from refusal
+            passes = any(word in refusal.problem for word in ("progress", "AOF", "child"))
+            if not passes or time.monotonic() > until:
+                raise SlipwayError(f"Redis takes no snapshot: {refusal.problem}", "See its log") from refusal
             sleep(1)
     while (state := redis.info("persistence")).get("rdb_bgsave_in_progress") != "0":
         if time.monotonic() > until:
@@ -164,7 +170,7 @@ def _copy(source: Redis, target: Redis, keys: Sequence[bytes]) -> int:
     for (key, _moment, _value), answer in zip(wanted, answers, strict=True):
         if isinstance(answer, RefusedError):
             raise SlipwayError(
-                f"the master does not take {key.decode(errors='replace')}: {answer}",
+                f"the master does not take {key.decode(errors='replace')}: {answer.problem}",
                 "What was written stays; correct the cause (docs/runbooks/redis.md) and run this again",
             )
     return len(wanted)
@@ -180,7 +186,8 @@ def scratch(run: Run, container: str, folder: Path, fill: Callable[[Path], None]
     try:
         fill(folder)
         for path in (folder, *folder.iterdir()):
-            os.chown(path, UID, UID)
+            # What was stored may be a link to anything.
+            os.chown(path, UID, UID, follow_symlinks=False)
         image, memory = _facts(run, container)
         guard = ["--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
         own = [f"--user={UID}:{UID}", f"--memory={memory}", "--pids-limit=64", f"--volume={folder}:/scratch"]
@@ -212,7 +219,7 @@ def _facts(run: Run, container: str) -> tuple[str, str]:
 def _loaded(run: Run, name: str, path: Path) -> Redis:
     until = time.monotonic() + _LONGEST
     while time.monotonic() < until:
-        with suppress(OSError, RefusedError):
+        with suppress(OSError, SlipwayError):
             connection = socket.socket(socket.AF_UNIX)
             connection.settimeout(_PATIENCE)
             connection.connect(str(path))

@@ -1,0 +1,154 @@
+"""One host's way to its stack's archives: restic here, restic where they are kept, the engine, Redis."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .archive_plan import Settings, Snapshot, explain, last_metrics, no_repository, snapshots
+from .archive_redis import Redis
+from .errors import SlipwayError
+from .run import Run
+
+CACHE = "/var/cache/slipway-archive"
+KEPT = "/var/lib/archive"
+_LOCK = "--retry-lock=10m"
+
+
+class AtWorkError(SlipwayError):
+    """Another one holds the lock; it passes by itself."""
+
+
+def process(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+    """A runner without Ansible."""
+    done = subprocess.run(
+        list(argv), input=stdin or "", capture_output=True, text=True, errors="replace", check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+class ArchiveHost:
+    """root: the stack's folder, /opt/<stack>. Every failure is raised with what it means."""
+
+    def __init__(self, root: Path, run: Run = process) -> None:
+        self.root = root
+        self.own = root / "config/host/archive"
+        self._tls = root / "config/host/tls"
+        self.run = run
+        try:
+            text = (self.own / "settings.json").read_text(encoding="utf-8")
+        except OSError as error:
+            raise SlipwayError(
+                f"this host archives nothing of {root.name}: {error.filename} cannot be read",
+                "Deploy a stack with components/backup/archive first",
+            ) from error
+        self.settings = Settings.from_dict(json.loads(text))
+
+    def redis(self, address: str) -> Redis:
+        password = (self.own / "redis_admin").read_text(encoding="utf-8")
+        return Redis.at(address, self.settings.redis_port, self._tls / "ca.crt", password)
+
+    def reachable(self) -> None:
+        """restic would go on trying for a quarter of an hour."""
+        address, _, port = self.settings.repository.rpartition(":")
+        try:
+            context = ssl.create_default_context(cafile=str(self._tls / "ca.crt"))
+            context.load_cert_chain(self._tls / "tls.pem")
+            with (
+                socket.create_connection((address, int(port)), timeout=10) as plain,
+                context.wrap_socket(plain, server_hostname=address) as stream,
+            ):
+                stream.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                stream.recv(1)
+        except OSError as error:
+            raise explain("the archive cannot be reached", 1, str(error)) from error
+
+    def ask(self, repository: str, *arguments: str) -> tuple[int, str, str]:
+        command = ["restic", f"--repo=rest:https://{self.settings.repository}/{repository}/", _LOCK]
+        command += [f"--password-file={self.own}/{repository}.password", f"--cache-dir={CACHE}"]
+        command += [f"--cacert={self._tls}/ca.crt", f"--tls-client-cert={self._tls}/tls.pem"]
+        return self.run([*command, *arguments])
+
+    def restic(self, what: str, repository: str, *arguments: str) -> str:
+        code, out, err = self.ask(repository, *arguments)
+        if code:
+            raise explain(what, code, err)
+        return out
+
+    def kept(self, repository: str) -> list[Snapshot]:
+        code, out, err = self._inside(repository, "snapshots", "--json")
+        if no_repository(code, err):
+            return []
+        if code:
+            raise explain(f"{repository} cannot be listed", code, err)
+        return snapshots(out)
+
+    def locally(self, repository: str, *arguments: str) -> None:
+        code, _out, err = self._inside(repository, *arguments)
+        if code:
+            raise explain(f"{repository}: restic {arguments[0]} failed", code, err)
+
+    def _inside(self, repository: str, *arguments: str) -> tuple[int, str, str]:
+        """Where the files are, as their owner; the container, which the net reaches, keeps no password."""
+        password = (self.own / f"{repository}.password").read_text(encoding="utf-8")
+        inside = ["docker", "exec", "--interactive", self.container("archive-repository")]
+        restic = ["restic", f"--repo={KEPT}/{repository}", "--no-cache", _LOCK, *arguments]
+        return self.run([*inside, *restic], stdin=f"{password}\n")
+
+    def volume(self, name: str) -> Path:
+        inspect = ["docker", "volume", "inspect", "--format", "{{.Mountpoint}}", self.volume_name(name)]
+        return Path(self.checked(f"the volume {name} cannot be found", *inspect).strip())
+
+    def volume_name(self, name: str) -> str:
+        return f"{self.settings.stack}_{name}"
+
+    def container(self, component: str) -> str:
+        return f"{self.settings.stack}-{component}-1"
+
+    def checked(self, what: str, *argv: str) -> str:
+        code, out, err = self.run(argv)
+        if code:
+            raise explain(what, code, err)
+        return out
+
+    @contextmanager
+    def only_one(self) -> Iterator[None]:
+        """Hold the lock of all work on this host's archives, which ends with this process."""
+        handle = os.open(self.root / "state/archive.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise AtWorkError(
+                "another one works on the archive of this host",
+                "Wait until it has ended: `systemctl list-units 'slipway-archive*'`",
+            ) from None
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def telling(self, what: str) -> Iterator[None]:
+        """Tell the monitoring how it went."""
+        begun, ok = time.monotonic(), False
+        try:
+            yield
+            ok = True
+        finally:
+            self.write(f"archive_{what}.prom", last_metrics(what, ok, time.time(), time.monotonic() - begun))
+
+    def write(self, name: str, lines: Iterable[str]) -> None:
+        """A reader never finds half of a file."""
+        target = self.root / "state/metrics" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f".{name}.{os.getpid()}")
+        fresh.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        fresh.chmod(0o644)
+        fresh.replace(target)
