@@ -8,7 +8,7 @@ from typing import Any
 from ..module_utils._core.backups import calendar
 from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED, publish_base
 from ..module_utils._core.schema_rollout import MOST_REPLICAS
-from ..module_utils._core.topology import BACKUP_PORTS, PORTS, keeper
+from ..module_utils._core.topology import BACKUP_PORTS, LOG_PORTS, PORTS, keeper
 
 DOCUMENTATION = r"""
 name: host_stack
@@ -57,8 +57,11 @@ def host_stack(
     edge = components.get("edge") or {}
     registry = components.get("registry") or {}
     backup = components.get("backup")
+    logs = components.get("logs")
     own = {**PORTS, **(BACKUP_PORTS if isinstance(backup, Mapping) else {})}
     ports = {*own.values(), int(registry.get("port") or REGISTRY_PORT)}
+    if isinstance(logs, Mapping):
+        ports.add(LOG_PORTS["logs-proxy"])
     asked = {
         "name": str(stack.get("name", "slipway")),
         "peers": sorted({_address(peer, variables[peer]) for peer in peers}),
@@ -72,6 +75,8 @@ def host_stack(
             "backup": calendar(str(backup.get("at") or "02:00"), str(backup.get("every") or "24h")),
             "verify": calendar(str(backup.get("verify_at") or "05:00"), "24h"),
         }
+    if isinstance(logs, Mapping):
+        asked["logs"] = {"buffer": str(logs.get("buffer") or "1G")}
     return asked
 
 

@@ -21,13 +21,14 @@ from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
 from ..module_utils._core.edge_counts import BOUNDS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
+from ..module_utils._core.log_store import SETTINGS, shipping
 from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
-from ..module_utils._core.topology import BACKUP_PORTS, POOLS, PORTS, HostView, Topology
+from ..module_utils._core.topology import BACKUP_PORTS, LOG_PORTS, POOLS, PORTS, HostView, Topology
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 
 # Alerts of what a stack may lack: their absence of figures would be one.
-_ONLY_WITH = {"rules/backup.yml.j2": "backup-repository"}
+_ONLY_WITH = {"rules/backup.yml.j2": "backup-repository", "rules/logs.yml.j2": "logs"}
 # Their own marks, because Prometheus has its own use for {{ }} there.
 _OPENING = {"variable_start_string": "[[", "block_start_string": "[%", "comment_start_string": "[#"}
 _CLOSING = {"variable_end_string": "]]", "block_end_string": "%]", "comment_end_string": "#]"}
@@ -60,7 +61,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "topology": topology,
         "view": view,
         "host": view.host,
-        "ports": {**PORTS, **BACKUP_PORTS},
+        "ports": {**PORTS, **BACKUP_PORTS, **LOG_PORTS},
         "pools": POOLS,
         "bounds": BOUNDS,
         "objectives": objectives(topology.stack.services),
@@ -91,6 +92,8 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         ]
     # For the modules that look after this host, not for any container.
     files += _tls("config/host/tls", 0, material, view.host.name)
+    if where := shipping(topology, view):
+        files.append(File(SETTINGS, where, 0o644, 0))
     if view.runs("redis"):
         files.append(File("config/host/redis_password", material.secrets["redis"], 0o400, 0))
     for service, pool in sorted({(replica.service, replica.pool) for replica in view.replicas}):

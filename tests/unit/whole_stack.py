@@ -25,6 +25,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     Components,
     Edge,
     Etcd,
+    Logs,
     Monitoring,
     Postgres,
     Redis,
@@ -60,6 +61,7 @@ IMAGES = (
     "prometheus",
     "redis",
     "redis-exporter",
+    "victoria-logs",
 )
 SECRETS = {
     name: f"hidden-{name}"
@@ -169,6 +171,12 @@ def with_backup(base: Stack, **changes: Any) -> Stack:
         "memory": 512 << 20,
     }
     return replace(base, components=replace(base.components, backup=Backup(**{**settings, **changes})))
+
+
+def with_logs(base: Stack) -> Stack:
+    """The same stack with a log store on its last host."""
+    logs = Logs((base.hosts[-1].name,), 30 * 86400, 2555 * 86400, 8 << 30, 1 << 30, 512 << 20)
+    return replace(base, components=replace(base.components, logs=logs))
 
 
 def with_alerts(base: Stack, **changes: Any) -> Stack:

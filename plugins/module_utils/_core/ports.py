@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .errors import Problem
 from .model import Stack
 from .model_service import Service
-from .topology import BACKUP_PORTS, PORTS
+from .topology import BACKUP_PORTS, LOG_PORTS, PORTS
 
 FIRST_PUBLISHED = 20_000
 # A block holds two pools of five replicas. The last one ends below 32768, where Linux's outgoing ports begin.
@@ -62,7 +62,8 @@ def collisions(stack: Stack) -> Iterator[Problem]:
 def _claims(stack: Stack) -> list[Claim]:
     """What cannot be moved comes first, so that the fault is found in what can."""
     edge, registry = stack.components.edge, stack.components.registry
-    own = {**PORTS, **(BACKUP_PORTS if stack.components.backup else {})}
+    parts = stack.components
+    own = {**PORTS, **(BACKUP_PORTS if parts.backup else {}), **(LOG_PORTS if parts.logs else {})}
     fixed = [Claim(name, "", port) for name, port in own.items()]
     components = [
         Claim("the edge's http_port", "stack/components/edge/http_port", edge.http_port),

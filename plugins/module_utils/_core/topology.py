@@ -40,6 +40,9 @@ PORTS: Mapping[str, int] = {
 # Of stacks that keep backups only: the others neither open these nor keep users from them.
 BACKUP_PORTS: Mapping[str, int] = {"backup-repository": 8432, "backup-agent": 8433}
 
+# The same of stacks that keep their logs in one place; `logs-search` is published on the loopback only.
+LOG_PORTS: Mapping[str, int] = {"logs-proxy": 9428, "logs-search": 9429}
+
 
 @dataclass(frozen=True)
 class Replica:
@@ -131,6 +134,7 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
     apps = {name for service in stack.services.values() for name in service.hosts}
     every = tuple(host.name for host in stack.hosts)
     backup = parts.backup.hosts if parts.backup else ()
+    logs = parts.logs.hosts if parts.logs else ()
     return {
         "etcd": parts.etcd.hosts if parts.postgres else (),
         "backup-repository": backup,
@@ -151,6 +155,9 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
         "prometheus": parts.monitoring.hosts,
         "alertmanager": parts.monitoring.hosts,
         "blackbox": parts.monitoring.hosts,
+        "logs": logs,
+        "audit-logs": logs,
+        "logs-proxy": logs,
     }
 
 
