@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from whole_stack import rules, stack, with_backup, with_slo
+from whole_stack import rules, stack, with_backup, with_logs, with_slo
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RUNBOOKS = CHECKOUT / "docs/runbooks"
@@ -16,10 +16,12 @@ PARTS = ("Check", "Action", "Verify")
 # Components that are looked after together with another one.
 ALIASES = {
     "alertmanager": "prometheus",
+    "audit-logs": "logs",
     "backup-agent": "backups",
     "backup-repository": "backups",
     "blackbox": "prometheus",
     "local-router": "router",
+    "logs-proxy": "logs",
     "sentinel": "redis",
 }
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
@@ -27,7 +29,8 @@ PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 
 def alerts() -> set[tuple[str, str]]:
     return {
-        (rule["alert"], rule["annotations"]["runbook_url"]) for rule in rules(with_backup(with_slo(stack())))
+        (rule["alert"], rule["annotations"]["runbook_url"])
+        for rule in rules(with_logs(with_backup(with_slo(stack()))))
     }
 
 

@@ -40,6 +40,8 @@ IDLE = 30.0
 METRICS = 15.0
 # The store skips a longer line (256 KB) without a word. A character may take six bytes as JSON.
 LONGEST, CLIPPED = 250_000, 30_000
+# Lines that the store is asked for: more than it is sent within SETTLED seconds.
+MOST = 200_000
 LEVELS = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "debug")
 # syslog's numbers of logins and of what is done with privileges: LOG_AUTH and LOG_AUTHPRIV.
 AUDITED = ("4", "10")
@@ -132,7 +134,9 @@ def line(entry: dict[str, Any], host: str) -> Line:
     audit = inner.get("audit") is True or (
         told["source"] == "host" and _text(entry.get("SYSLOG_FACILITY")) in AUDITED
     )
-    told["seq"] = _text(entry.get("__SEQNUM"))
+    number = _text(entry.get("__SEQNUM"))
+    # Of this journal: one that is made anew counts from the beginning.
+    told["seq"] = f"{_text(entry.get('__SEQNUM_ID'))[:8]}-{number}" if number else ""
     told = {key: value for key, value in told.items() if value}
     text = json.dumps(told)
     if len(text) > LONGEST:
@@ -250,8 +254,8 @@ class Store:
 
     def kept(self, store: str, since: float) -> set[str]:
         """Numbers of this host's lines that the store has, from a moment on."""
-        begin = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since - 1))
-        query = f"_time:>={begin} host:={json.dumps(self._name)} seq:* | fields seq"
+        begin = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(since - 1, 0)))
+        query = f"_time:>={begin} host:={json.dumps(self._name)} seq:* | limit {MOST} | fields seq"
         body = urllib.parse.urlencode({"query": query}).encode()
         answer = self._ask(f"{STORES[store]}/select/logsql/query", body, "application/x-www-form-urlencoded")
         return {str(json.loads(row)["seq"]) for row in answer.splitlines() if row.strip()}
@@ -314,7 +318,7 @@ class Shipper:
             store = Store(settings)
             closing.callback(store.close)
             # Lines that it has, of those that come after what is surely kept.
-            has = {name: store.kept(name, self._place.moment) for name in STORES if self._place.moment}
+            has = {name: store.kept(name, self._place.moment) for name in STORES}
             journal = Journal(self._place.cursor)
             closing.callback(journal.close)
             while True:
