@@ -240,27 +240,32 @@ def test_the_page_for_the_browser_reads_and_does_not_write(bench: Bench) -> None
 
 def test_no_line_is_lost_or_doubled_while_store_and_shipper_are_stopped_and_killed(bench: Bench) -> None:
     logs = f"{bench.name}-logs"
+
+    def has_all() -> bool:
+        return answers(bench) and bench.numbers().keys() == set(range(1, bench.written + 1))
+
     bench.start()
     bench.says(500)
+    # What it has taken a moment ago is what it might lose, or be given twice.
+    _until(has_all)
     docker("stop", logs)
     bench.says(500)
     docker("start", logs)
-    bench.says(500)
-    _until(lambda: answers(bench) and bench.numbers().total() >= 1500)
-    bench.says(500)
+    _until(has_all)
     docker("kill", logs)
     bench.says(500, SYSLOG_FACILITY="10")
     docker("start", logs)
+    _until(has_all)
     bench.kill()
     bench.says(500)
     bench.start()
-    _until(lambda: answers(bench) and bench.numbers().keys() == set(range(1, bench.written + 1)))
+    _until(has_all)
     # All is on the store's disk: nothing comes a second time any more.
     place = bench.folder / "own/place.json"
     _until(lambda: place.exists() and json.loads(place.read_text())["cursor"] == f"c{bench.written}")
     assert bench.numbers() == Counter(range(1, bench.written + 1))
     # Who did what is in both.
-    assert bench.numbers("/audit") == Counter(range(2001, 2501))
+    assert bench.numbers("/audit") == Counter(range(1001, 1501))
     bench.kill()
 
 

@@ -134,7 +134,7 @@ class Store:
     def __init__(self) -> None:
         self.kept: dict[str, list[str]] = {"logs": [], "audit": []}
         self.fresh: list[tuple[str, str]] = []
-        self.fails = 0
+        self.fails = self.starts = 0
 
     def send(self, store: str, lines: Any) -> None:
         if self.fails:
@@ -183,6 +183,9 @@ class Bench:
             def __init__(self, _settings: Any) -> None:
                 self.send = bench.store.send
 
+            def started(self) -> list[str]:
+                return [str(bench.store.starts)]
+
             def kept(self, store: str, _since: float) -> set[str]:
                 return bench.store.has(store)
 
@@ -205,8 +208,13 @@ class Bench:
             self.store.settle()
 
     def crash(self) -> None:
-        self.store.fresh = []
         self.store.fails = 1
+        self.crash_unseen()
+
+    def crash_unseen(self) -> None:
+        """It is back before anything is sent."""
+        self.store.fresh = []
+        self.store.starts += 1
         self.says(1)
 
     def away(self) -> None:
@@ -251,6 +259,11 @@ def test_what_a_store_had_taken_when_it_was_killed_is_sent_again(bench: Bench) -
         lambda: bench.says(1),
         lambda: bench.says(1, 9),
     )
+    assert bench.counted() == ([], [])
+
+
+def test_a_store_that_was_killed_and_is_back_before_anything_is_sent_gets_all_again(bench: Bench) -> None:
+    bench.run(lambda: bench.says(5, 9), lambda: bench.says(4), bench.crash_unseen, *[lambda: bench.says(1, 9)] * 3)
     assert bench.counted() == ([], [])
 
 

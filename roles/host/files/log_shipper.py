@@ -4,9 +4,9 @@
 Runs on every host as the service `slipway-log-shipper`. The journal is the buffer: containers and services
 write there, whether or not anybody reads, and this reads on from where the store has surely kept what it was
 sent. "Surely": the store writes to its disk once a second, so a line counts as kept SETTLED seconds after it
-was taken. Whenever something has gone wrong (the store was away, this program was) all that came later is
-looked at again; the store is asked what it has of it, and gets the rest. Needs nothing but Python and
-`journalctl`.
+was taken, if the same process of the store still runs then. Whenever something has gone wrong (the store was
+away or started anew, this program was) all that came later is looked at again; the store is asked what it has
+of it, and gets the rest. Needs nothing but Python and `journalctl`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import Any
 
 SETTLED = 5.0
+# Seconds between two looks at whether the store is still the same.
+CHECK = 1.0
 # A batch is sent when it holds so much, or when nothing has come for a moment.
 BATCH_BYTES = 1 << 20
 QUIET = 0.3
@@ -46,6 +48,7 @@ LEVELS = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "debug
 # syslog's numbers of logins and of what is done with privileges: LOG_AUTH and LOG_AUTHPRIV.
 AUDITED = ("4", "10")
 RELEASE = re.compile(r"/releases/([^/]+)/")
+STARTED = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)
 REQUEST = ("request_id", "correlation_id", "x_request_id")
 STREAM = "host,component"
 STORES = {"logs": "", "audit": "/audit"}
@@ -109,12 +112,13 @@ class Place:
     def took(self, line: Line, now: float) -> None:
         self.taken.append((now, line.cursor, line.moment))
 
-    def settle(self, now: float) -> bool:
-        """Whether anything has settled since the last time."""
-        before = self.cursor
-        while self.taken and now - self.taken[0][0] >= SETTLED:
+    def due(self, now: float) -> bool:
+        """Whether anything was taken long enough ago."""
+        return bool(self.taken) and now - self.taken[0][0] >= SETTLED
+
+    def settle(self, now: float) -> None:
+        while self.due(now):
             _when, self.cursor, self.moment = self.taken.popleft()
-        return self.cursor != before
 
     def write(self, file: Path) -> None:
         write(file, json.dumps({"cursor": self.cursor, "moment": self.moment}))
@@ -260,14 +264,19 @@ class Store:
         answer = self._ask(f"{STORES[store]}/select/logsql/query", body, "application/x-www-form-urlencoded")
         return {str(json.loads(row)["seq"]) for row in answer.splitlines() if row.strip()}
 
+    def started(self) -> list[str]:
+        """When the processes of the stores began: another answer means that one has lost what it had in memory."""
+        told = [self._ask(f"{path}/metrics").decode(errors="replace") for path in STORES.values()]
+        return [moment for one in told for moment in STARTED.findall(one)]
+
     def close(self) -> None:
         self._client.close()
 
-    def _ask(self, path: str, body: bytes, kind: str) -> bytes:
+    def _ask(self, path: str, body: bytes | None = None, kind: str = "") -> bytes:
         if time.monotonic() - self._used > IDLE:
             self._client.close()  # it is opened again by itself
         try:
-            self._client.request("POST", path, body, {"Content-Type": kind})
+            self._client.request("POST" if body else "GET", path, body, {"Content-Type": kind} if body else {})
             answer = self._client.getresponse()
             told = answer.read()
             self._used = time.monotonic()
@@ -288,7 +297,7 @@ class Shipper:
         self._lines = dict.fromkeys(STORES, 0)
         self._failures = 0
         self._oldest = 0.0
-        self._told = 0.0
+        self._told = self._checked = 0.0
         self.going_on = True
 
     def run(self) -> None:
@@ -308,7 +317,6 @@ class Shipper:
                 self._oldest = self._oldest or self._place.moment or time.time()
                 self._tell(time.time())
                 time.sleep(RETRY)
-        self._remember()
 
     def _from_what_is_kept(self) -> Iterator[int]:
         """One step for each batch, also an empty one."""
@@ -318,6 +326,7 @@ class Shipper:
             store = Store(settings)
             closing.callback(store.close)
             # Lines that it has, of those that come after what is surely kept.
+            running = store.started()
             has = {name: store.kept(name, self._place.moment) for name in STORES}
             journal = Journal(self._place.cursor)
             closing.callback(journal.close)
@@ -329,7 +338,7 @@ class Shipper:
                     self._place.took(lines[-1], time.monotonic())
                 # In the middle of much that has waited, what comes next is about as old as this.
                 self._oldest = lines[-1].moment if lines else 0.0
-                self._remember()
+                self._remember(store, running)
                 self._tell(time.time())
                 yield len(lines)
                 if _stamp(self._settings, settings) != changed:
@@ -343,9 +352,15 @@ class Shipper:
                 store.send(name, new)
                 self._lines[name] += len(new)
 
-    def _remember(self) -> None:
-        if self._place.settle(time.monotonic()):
-            self._place.write(self._state)
+    def _remember(self, store: Store, running: list[str]) -> None:
+        now = time.monotonic()
+        if not self._place.due(now) or now - self._checked < CHECK:
+            return
+        self._checked = now
+        if store.started() != running:
+            raise UnavailableError("the store was started anew: what it took last is looked at again")
+        self._place.settle(now)
+        self._place.write(self._state)
 
     def _tell(self, now: float) -> None:
         if now - self._told < METRICS:
