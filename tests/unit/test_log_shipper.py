@@ -263,7 +263,9 @@ def test_what_a_store_had_taken_when_it_was_killed_is_sent_again(bench: Bench) -
 
 
 def test_a_store_that_was_killed_and_is_back_before_anything_is_sent_gets_all_again(bench: Bench) -> None:
-    bench.run(lambda: bench.says(5, 9), lambda: bench.says(4), bench.crash_unseen, *[lambda: bench.says(1, 9)] * 3)
+    bench.run(
+        lambda: bench.says(5, 9), lambda: bench.says(4), bench.crash_unseen, *[lambda: bench.says(1, 9)] * 3
+    )
     assert bench.counted() == ([], [])
 
 

@@ -265,7 +265,7 @@ class Store:
         return {str(json.loads(row)["seq"]) for row in answer.splitlines() if row.strip()}
 
     def started(self) -> list[str]:
-        """When the processes of the stores began: another answer means that one has lost what it had in memory."""
+        """When the stores' processes began: by another answer one has lost what it had in memory."""
         told = [self._ask(f"{path}/metrics").decode(errors="replace") for path in STORES.values()]
         return [moment for one in told for moment in STARTED.findall(one)]
 
@@ -276,7 +276,8 @@ class Store:
         if time.monotonic() - self._used > IDLE:
             self._client.close()  # it is opened again by itself
         try:
-            self._client.request("POST" if body else "GET", path, body, {"Content-Type": kind} if body else {})
+            headers = {"Content-Type": kind} if body else {}
+            self._client.request("POST" if body else "GET", path, body, headers)
             answer = self._client.getresponse()
             told = answer.read()
             self._used = time.monotonic()
