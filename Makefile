@@ -42,7 +42,7 @@ health: setup ## The same, and fail when anything is not healthy
 	@$(PLAY) playbooks/health.yml
 
 logs: setup ## What was said on all hosts, by time: make logs C=api [N=50] [SINCE=15m] [HAS=…]; in a store also ID=…, RELEASE=…, HOST=…
-	@$(PLAY) playbooks/logs.yml -e lines=$(or $(N),50) $(if $(C),-e component=$(C)) $(if $(SINCE),-e since=$(SINCE)) $(if $(UNTIL),-e until=$(UNTIL)) \
+	@$(PLAY) playbooks/logs.yml -e lines=$(or $(N),50) $(if $(C),-e component=$(C)) $(if $(SINCE),-e since=$(SINCE)) $(if $(BEFORE),-e before=$(BEFORE)) \
 	  $(if $(HAS),-e '{"contains": "$(HAS)"}') $(if $(ID),-e request=$(ID)) $(if $(RELEASE),-e release=$(RELEASE)) $(if $(HOST),-e host=$(HOST)) \
 	  $(if $(AUDIT),-e audit=$(AUDIT)) $(if $(STORE),-e store=$(STORE))
 

@@ -17,7 +17,7 @@ from ..plugin_utils.stack_action import Result, StackAction
 
 REPLICA = re.compile(r"-(blue|green)-\d+$")
 # What only a store can be asked for.
-STORED = ("until", "request", "release", "host", "audit")
+STORED = ("before", "request", "release", "host", "audit")
 
 
 class ActionModule(StackAction):

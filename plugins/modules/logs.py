@@ -41,7 +41,7 @@ options:
       - Only lines with this in them, such as a request's id. Without RV(ignore:since) those of the last hour.
     type: str
     default: ""
-  until:
+  before:
     description:
       - No newer lines than this, written as O(since). Only in a log store, like the options that follow.
     type: str
@@ -126,7 +126,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "lines": {"type": "int", "default": 50},
     "since": {"type": "str", "default": ""},
     "contains": {"type": "str", "default": ""},
-    "until": {"type": "str", "default": ""},
+    "before": {"type": "str", "default": ""},
     "request": {"type": "str", "default": ""},
     "release": {"type": "str", "default": ""},
     "host": {"type": "str", "default": ""},

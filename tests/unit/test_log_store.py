@@ -135,7 +135,7 @@ def test_there_is_one_store() -> None:
             id="one-replica-of-two-days",
         ),
         pytest.param(
-            Search(host="h1", release="abc", since="2026-11-27T10:00:00", until="2026-11-27"),
+            Search(host="h1", release="abc", since="2026-11-27T10:00:00", before="2026-11-27"),
             '_time:>=2026-11-27T10:00:00Z _time:<=2026-11-27Z host:="h1" release:="abc"',
             id="a-release-on-a-host-between-two-times-in-utc",
         ),
@@ -159,7 +159,7 @@ def test_a_search_asks(search: Search, expected: str) -> None:
         (Search(request='x" or "y'), "request is"),
         (Search(host="a b"), "host is"),
         (Search(component="api", since="yesterday"), "which is no time"),
-        (Search(component="api", until="tomorrow"), "which is no time"),
+        (Search(component="api", before="tomorrow"), "which is no time"),
     ],
 )
 def test_what_means_nothing_is_refused_before_anybody_is_asked(search: Search, problem: str) -> None:

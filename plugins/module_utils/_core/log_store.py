@@ -37,7 +37,7 @@ class Search:
     request: str = ""
     contains: str = ""
     since: str = ""
-    until: str = ""
+    before: str = ""
     lines: int = 50
     audit: bool = False
 
@@ -48,7 +48,7 @@ class Search:
     def check(self) -> None:
         """SlipwayError where something asked for means nothing; before any host is asked."""
         since_from(self.since, "")
-        since_from(self.until, "")
+        since_from(self.before, "")
         for name, value in (("request", self.request), ("release", self.release), ("host", self.host)):
             if value and not _WORD.fullmatch(value):
                 raise SlipwayError(f"{name} is {value!r}", "Write letters, digits and . _ : / @ - only")
@@ -124,8 +124,8 @@ def _times(search: Search, now: datetime) -> Iterator[str]:
     # An id is found at once in all days; for anything else all days would have to be read.
     since = search.since or ("" if search.request else SEARCHED)
     yield f"_time:>={_moment(since, now)}" if since else "*"
-    if search.until:
-        yield f"_time:<={_moment(search.until, now)}"
+    if search.before:
+        yield f"_time:<={_moment(search.before, now)}"
 
 
 def _moment(text: str, now: datetime) -> str:
