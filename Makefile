@@ -41,8 +41,10 @@ status: setup ## One table of every component and service on every host
 health: setup ## The same, and fail when anything is not healthy
 	@$(PLAY) playbooks/health.yml
 
-logs: setup ## What a component or service said on all hosts, by time: make logs C=api [N=50] [SINCE=15m] [HAS=…]
-	@$(PLAY) playbooks/logs.yml -e component=$(C) -e lines=$(or $(N),50) $(if $(SINCE),-e since=$(SINCE)) $(if $(HAS),-e '{"contains": "$(HAS)"}')
+logs: setup ## What was said on all hosts, by time: make logs C=api [N=50] [SINCE=15m] [HAS=…]; in a store also ID=…, RELEASE=…, HOST=…
+	@$(PLAY) playbooks/logs.yml -e lines=$(or $(N),50) $(if $(C),-e component=$(C)) $(if $(SINCE),-e since=$(SINCE)) $(if $(BEFORE),-e before=$(BEFORE)) \
+	  $(if $(HAS),-e '{"contains": "$(HAS)"}') $(if $(ID),-e request=$(ID)) $(if $(RELEASE),-e release=$(RELEASE)) $(if $(HOST),-e host=$(HOST)) \
+	  $(if $(AUDIT),-e audit=$(AUDIT)) $(if $(STORE),-e store=$(STORE))
 
 drill: setup ## Hurt the lab on purpose and measure RTO and RPO: make drill D=primary_kill
 	@$(PLAY) playbooks/drill.yml -e drill=$(D)

@@ -8,7 +8,7 @@ from typing import Any
 from ..module_utils._core.backups import calendar
 from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED, publish_base
 from ..module_utils._core.schema_rollout import MOST_REPLICAS
-from ..module_utils._core.topology import ARCHIVE_PORTS, BACKUP_PORTS, PORTS, keeper
+from ..module_utils._core.topology import ARCHIVE_PORTS, BACKUP_PORTS, LOG_PORTS, PORTS, keeper
 
 DOCUMENTATION = r"""
 name: host_stack
@@ -58,12 +58,15 @@ def host_stack(
     registry = components.get("registry") or {}
     backup = components.get("backup")
     archive = backup.get("archive") if isinstance(backup, Mapping) else None
+    logs = components.get("logs")
     own = {
         **PORTS,
         **(BACKUP_PORTS if isinstance(backup, Mapping) else {}),
         **(ARCHIVE_PORTS if isinstance(archive, Mapping) else {}),
     }
     ports = {*own.values(), int(registry.get("port") or REGISTRY_PORT)}
+    if isinstance(logs, Mapping):
+        ports.add(LOG_PORTS["logs-proxy"])
     asked = {
         "name": str(stack.get("name", "slipway")),
         "peers": sorted({_address(peer, variables[peer]) for peer in peers}),
@@ -85,6 +88,8 @@ def host_stack(
             "take": calendar(str(archive.get("at") or "03:00"), "24h"),
             "keep": calendar("00:30", "1h") if "backup" in asked else "",
         }
+    if isinstance(logs, Mapping):
+        asked["logs"] = {"buffer": str(logs.get("buffer") or "1G")}
     return asked
 
 

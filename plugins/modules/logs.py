@@ -12,6 +12,8 @@ version_added: 0.4.0
 author: Slipway contributors (@slipway)
 description:
   - V(read) reads the logs of a component, or of every replica of a service, on a host; they may have ended.
+    Where the stack has a log store (C(stack/components/logs)), the host with the store searches it for all
+    hosts, and the others read nothing.
   - V(shown) prints what all hosts have read, in the order of time. Run it once.
 options:
   state:
@@ -20,8 +22,12 @@ options:
     choices: [read, shown]
     default: read
   component:
-    description: A component, a service, a job, or one replica such as C(api-blue-1).
+    description:
+      - A component, a service, a job, or one replica such as C(api-blue-1). In a log store also a service of
+        the hosts themselves, such as C(docker).
+      - Needed where there is no store, or O(store=false).
     type: str
+    default: ""
   lines:
     description: How many lines at most, the newest ones.
     type: int
@@ -33,6 +39,36 @@ options:
   contains:
     description:
       - Only lines with this in them, such as a request's id. Without RV(ignore:since) those of the last hour.
+    type: str
+    default: ""
+  before:
+    description:
+      - No newer lines than this, written as O(since). Only in a log store, like the options that follow.
+    type: str
+    default: ""
+  request:
+    description:
+      - Only lines of this request, by the id that the edge gave it or took from the client (C(X-Request-ID)).
+    type: str
+    default: ""
+  release:
+    description: Only lines of containers that this release made.
+    type: str
+    default: ""
+  host:
+    description: Only lines of this host.
+    type: str
+    default: ""
+  audit:
+    description: Look in the store of who did what, which keeps its lines for years.
+    type: bool
+    default: false
+  store:
+    description: V(false) reads what each host has kept, also where there is a log store.
+    type: bool
+    default: true
+  address:
+    description: Where this host asks the log store. Set by the action plugin.
     type: str
     default: ""
   seen:
@@ -58,6 +94,12 @@ EXAMPLES = r"""
     state: shown
     seen: __logs
   run_once: true
+
+- name: Read what everything that took part says of a request, where there is a log store
+  slipway.compose.logs:
+    request: 3f2a9c1d0b6a
+  become: true
+  register: __logs
 """
 
 RETURN = r"""
@@ -75,24 +117,36 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.log_lines import containers, read, since_from
+from ..module_utils._core.log_store import Search, find
+from ..module_utils._core.transport import Trust
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["read", "shown"], "default": "read"},
-    "component": {"type": "str"},
+    "component": {"type": "str", "default": ""},
     "lines": {"type": "int", "default": 50},
     "since": {"type": "str", "default": ""},
     "contains": {"type": "str", "default": ""},
+    "before": {"type": "str", "default": ""},
+    "request": {"type": "str", "default": ""},
+    "release": {"type": "str", "default": ""},
+    "host": {"type": "str", "default": ""},
+    "audit": {"type": "bool", "default": False},
+    "store": {"type": "bool", "default": True},
+    "address": {"type": "str", "default": ""},
     "seen": {"type": "str"},
     "stack": {"type": "str"},
 }
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec=ARGUMENT_SPEC, supports_check_mode=True, required_if=[("state", "read", ["component"])]
-    )
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params, run = module.params, runner(module)
     with reporting(module):
+        if params["address"]:
+            tls = f"/opt/{params['stack']}/config/host/tls"
+            trust = Trust(f"{tls}/ca.crt", f"{tls}/tls.crt", f"{tls}/tls.key")
+            said = find(Search.from_dict(params), params["address"], trust)
+            module.exit_json(changed=False, said=said)
         since = since_from(params["since"], params["contains"])
         told = {
             name: read(run, container, params["lines"], since, params["contains"])

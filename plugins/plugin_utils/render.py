@@ -22,10 +22,19 @@ from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
 from ..module_utils._core.edge_counts import BOUNDS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
+from ..module_utils._core.log_store import SETTINGS, shipping
 from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
 from ..module_utils._core.third_parties import FOLDER, listing
 from ..module_utils._core.third_parties import secret_names as third_party_secrets
-from ..module_utils._core.topology import ARCHIVE_PORTS, BACKUP_PORTS, POOLS, PORTS, HostView, Topology
+from ..module_utils._core.topology import (
+    ARCHIVE_PORTS,
+    BACKUP_PORTS,
+    LOG_PORTS,
+    POOLS,
+    PORTS,
+    HostView,
+    Topology,
+)
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 
@@ -33,6 +42,7 @@ from ..module_utils._core.tree import IMAGES, File
 _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/backup.yml.j2": lambda it: it.members("backup-repository"),
     "rules/archive.yml.j2": lambda it: it.members("archive-repository"),
+    "rules/logs.yml.j2": lambda it: it.members("logs"),
     "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
@@ -67,7 +77,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "topology": topology,
         "view": view,
         "host": view.host,
-        "ports": {**PORTS, **BACKUP_PORTS, **ARCHIVE_PORTS},
+        "ports": {**PORTS, **BACKUP_PORTS, **ARCHIVE_PORTS, **LOG_PORTS},
         "pools": POOLS,
         "bounds": BOUNDS,
         "objectives": objectives(topology.stack.services),
@@ -106,6 +116,8 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         ]
     # For the modules that look after this host, not for any container.
     files += _tls("config/host/tls", 0, material, view.host.name)
+    if where := shipping(topology, view):
+        files.append(File(SETTINGS, where, 0o644, 0))
     if view.runs("redis"):
         files.append(File("config/host/redis_password", material.secrets["redis"], 0o400, 0))
     files += [

@@ -1,7 +1,7 @@
 """Alert rules and routing as they are rendered, by promtool and amtool of the images that are deployed.
 
 `tests/alerts/*.yml` hold one case or more for every rule, against invented series. They are run on a stack
-that has everything: backups, third parties, and three steps of escalation.
+that has everything: backups, third parties, a log store, and three steps of escalation.
 """
 
 from __future__ import annotations
@@ -11,10 +11,19 @@ from pathlib import Path
 
 import pytest
 from images import newest
-from whole_stack import rendered, stack, with_alerts, with_archive, with_outside, with_service, with_slo
+from whole_stack import (
+    rendered,
+    stack,
+    with_alerts,
+    with_archive,
+    with_logs,
+    with_outside,
+    with_service,
+    with_slo,
+)
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-STACK = with_alerts(with_archive(with_outside(with_service(stack(), "web", owner="web-team"))))
+STACK = with_alerts(with_logs(with_archive(with_outside(with_service(stack(), "web", owner="web-team")))))
 
 
 @pytest.fixture(scope="module")

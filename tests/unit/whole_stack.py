@@ -26,6 +26,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     Components,
     Edge,
     Etcd,
+    Logs,
     Monitoring,
     Postgres,
     Redis,
@@ -63,6 +64,7 @@ IMAGES = (
     "prometheus",
     "redis",
     "redis-exporter",
+    "victoria-logs",
 )
 SECRETS = {
     name: f"hidden-{name}"
@@ -179,6 +181,12 @@ def with_backup(base: Stack, **changes: Any) -> Stack:
 def with_archive(base: Stack, *volumes: str) -> Stack:
     """The same stack with backups, and what is no database archived beside them."""
     return with_backup(base, archive=Archive("03:00", 7, volumes or ("alertmanager",)))
+
+
+def with_logs(base: Stack) -> Stack:
+    """The same stack with a log store on its last host."""
+    logs = Logs((base.hosts[-1].name,), 30 * 86400, 2555 * 86400, 8 << 30, 1 << 30, 512 << 20)
+    return replace(base, components=replace(base.components, logs=logs))
 
 
 def with_alerts(base: Stack, **changes: Any) -> Stack:

@@ -23,7 +23,10 @@ CLAIMS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "has a CPU limit": lambda limits: limits["NanoCpus"] > 0,
     "has a limit of processes": lambda limits: (limits["PidsLimit"] or 0) > 0,
     "restarts by itself": lambda limits: limits["RestartPolicy"]["Name"] in ("unless-stopped", "always"),
-    "rotates its log": lambda limits: {"max-size", "max-file"} <= limits["LogConfig"]["Config"].keys(),
+    "has a bound for its log": lambda limits: (
+        limits["LogConfig"]["Type"] == "journald"
+        or {"max-size", "max-file"} <= limits["LogConfig"]["Config"].keys()
+    ),
 }
 
 

@@ -22,6 +22,8 @@ JOBS = {
     "backup-agent": [],
     "backup-repository": [],
     "edge": [],
+    # Its stores are scraped through it.
+    "logs-proxy": [],
     "pgbouncer": [],
     "redis": [],
     "sentinel": [],

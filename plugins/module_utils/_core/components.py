@@ -76,4 +76,10 @@ COMPONENTS: Mapping[str, Component] = {
         "alertmanager", "edge", reload="HUP", check=("amtool", "check-config", "/config/alertmanager.yml")
     ),
     "blackbox": Component("blackbox-exporter", "edge", tls=True, reload="HUP"),
+    "logs": Component("victoria-logs", "edge"),
+    "audit-logs": Component("victoria-logs", "edge"),
+    # The stores have no authentication of their own: this asks for a certificate of the environment's CA.
+    "logs-proxy": Component(
+        "nginx", "edge", tls=True, reload="HUP", check=("nginx", "-t", "-q", "-c", "/config/nginx.conf")
+    ),
 }

@@ -8,7 +8,7 @@ from typing import Any
 from .health import Probe
 from .model_components import Postgres
 from .readiness import readiness
-from .topology import ARCHIVE_PORTS, BACKUP_PORTS, PORTS, HostView, Topology
+from .topology import ARCHIVE_PORTS, BACKUP_PORTS, LOG_PORTS, PORTS, HostView, Topology
 
 # Where components answer plainly that they are well; the port is looked up under the component's own name.
 _PAGES: Mapping[str, tuple[str, str]] = {
@@ -41,6 +41,9 @@ def probes_for(topology: Topology, view: HostView) -> list[Probe]:
         "redis": _redis,
         "sentinel": _sentinel,
         "edge": _edge,
+        "logs": _log_store("logs"),
+        "audit-logs": _log_store("audit-logs"),
+        "logs-proxy": _logs_proxy,
     }
     probes = []
     for component in view.components:
@@ -79,6 +82,23 @@ def _over_tls(component: str, port: int) -> Callable[[Topology, HostView], list[
         Probe("accepts", component, "tcp", {"host": view.host.address, "port": port}),
         _certificate(topology, view, component, port),
     ]
+
+
+def _log_store(component: str) -> Callable[[Topology, HostView], list[Probe]]:
+    """Through the proxy, as whoever sends lines reaches them."""
+    path = {"logs": "/health", "audit-logs": "/audit/health"}[component]
+    return lambda topology, view: [
+        Probe(
+            "answers",
+            component,
+            "https",
+            {"url": f"https://{view.host.address}:{LOG_PORTS['logs-proxy']}{path}", **_trust(topology)},
+        )
+    ]
+
+
+def _logs_proxy(topology: Topology, view: HostView) -> list[Probe]:
+    return [_certificate(topology, view, "logs-proxy", LOG_PORTS["logs-proxy"])]
 
 
 def _postgres(topology: Topology, view: HostView) -> list[Probe]:

@@ -169,6 +169,21 @@ class Monitoring:
 
 
 @dataclass(frozen=True)
+class Logs:
+    """Where the lines of all hosts and containers are kept. Times in seconds, sizes in bytes.
+
+    disk: most that the ordinary store takes. buffer: most that a host's journal takes, and so what may wait.
+    """
+
+    hosts: tuple[str, ...]
+    retention: int
+    audit_retention: int
+    disk: int
+    buffer: int
+    memory: int
+
+
+@dataclass(frozen=True)
 class Components:
     edge: Edge
     registry: Registry
@@ -177,3 +192,4 @@ class Components:
     redis: Redis | None
     monitoring: Monitoring
     backup: Backup | None = None
+    logs: Logs | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .errors import Problem
 from .model import Stack
 from .model_service import Service
-from .topology import ARCHIVE_PORTS, BACKUP_PORTS, PORTS
+from .topology import ARCHIVE_PORTS, BACKUP_PORTS, LOG_PORTS, PORTS
 
 FIRST_PUBLISHED = 20_000
 # A block holds two pools of five replicas. The last one ends below 32768, where Linux's outgoing ports begin.
@@ -61,15 +61,13 @@ def collisions(stack: Stack) -> Iterator[Problem]:
 
 def _claims(stack: Stack) -> list[Claim]:
     """What cannot be moved comes first, so that the fault is found in what can."""
-    edge, registry, backup = (
-        stack.components.edge,
-        stack.components.registry,
-        stack.components.backup,
-    )
+    parts = stack.components
+    edge, registry, backup = parts.edge, parts.registry, parts.backup
     own = {
         **PORTS,
         **(BACKUP_PORTS if backup else {}),
         **(ARCHIVE_PORTS if backup and backup.archive else {}),
+        **(LOG_PORTS if parts.logs else {}),
     }
     fixed = [Claim(name, "", port) for name, port in own.items()]
     components = [

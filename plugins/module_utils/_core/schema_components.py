@@ -174,6 +174,33 @@ MONITORING = Table(
     },
 )
 
+LOGS = Table(
+    "logs",
+    {
+        "hosts": Key(HOSTS, "Host that keeps the lines of all.", None, _KEEPER),
+        "retention": Key(duration("1d", "3650d"), "How long lines are kept.", "30d"),
+        "audit_retention": Key(
+            duration("1d", "3650d"),
+            "How long those are kept, in a store of their own, that say who did what: of logins and `sudo` "
+            'on the hosts, and lines of your services that are JSON with `"audit": true`.',
+            "2555d",
+        ),
+        "disk": Key(
+            size("1G", "64T"),
+            "Most that lines take on the disk; above it the oldest days go early. Audit lines have no such "
+            "bound.",
+            "8G",
+        ),
+        "buffer": Key(
+            size("64M", "1T"),
+            "Most that the journal takes on every host: what waits there while the store is away.",
+            "1G",
+        ),
+        "memory": Key(size("128M", "64G"), "Memory of each of the two stores.", "512M"),
+    },
+    may_be_off=True,
+)
+
 COMPONENT_SETTINGS = Table(
     "components",
     {
@@ -186,5 +213,11 @@ COMPONENT_SETTINGS = Table(
         "redis": Key(REDIS, "Redis with Sentinel; `false` leaves it out.", {}),
         "monitoring": Key(MONITORING, "Prometheus and Alertmanager.", {}),
         "backup": Key(BACKUP, "Backups of PostgreSQL, and their proof. Absent: there are none.", None),
+        "logs": Key(
+            LOGS,
+            "One place for what all hosts and containers say. Absent: each host keeps what its containers "
+            "said.",
+            None,
+        ),
     },
 )

@@ -78,6 +78,7 @@ def _placements(stack: Stack) -> Mapping[str, tuple[str, ...]]:
         "redis": parts.redis.hosts if parts.redis else (),
         "monitoring": parts.monitoring.hosts,
         "backup": parts.backup.hosts if parts.backup else (),
+        "logs": parts.logs.hosts if parts.logs else (),
     }
     placed = {f"stack/components/{name}": hosts for name, hosts in components.items()}
     return placed | {f"stack/services/{name}": service.hosts for name, service in stack.services.items()}
@@ -95,6 +96,14 @@ def _registry_is_one(stack: Stack) -> Iterator[Problem]:
     if count > 1:
         problem = f"names {count} hosts, and one registry serves the environment"
         yield Problem("stack/components/registry/hosts", problem, "Name one")
+
+
+def _log_store_is_one(stack: Stack) -> Iterator[Problem]:
+    count = len(stack.components.logs.hosts) if stack.components.logs else 1
+    if count != 1:
+        yield Problem(
+            "stack/components/logs/hosts", f"names {count} hosts, and there is one store", "Name one"
+        )
 
 
 def _postgres_parameters(stack: Stack) -> Iterator[Problem]:
@@ -147,6 +156,7 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     _hosts,
     _etcd_is_odd,
     _registry_is_one,
+    _log_store_is_one,
     _postgres_parameters,
     _postgres_connections,
     _tls,

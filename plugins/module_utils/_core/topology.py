@@ -42,6 +42,9 @@ BACKUP_PORTS: Mapping[str, int] = {"backup-repository": 8432, "backup-agent": 84
 # Of those among them that keep an archive, too.
 ARCHIVE_PORTS: Mapping[str, int] = {"archive-repository": 8434}
 
+# The same of stacks that keep their logs in one place; `logs-search` is published on the loopback only.
+LOG_PORTS: Mapping[str, int] = {"logs-proxy": 9428, "logs-search": 9429}
+
 
 @dataclass(frozen=True)
 class Replica:
@@ -133,6 +136,7 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
     apps = {name for service in stack.services.values() for name in service.hosts}
     every = tuple(host.name for host in stack.hosts)
     backup = parts.backup.hosts if parts.backup else ()
+    logs = parts.logs.hosts if parts.logs else ()
     return {
         "etcd": parts.etcd.hosts if parts.postgres else (),
         "backup-repository": backup,
@@ -154,6 +158,9 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
         "prometheus": parts.monitoring.hosts,
         "alertmanager": parts.monitoring.hosts,
         "blackbox": parts.monitoring.hosts,
+        "logs": logs,
+        "audit-logs": logs,
+        "logs-proxy": logs,
     }
 
 

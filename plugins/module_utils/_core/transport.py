@@ -92,9 +92,18 @@ def connection(place: Place, seconds: float) -> Iterator[socket.socket]:
 
 
 def request(
-    place: Place, path: str, host: str, seconds: float, more: Mapping[str, str] | None = None
+    place: Place,
+    path: str,
+    host: str,
+    seconds: float,
+    more: Mapping[str, str] | None = None,
+    *,
+    most: int = BODY_LIMIT,
 ) -> Reply:
-    """GET a path; `host` is the name asked for, whatever the address connected to; `more`: headers."""
+    """GET a path; `host` is the name asked for, whatever the address connected to.
+
+    more: headers. most: bytes of the answer that are read.
+    """
     with connection(place, seconds) as stream:
         client = http.client.HTTPConnection(place.host, place.port)
         client.sock = stream
@@ -102,7 +111,7 @@ def request(
         client.request("GET", path, headers=headers)
         response = client.getresponse()
         told = {name.lower(): value for name, value in response.getheaders()}
-        return Reply(response.status, response.read(BODY_LIMIT), told)
+        return Reply(response.status, response.read(most), told)
 
 
 def fingerprint(certificate: str) -> str:

@@ -18,6 +18,7 @@ from .model_components import (
     Components,
     Edge,
     Etcd,
+    Logs,
     Monitoring,
     Postgres,
     Redis,
@@ -135,6 +136,7 @@ def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str) -> 
         redis=Redis(**_placed(redis, first_three)) if redis else None,
         monitoring=_monitoring(_placed(given["monitoring"], one)),
         backup=_backup(_placed(given["backup"], one), name) if given["backup"] else None,
+        logs=Logs(**_placed(given["logs"], one)) if given["logs"] else None,
     )
 
 
