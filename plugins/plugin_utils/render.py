@@ -117,7 +117,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
     # For the modules that look after this host, not for any container.
     files += _tls("config/host/tls", 0, material, view.host.name)
     if where := shipping(topology, view):
-        files.append(File(SETTINGS, where, 0o644, 0))
+        files.append(File(SETTINGS, where, 0o400, 0))
     if view.runs("redis"):
         files.append(File("config/host/redis_password", material.secrets["redis"], 0o400, 0))
     files += [
