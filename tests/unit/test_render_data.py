@@ -118,7 +118,7 @@ def test_commits_wait_for_a_standby_where_there_is_one(count: int, synchronous: 
     assert dynamic(with_postgres(stack(count), synchronous=synchronous))["synchronous_mode"] == mode
 
 
-def test_a_leader_that_cannot_renew_its_key_steps_down_before_it_expires() -> None:
+def test_the_times_keep_patronis_own_rule() -> None:
     settings = dynamic(stack(3))
     # What the image makes the least that Patroni takes.
     assert 10 <= settings["ttl"] <= 15
