@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 DOCUMENTATION = r"""
 name: host_fingerprint
 author: Slipway contributors
@@ -38,7 +40,7 @@ _value:
 """
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "host"
-# Parts of it are installed as a program of the hosts that keep backups.
+# Those that the role names in its variables `_host_*_core` are installed as parts of the hosts' programs.
 CORE = ROLE.parents[1] / "plugins" / "module_utils" / "_core"
 # What acts on a host; its documentation does not.
 PARTS = ("defaults", "files", "handlers", "tasks", "templates", "vars")
@@ -53,10 +55,17 @@ def host_fingerprint(host_stack: Mapping[str, Any], settings: Mapping[str, Any])
 def _role_digest() -> str:
     digest = hashlib.sha256()
     own = (file for part in PARTS for file in (ROLE / part).rglob("*") if file.is_file())
-    shared = (*CORE.glob("backup*.py"), CORE / "errors.py", CORE / "run.py")
-    for path in sorted([*own, *shared]):
+    for path in sorted([*own, *_installed()]):
         digest.update(f"{path.relative_to(ROLE.parents[1])}\0".encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def _installed() -> set[Path]:
+    variables = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
+    lists = [
+        names for name, names in variables.items() if name.startswith("_host_") and name.endswith("_core")
+    ]
+    return {CORE / f"{name}.py" for names in lists for name in names}
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,8 @@ description:
 options:
   state:
     description:
-      - V(ready) has the first archive begin where there never was one.
+      - V(ready) has the first archive begin where there never was one. Where a release serves that is from
+        before the stack kept an archive, there is none to begin.
       - V(taken) archives now.
       - V(listed), on the host that keeps the archives, tells which there are.
       - V(restored) brings O(what) back from O(snapshot).
@@ -88,6 +89,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting
+from ..module_utils._core.archive_host import SETTINGS
 from ..module_utils._core.archive_restore import restore
 from ..module_utils._core.archive_work import Archive
 
@@ -103,9 +105,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-def ready(module: AnsibleModule, archive: Archive) -> dict[str, Any]:
+def ready(module: AnsibleModule, root: Path) -> dict[str, Any]:
     _code, state, _err = module.run_command(["systemctl", "is-active", UNIT])
-    if archive.begun() or state.strip() == "activating" or not (SYSTEMD / UNIT).exists():
+    able = (root / SETTINGS).exists() and (SYSTEMD / UNIT).exists()
+    if not able or Archive(root).begun() or state.strip() == "activating":
         return {"changed": False, "steps": []}
     # A day may pass until the first timer.
     module.run_command(["systemctl", "start", "--no-block", UNIT])
@@ -150,9 +153,10 @@ def main() -> None:
     if module.check_mode and state != "listed":
         module.exit_json(changed=state in ("taken", "restored"), steps=[])
     with reporting(module):
-        archive = Archive(Path("/opt") / module.params["stack"])
+        root = Path("/opt") / module.params["stack"]
         if state == "ready":
-            module.exit_json(**ready(module, archive))
+            module.exit_json(**ready(module, root))
+        archive = Archive(root)
         if state == "taken":
             module.exit_json(**taken(archive))
         if state == "listed":

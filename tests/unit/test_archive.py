@@ -8,15 +8,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
-from ansible_collections.slipway.compose.plugins.module_utils._core import archive_redis
+from ansible_collections.slipway.compose.plugins.module_utils._core import archive_redis, archive_restore
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive_host import ArchiveHost
 from ansible_collections.slipway.compose.plugins.module_utils._core.archive_layout import password, restoring
 from ansible_collections.slipway.compose.plugins.module_utils._core.archive_plan import (
     Settings,
@@ -202,18 +208,29 @@ def test_one_from_the_future_neither_deletes_others_nor_stands_for_them() -> Non
 
 def test_restics_own_words_are_read() -> None:
     told = '[{"time": "2026-11-27T01:02:03.123456789+01:00", "id": "ab12", "hostname": "h", "paths": ["/a"]}]'
-    (found,) = snapshots(told)
+    (found,) = snapshots("redis", told)
     assert found.time == datetime(2026, 11, 27, 0, 2, 3, 123456, tzinfo=UTC)
-    assert snapshots("null") == []
+    assert snapshots("redis", "null") == []
     assert no_repository(10, "") and no_repository(1, "Is there a repository at the following location?")
     assert not no_repository(1, "wrong password")
 
 
+@pytest.mark.parametrize(
+    "junk",
+    ['{"time": "2026-11-27T01:02:03Z", "id": "ab", "paths": ["/a"]}', '{"time": "soon", "id": "ab"}', "1"],
+)
+def test_an_archive_that_is_none_of_ours_is_a_known_failure(junk: str) -> None:
+    with pytest.raises(SlipwayError, match="redis holds an archive that is none of ours"):
+        snapshots("redis", f"[{junk}]")
+
+
 def test_what_went_while_it_was_read_is_no_fault_and_what_could_not_be_read_is() -> None:
-    gone = '{"message_type":"error","error":{"message":"lstat /v/wal/1: no such file or directory"}}'
-    denied = '{"message_type":"error","error":{"message":"open /v/key: permission denied"}}'
-    assert unread(f"{gone}\n\n") == []
-    assert unread(f"{gone}\n{denied}") == [denied]
+    line = '{"message_type":"error","error":{"message":"%s"},"during":"archival","item":"/v"}'
+    gone, denied = line % "lstat /v/wal/1: no such file or directory", line % "open /v/key: permission denied"
+    words = "Warning: at least one source file could not be read"
+    for summary in (words, f'{{"message_type":"exit_error","code":3,"message":"{words}"}}'):
+        assert unread(f"{gone}\n\n{summary}\n") == []
+        assert unread(f"{gone}\n{denied}\n{summary}\n") == [denied]
 
 
 def test_an_archive_is_chosen_by_the_beginning_of_its_id() -> None:
@@ -253,10 +270,13 @@ def test_a_replica_takes_redis_snapshot_where_one_is_well(info: dict[str, str], 
     assert saver("10.0.0.1", info) == expected
 
 
-def test_the_monitoring_is_told_of_every_repository_also_of_an_empty_one() -> None:
-    assert list(kept_metrics({"host-a": 12.0, "redis": 0.0}, {"host-a": 3, "redis": 0})) == [
-        'slipway_archive_newest_seconds{of="a"} 12',
-        'slipway_archives{of="a"} 3',
+def test_the_monitoring_is_told_of_a_repository_also_of_an_empty_one() -> None:
+    held = [snapshot("a", 2), snapshot("b", 1)]
+    assert kept_metrics("host-a", held, NOW) == [
+        f'slipway_archive_newest_seconds{{of="a"}} {held[1].time.timestamp():.0f}',
+        'slipway_archives{of="a"} 2',
+    ]
+    assert kept_metrics("redis", [], NOW) == [
         'slipway_archive_newest_seconds{of="redis"} 0',
         'slipway_archives{of="redis"} 0',
     ]
@@ -360,8 +380,8 @@ def keeping(tmp_path: Path, answers: Callable[[Sequence[str]], tuple[int, str, s
     """The keeper of two repositories whose commands are answered so."""
     told = Settings("shop", "a", "10.0.0.1", "10.0.0.1:8434", 7, (), 0, ("host-a", "redis"))
     folder = tmp_path / "config/host/archive"
-    folder.mkdir(parents=True)
-    (tmp_path / "state").mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "state").mkdir(exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(told.to_dict()))
     for name in told.keeps:
         (folder / f"{name}.password").write_text(f"secret-of-{name}")
@@ -369,20 +389,30 @@ def keeping(tmp_path: Path, answers: Callable[[Sequence[str]], tuple[int, str, s
 
 
 class Repositories:
-    """Two repositories, one with an old archive and one without any, and what restic was asked of them."""
+    """Two repositories, one with an old archive and one without any, and what restic was asked of them.
 
-    def __init__(self, *, stubborn: bool = False) -> None:
+    locked: by somebody who died. spoiled: the first cannot be listed.
+    """
+
+    def __init__(self, *, stubborn: bool = False, locked: bool = False, spoiled: bool = False) -> None:
         self.asked: list[Sequence[str]] = []
         self.newer = datetime.now(UTC) - timedelta(days=1)
         self._held = {"older": self.newer - timedelta(days=7), "newer": self.newer}
-        self._stubborn = stubborn
+        self._stubborn, self._locked, self._spoiled = stubborn, locked, spoiled
 
     def __call__(self, argv: Sequence[str]) -> tuple[int, str, str]:
         self.asked.append(argv)
+        if "unlock" in argv:
+            self._locked = False
+            return (10, "", "none") if "--repo=/var/lib/archive/redis" in argv else (0, "", "")
+        if self._locked:
+            return 11, "", "unable to create lock: repository is already locked exclusively by PID 7"
         if "forget" in argv and not self._stubborn:
             del self._held["older"]
         if "snapshots" not in argv:
             return 0, "", ""
+        if self._spoiled and "--repo=/var/lib/archive/host-a" in argv:
+            return 1, "", "Fatal: snapshot 1 cannot be decoded"
         held = [
             {"id": name, "hostname": "a", "paths": [], "time": moment.isoformat()}
             for name, moment in self._held.items()
@@ -408,6 +438,87 @@ def test_what_restic_only_says_to_have_deleted_is_a_failure(tmp_path: Path) -> N
     assert 'last_ok{what="keep"} 0' in (tmp_path / "state/metrics/archive_keep.prom").read_text()
 
 
+def test_a_lock_of_one_that_died_keeps_the_keeper_from_nothing(tmp_path: Path) -> None:
+    keeping(tmp_path, Repositories(locked=True)).keep(lambda _line: None)
+    assert 'last_ok{what="keep"} 1' in (tmp_path / "state/metrics/archive_keep.prom").read_text()
+
+
+def test_a_spoiled_repository_keeps_the_keeper_from_no_other(tmp_path: Path) -> None:
+    told = tmp_path / "state/metrics/archive.prom"
+    with pytest.raises(SlipwayError, match="host-a cannot be listed"):
+        keeping(tmp_path, Repositories(spoiled=True)).keep(lambda _line: None)
+    assert 'of="a"' not in told.read_text() and 'slipway_archives{of="redis"} 0\n' in told.read_text()
+
+
+def test_what_is_known_of_a_repository_is_told_again_where_it_cannot_be_listed(tmp_path: Path) -> None:
+    told = tmp_path / "state/metrics/archive.prom"
+    keeping(tmp_path, Repositories()).keep(lambda _line: None)
+    before = told.read_text()
+    told.write_text(before.replace('archives{of="redis"} 0', 'archives{of="redis"} 7'))
+    with pytest.raises(SlipwayError, match="host-a cannot be listed"):
+        keeping(tmp_path, Repositories(spoiled=True)).keep(lambda _line: None)
+    assert told.read_text() == before
+
+
+class Engine:
+    """A volume of two containers, and restic. Each look at the clock is a minute after the one before."""
+
+    def __init__(self, folder: Path, *failing: str) -> None:
+        self.data, self.started = folder / "volumes/shop_files/_data", list[str]()
+        self._failing, self._minutes = failing, count()
+        self.data.mkdir(parents=True)
+        (self.data / "held").write_text("original")
+
+    def __call__(self, argv: Sequence[str]) -> tuple[int, str, str]:
+        told = {"docker volume": str(self.data), "docker ps": "one\ntwo\n"}.get(" ".join(argv[:2]), "")
+        if "snapshots" in argv:
+            paths = [str(self.data)]
+            told = json.dumps([{"id": "ab" * 8, "hostname": "a", "paths": paths, "time": NOW.isoformat()}])
+        if target := [word for word in argv if word.startswith("--target=")]:
+            fresh = Path(target[0].removeprefix("--target="))
+            fresh.mkdir()
+            (fresh / "held").write_text("archived")
+        if argv[1] == "start":
+            self.started.append(argv[2])
+        failed = " ".join(argv[1:3]) in self._failing
+        return int(failed), told, "no such container" if failed else ""
+
+    def restore(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        clock = SimpleNamespace(now=lambda _zone: NOW + timedelta(minutes=next(self._minutes)))
+        monkeypatch.setattr(archive_restore, "datetime", clock)
+        monkeypatch.setattr(ArchiveHost, "reachable", lambda _host: None)
+        return archive_restore.restore(keeping(tmp_path, self).host, "volume:files", "latest").told
+
+
+def test_what_a_volume_held_is_kept_also_when_the_same_is_restored_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(tmp_path)
+    first = Path(engine.restore(tmp_path, monkeypatch).rsplit(" ", 1)[-1])
+    assert first == engine.data.with_name("before-abababab-20261127T120100Z")
+    second = Path(engine.restore(tmp_path, monkeypatch).rsplit(" ", 1)[-1])
+    kept = [(folder / "held").read_text() for folder in (first, second, engine.data)]
+    assert kept == ["original", "archived", "archived"]
+
+
+def test_all_containers_of_a_volume_are_started_also_where_one_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(tmp_path, "start one")
+    with pytest.raises(SlipwayError, match="container one does not start"):
+        engine.restore(tmp_path, monkeypatch)
+    assert engine.started == ["one", "two"] and (engine.data / "held").read_text() == "archived"
+
+
+def test_a_container_that_does_not_stop_leaves_the_volume_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(tmp_path, "stop two", "start two")
+    with pytest.raises(SlipwayError, match="two does not stop: .*; container two does not start"):
+        engine.restore(tmp_path, monkeypatch)
+    assert engine.started == ["one", "two"] and (engine.data / "held").read_text() == "original"
+
+
 def test_an_archive_that_cannot_be_reached_is_told_as_a_failure(tmp_path: Path) -> None:
     archive = keeping(tmp_path, lambda _argv: (0, "", ""))
     with pytest.raises(SlipwayError, match="cannot be reached"):
@@ -427,25 +538,70 @@ class Systemd:
 
 
 @pytest.mark.parametrize(
-    ("state", "there", "expected"),
+    ("state", "provisioned", "last", "expected"),
     [
-        ("inactive", [module.UNIT], True),
-        ("inactive", [module.UNIT, "state/metrics/archive_take.prom"], False),
-        ("activating", [module.UNIT], False),
-        ("inactive", [], False),
+        pytest.param("inactive", True, None, True, id="never-archived"),
+        pytest.param("inactive", True, "10.0.0.1:8434", False, id="archived-before"),
+        pytest.param("inactive", True, "10.0.0.2:8434", True, id="archived-where-archives-were-kept-before"),
+        pytest.param("activating", True, None, False, id="under-way"),
+        pytest.param("inactive", False, None, False, id="not-provisioned"),
     ],
-    ids=["never archived", "archived before", "under way", "not provisioned"],
 )
 def test_the_first_archive_begins_where_there_never_was_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, there: list[str], expected: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    state: str,
+    provisioned: bool,
+    last: str,
+    expected: bool,
 ) -> None:
     archive, systemd = keeping(tmp_path, lambda _argv: (0, "", "")), Systemd(state)
     monkeypatch.setattr(module, "SYSTEMD", tmp_path)
-    (tmp_path / "state/metrics").mkdir()
-    for name in there:
-        (tmp_path / name).touch()
-    assert module.ready(systemd, archive)["changed"] is expected
+    if provisioned:
+        (tmp_path / module.UNIT).touch()
+    if last:
+        archive.host.settings = replace(archive.host.settings, repository=last)
+        with archive.host.telling("take"):
+            pass
+    assert module.ready(systemd, tmp_path)["changed"] is expected
     assert (["systemctl", "start", "--no-block", module.UNIT] in systemd.asked) is expected
+
+
+def test_a_release_from_before_the_archive_has_none_to_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SYSTEMD", tmp_path)
+    (tmp_path / module.UNIT).touch()
+    assert module.ready(Systemd("inactive"), tmp_path) == {"changed": False, "steps": []}
+
+
+def test_a_restore_holds_the_environment_and_nothing_else_of_the_playbook_does() -> None:
+    plays = yaml.safe_load((CHECKOUT / "playbooks/archive.yml").read_text(encoding="utf-8"))
+    (held,) = [task for task in plays[1]["tasks"] if "block" in task]
+    lock, restore = held["block"]
+    assert lock["ansible.builtin.include_role"]["name"] == "slipway.compose.lock"
+    assert restore["slipway.compose.archive"]["state"] == "restored"
+    assert held["always"][0]["ansible.builtin.include_role"]["tasks_from"] == "released"
+    assert held["when"] == "restore is defined"
+
+
+@pytest.mark.parametrize(
+    ("archive", "unwanted"),
+    [
+        pytest.param(None, {"slipway-archive", "slipway-archive-keep"}, id="none-at-all"),
+        pytest.param({"take": "03:00", "keep": ""}, {"slipway-archive-keep"}, id="another-host-keeps"),
+        pytest.param({"take": "03:00", "keep": "*:30"}, set(), id="all-of-them"),
+    ],
+)
+def test_services_of_archives_go_with_their_timers(
+    archive: dict[str, str] | None, unwanted: set[str]
+) -> None:
+    loader = DataLoader()
+    variables = loader.load_from_file(str(ROLE / "vars/main.yml"), trusted_as_template=True)
+    known = {**variables, "host_stack": {} if archive is None else {"archive": archive}}
+    told = Templar(loader=loader, variables=known).template(variables["_host_archive_units_unwanted"])
+    assert set(told) == {f"{name}.{kind}" for name in unwanted for kind in ("service", "timer")}
 
 
 def test_the_hosts_program_has_all_that_it_needs(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from ansible.errors import AnsibleFilterError
 from ansible.inventory.data import InventoryData
+from ansible_collections.slipway.compose.plugins.filter import host_fingerprint as fingerprint
 from ansible_collections.slipway.compose.plugins.filter.host_admits import host_admits
 from ansible_collections.slipway.compose.plugins.filter.host_failure import host_failure
 from ansible_collections.slipway.compose.plugins.filter.host_family import host_family
@@ -176,6 +180,26 @@ def test_the_fingerprint_follows_settings_and_not_their_order() -> None:
     assert first == host_fingerprint({"name": "shop"}, {"host_firewall": True, "host_time_sync": "none"})
     assert first != host_fingerprint({"name": "shop"}, {"host_firewall": False, "host_time_sync": "none"})
     assert first != host_fingerprint({"name": "cafe"}, {"host_time_sync": "none", "host_firewall": True})
+
+
+def test_the_fingerprint_follows_every_program_that_a_host_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role, core = tmp_path / "roles/host", tmp_path / "plugins/module_utils/_core"
+    shutil.copytree(fingerprint.ROLE, role, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(fingerprint.CORE, core, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(fingerprint, "ROLE", role)
+    monkeypatch.setattr(fingerprint, "CORE", core)
+    variables = yaml.safe_load((role / "vars/main.yml").read_text(encoding="utf-8"))
+    named = {*variables["_host_archive_core"], *variables["_host_backup_core"]}
+    programs = [*(role / "files").glob("*.py"), *(core / f"{name}.py" for name in named)]
+    assert {"log_shipper.py", "third_parties.py", "archive_work.py"} <= {path.name for path in programs}
+    digests = [fingerprint._role_digest.__wrapped__()]
+    for changed in (*programs, core / "rollout.py"):
+        changed.write_text(changed.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
+        digests.append(fingerprint._role_digest.__wrapped__())
+    assert len(set(digests)) == 1 + len(programs), "what no host is given counts not"
+    assert digests[-1] == digests[-2]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from .archive_redis import Redis
 from .errors import SlipwayError
 from .run import Run
 
+SETTINGS = Path("config/host/archive/settings.json")
 CACHE = "/var/cache/slipway-archive"
 KEPT = "/var/lib/archive"
 _LOCK = "--retry-lock=10m"
@@ -40,11 +41,12 @@ class ArchiveHost:
 
     def __init__(self, root: Path, run: Run = process) -> None:
         self.root = root
-        self.own = root / "config/host/archive"
+        self.own = root / SETTINGS.parent
         self._tls = root / "config/host/tls"
+        self._metrics = root / "state/metrics"
         self.run = run
         try:
-            text = (self.own / "settings.json").read_text(encoding="utf-8")
+            text = (root / SETTINGS).read_text(encoding="utf-8")
         except OSError as error:
             raise SlipwayError(
                 f"this host archives nothing of {root.name}: {error.filename} cannot be read",
@@ -89,7 +91,13 @@ class ArchiveHost:
             return []
         if code:
             raise explain(f"{repository} cannot be listed", code, err)
-        return snapshots(out)
+        return snapshots(repository, out)
+
+    def unlock(self, repository: str) -> None:
+        """Remove locks of the dead, and no others: restic waits for them as for the living."""
+        code, _out, err = self._inside(repository, "unlock")
+        if code and not no_repository(code, err):
+            raise explain(f"{repository} cannot be unlocked", code, err)
 
     def locally(self, repository: str, *arguments: str) -> None:
         code, _out, err = self._inside(repository, *arguments)
@@ -142,11 +150,26 @@ class ArchiveHost:
             yield
             ok = True
         finally:
-            self.write(f"archive_{what}.prom", last_metrics(what, ok, time.time(), time.monotonic() - begun))
+            metrics = last_metrics(what, ok, time.time(), time.monotonic() - begun)
+            self.write(f"archive_{what}.prom", [self._address, *metrics])
+
+    def tried(self, what: str) -> bool:
+        """Whether it ever was, with the archives where they are kept now."""
+        return self._address in self.told(f"archive_{what}.prom")
+
+    @property
+    def _address(self) -> str:
+        """A comment among what the monitoring is told."""
+        return f"# Archives are kept at {self.settings.repository}"
+
+    def told(self, name: str) -> list[str]:
+        """What was written last."""
+        path = self._metrics / name
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
     def write(self, name: str, lines: Iterable[str]) -> None:
         """A reader never finds half of a file."""
-        target = self.root / "state/metrics" / name
+        target = self._metrics / name
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = target.with_name(f".{name}.{os.getpid()}")
         fresh.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +20,8 @@ LATEST = "latest"
 # restic's exit status where there is no repository yet; before 0.17 only its words tell.
 NO_REPOSITORY = 10
 _NO_REPOSITORY = "Is there a repository at the following location"
+# A file that went is nobody's fault; then restic sums up what it said before.
+_NOBODYS_FAULT = ("no such file or directory", "at least one source file could not be read")
 # A clock may be a little ahead; a snapshot from further in the future tells nothing about now.
 _SKEW = timedelta(hours=1)
 
@@ -65,12 +68,20 @@ class Snapshot:
         return self.id[:8]
 
 
-def snapshots(told: str) -> list[Snapshot]:
+def snapshots(repository: str, told: str) -> list[Snapshot]:
     """From `restic snapshots --json`, the oldest first."""
-    found = [
-        Snapshot(str(it["id"]), datetime.fromisoformat(it["time"]), str(it["hostname"]), tuple(it["paths"]))
-        for it in json.loads(told) or ()
-    ]
+    try:
+        found = [
+            Snapshot(
+                str(it["id"]), datetime.fromisoformat(it["time"]), str(it["hostname"]), tuple(it["paths"])
+            )
+            for it in json.loads(told) or ()
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SlipwayError(
+            f"{repository} holds an archive that is none of ours: {error!r} in what restic tells of it",
+            "Find it with `restic snapshots` in the container archive-repository, and forget it there",
+        ) from error
     return sorted(found, key=lambda it: it.time)
 
 
@@ -119,7 +130,7 @@ def no_repository(code: int, told: str) -> bool:
 def unread(told: str) -> list[str]:
     """What restic could not read, of its own words; files that went while it read are nobody's fault."""
     lines = [line.strip() for line in told.splitlines() if line.strip()]
-    return [line for line in lines if "no such file or directory" not in line]
+    return [line for line in lines if not any(words in line for words in _NOBODYS_FAULT)]
 
 
 _SIGNS = (
@@ -165,6 +176,23 @@ def explain(what: str, code: int, told: str) -> SlipwayError:
     return SlipwayError(f"{what}: {words}", "Correct what is named, then run this again")
 
 
+@contextmanager
+def together() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Attempts that are each made, also where one before failed; what failed is raised at the end, as one."""
+    failed: list[SlipwayError] = []
+
+    @contextmanager
+    def attempt() -> Iterator[None]:
+        try:
+            yield
+        except SlipwayError as error:
+            failed.append(error)
+
+    yield attempt
+    if failed:
+        raise SlipwayError("; ".join(error.problem for error in failed), failed[0].remedy)
+
+
 def last_metrics(what: str, ok: bool, ended: float, seconds: float) -> Iterable[str]:
     label = f'{{what="{what}"}}'
     yield f"slipway_archive_last_ok{label} {int(ok)}"
@@ -172,9 +200,19 @@ def last_metrics(what: str, ok: bool, ended: float, seconds: float) -> Iterable[
     yield f"slipway_archive_last_duration_seconds{label} {seconds:.1f}"
 
 
-def kept_metrics(ages: Mapping[str, float], counts: Mapping[str, int]) -> Iterable[str]:
-    """Of each repository, when its newest archive was taken (0: never) and how many there are."""
-    for name, moment in ages.items():
-        label = f'{{of="{name.removeprefix("host-")}"}}'
-        yield f"slipway_archive_newest_seconds{label} {moment:.0f}"
-        yield f"slipway_archives{label} {counts[name]}"
+def kept_metrics(repository: str, found: Sequence[Snapshot], now: datetime) -> list[str]:
+    """When its newest archive was taken (0: never), and how many there are."""
+    label = _label(repository)
+    return [
+        f"slipway_archive_newest_seconds{label} {newest(found, now):.0f}",
+        f"slipway_archives{label} {len(found)}",
+    ]
+
+
+def told_before(repository: str, lines: Iterable[str]) -> list[str]:
+    """What was told of it the last time."""
+    return [line for line in lines if _label(repository) in line]
+
+
+def _label(repository: str) -> str:
+    return f'{{of="{repository.removeprefix("host-")}"}}'

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import archive_redis
 from .archive_host import ArchiveHost
-from .archive_plan import FILES, REDIS, VOLUME, Snapshot, chosen, repository_of, snapshots
+from .archive_plan import FILES, REDIS, VOLUME, Snapshot, chosen, repository_of, snapshots, together
 from .errors import SlipwayError
 
 
@@ -28,8 +28,8 @@ def restore(host: ArchiveHost, what: str, wanted: str) -> Restored:
     with host.only_one():
         host.reachable()
         repository = REDIS if what == REDIS else repository_of(host.settings.host)
-        found = snapshots(host.restic("the archive cannot be listed", repository, "snapshots", "--json"))
-        snapshot = chosen(found, wanted, datetime.now(UTC))
+        told = host.restic("the archive cannot be listed", repository, "snapshots", "--json")
+        snapshot = chosen(snapshots(repository, told), wanted, datetime.now(UTC))
         if what == REDIS:
             return Restored(snapshot, _redis(host, snapshot))
         if what == FILES:
@@ -48,12 +48,16 @@ def _files(host: ArchiveHost, snapshot: Snapshot) -> str:
 
 
 def _volume(host: ArchiveHost, snapshot: Snapshot, name: str) -> str:
-    """Beside the volume's data first; its containers stand still only while the two are exchanged."""
+    """Beside the volume's data first; its containers stand still only while the two are exchanged.
+
+    What it held may be the only copy there is: nothing here ever deletes it.
+    """
     data = host.volume(name)
     saved = [path for path in snapshot.paths if path.endswith(f"/{host.volume_name(name)}/_data")]
     if not saved:
         raise SlipwayError(f"archive {snapshot.short} has no volume {name}", "Name another: -e snapshot=<id>")
-    fresh, before = data.with_name("slipway-restored"), data.with_name(f"before-{snapshot.short}")
+    fresh = data.with_name("slipway-restored")
+    before = data.with_name(f"before-{snapshot.short}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
     shutil.rmtree(fresh, ignore_errors=True)
     what = (f"{snapshot.id}:{saved[0]}", f"--target={fresh}")
     host.restic("the volume cannot be restored", repository_of(host.settings.host), "restore", *what)
@@ -62,18 +66,21 @@ def _volume(host: ArchiveHost, snapshot: Snapshot, name: str) -> str:
     fresh.chmod(owner.st_mode & 0o7777)
     listing = ["docker", "ps", "--quiet", "--filter", f"volume={host.volume_name(name)}"]
     users = host.checked("its containers cannot be listed", *listing).split()
-    try:
-        for user in users:
-            host.checked("a container does not stop", "docker", "stop", user)
-        shutil.rmtree(before, ignore_errors=True)
-        data.rename(before)
-        fresh.rename(data)
-    finally:
-        if not data.exists():
-            before.rename(data)
-        for user in users:
-            host.checked("a container does not start", "docker", "start", user)
-    return f"volume {name} is back, containers started again: {len(users)}; what it held is in {before}"
+    with together() as attempt:
+        try:
+            with attempt():
+                for user in users:
+                    host.checked(f"container {user} does not stop", "docker", "stop", user)
+                data.rename(before)
+                fresh.rename(data)
+        finally:
+            if not data.exists():
+                before.rename(data)
+            for user in users:
+                with attempt():
+                    host.checked(f"container {user} does not start", "docker", "start", user)
+    told = f"volume {name} is back, containers started again: {len(users)}"
+    return f"{told}; until you remove it, what it held stays in {before}"
 
 
 def _redis(host: ArchiveHost, snapshot: Snapshot) -> str:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from . import archive_redis
@@ -22,10 +23,11 @@ from .archive_plan import (
     expired,
     explain,
     kept_metrics,
-    newest,
     no_repository,
     repository_of,
     saver,
+    together,
+    told_before,
     unread,
 )
 from .errors import SlipwayError
@@ -36,6 +38,7 @@ Say = Callable[[str], object]
 TRY_AGAIN = 75
 # restic's status where it saved what it could and not everything.
 _INCOMPLETE = 3
+_KEPT = "archive.prom"
 
 
 class Archive:
@@ -45,44 +48,49 @@ class Archive:
         self.host = ArchiveHost(root, run)
 
     def begun(self) -> bool:
-        """Whether anything was ever archived from here, or tried to be."""
-        return (self.host.root / "state/metrics/archive_take.prom").exists()
+        """Whether anything was ever archived from here to where archives are kept now, or tried to be."""
+        return self.host.tried("take")
 
     def take(self, say: Say) -> None:
         """Archive files and volumes, and Redis where it is this host's turn; each also if the other fails."""
         with self.host.only_one(), self.host.telling("take"):
             self.host.reachable()
-            failed: list[SlipwayError] = []
-            for part in (self._take_files, self._take_redis):
-                try:
-                    say(part())
-                except SlipwayError as error:
-                    failed.append(error)
-            if failed:
-                raise SlipwayError("; ".join(error.problem for error in failed), failed[0].remedy)
+            with together() as attempt:
+                for part in (self._take_files, self._take_redis):
+                    with attempt():
+                        say(part())
 
     def keep(self, say: Say) -> None:
-        """On the repositories' host: delete what is old, check the rest, tell how old the newest are."""
-        with self.host.only_one(), self.host.telling("keep"):
-            now, ages, counts = datetime.now(UTC), dict[str, float](), dict[str, int]()
-            for name in self.host.settings.keeps:
-                found = self.host.kept(name)
-                old = expired(found, self.host.settings.keep_days, now)
-                if old:
-                    # Only locks of those that have died.
-                    self.host.locally(name, "unlock")
-                    self.host.locally(name, "forget", "--prune", *old)
-                    self.host.locally(name, "check")
-                    found = self.host.kept(name)
-                    # restic calls it a success also where it could delete nothing.
-                    if any(it.id in old for it in found):
-                        raise SlipwayError(
-                            f"{name}: what is old could not be deleted",
-                            "See who owns the files of the volume archive-repository: uid 10001 must",
-                        )
-                    say(f"{name}: {len(old)} deleted")
-                ages[name], counts[name] = newest(found, now), len(found)
-            self.host.write("archive.prom", kept_metrics(ages, counts))
+        """On the repositories' host: delete what is old, check the rest, tell how old the newest are.
+
+        Each also if another fails; of one that cannot be listed, what is known of it is told again.
+        """
+        host, now = self.host, datetime.now(UTC)
+        with host.only_one(), host.telling("keep"), together() as attempt:
+            before = host.told(_KEPT)
+            told = {name: told_before(name, before) for name in host.settings.keeps}
+            for name in told:
+                with attempt():
+                    host.unlock(name)
+                    found = host.kept(name)
+                    told[name] = kept_metrics(name, found, now)
+                    if old := expired(found, host.settings.keep_days, now):
+                        told[name] = kept_metrics(name, self._without(name, old), now)
+                        say(f"{name}: {len(old)} deleted")
+            host.write(_KEPT, chain.from_iterable(told.values()))
+
+    def _without(self, repository: str, old: Sequence[str]) -> list[Snapshot]:
+        """What is left when the old ones are deleted."""
+        self.host.locally(repository, "forget", "--prune", *old)
+        self.host.locally(repository, "check")
+        found = self.host.kept(repository)
+        # restic calls it a success also where it could delete nothing.
+        if any(it.id in old for it in found):
+            raise SlipwayError(
+                f"{repository}: what is old could not be deleted",
+                "See who owns the files of the volume archive-repository: uid 10001 must",
+            )
+        return found
 
     def listed(self) -> dict[str, list[Snapshot]]:
         """On the repositories' host: every archive there is, by repository."""
