@@ -66,6 +66,9 @@ def test_lines_are_kept_for_as_long_as_the_stack_says() -> None:
     assert "-retentionPeriod=2555d" in found["audit-logs"]["command"]
     # What must be there for years is not given up for want of room.
     assert not [word for word in found["audit-logs"]["command"] if "maxDiskSpace" in word]
+    for store in ("logs", "audit-logs"):
+        # Whatever else the host has on its disk goes on.
+        assert "-storage.minFreeDiskSpaceBytes=1GB" in found[store]["command"]
     volumes = {found[store]["volumes"][0].partition(":")[0] for store in ("logs", "audit-logs")}
     assert volumes == {"logs", "audit-logs"}
 
