@@ -145,7 +145,7 @@ def main() -> None:
         if params["address"]:
             tls = f"/opt/{params['stack']}/config/host/tls"
             trust = Trust(f"{tls}/ca.crt", f"{tls}/tls.crt", f"{tls}/tls.key")
-            said = find(Search.from_dict(params), params["address"], trust)
+            said = find(Search.from_dict(params), params["address"], trust, module.warn)
             module.exit_json(changed=False, said=said)
         since = since_from(params["since"], params["contains"])
         told = {

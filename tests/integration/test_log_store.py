@@ -271,14 +271,14 @@ def test_no_line_is_lost_or_doubled_while_store_and_shipper_are_stopped_and_kill
 
 def test_a_request_is_found_by_its_id(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{find.__module__}.LOG_PORTS", {"logs-proxy": 8443})
-    (found,) = find(Search(request="request-000042"), bench.address, bench.trust)
+    (found,) = find(Search(request="request-000042"), bench.address, bench.trust, pytest.fail)
     _moment, host, component, said = found.split(" ", 3)
     assert (host, component) == ("h1.test", "host")
     assert json.loads(said)["request_id"] == "request-000042"
-    assert find(Search(request="request-00004"), bench.address, bench.trust) == []
-    assert len(find(Search(contains="est-00004", since="1h"), bench.address, bench.trust)) == 10
+    assert find(Search(request="request-00004"), bench.address, bench.trust, pytest.fail) == []
+    assert len(find(Search(contains="est-00004", since="1h"), bench.address, bench.trust, pytest.fail)) == 10
     with pytest.raises(SlipwayError, match="does not answer"):
-        find(Search(request="x"), "127.0.0.1", bench.trust)
+        find(Search(request="x"), "127.0.0.1", bench.trust, pytest.fail)
 
 
 def test_metrics_of_both_stores_are_to_be_had(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -26,7 +27,7 @@ CONTAINER = {
     "SLIPWAY_POOL": "blue",
     "SLIPWAY_REPLICA": "api-blue-1",
     "PRIORITY": "6",
-    # The driver's own process, which is not whoever speaks.
+    # The driver's own process, which is not whoever speaks: as journald says, and as nobody can claim.
     "_SYSTEMD_UNIT": "docker.service",
     "SYSLOG_FACILITY": "10",
 }
@@ -37,6 +38,10 @@ LOGIN = {
     "_PID": "77",
     "PRIORITY": "5",
 }
+
+DEEP: list[Any] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
 
 
 def entry(number: int, message: Any, **fields: Any) -> dict[str, Any]:
@@ -74,9 +79,24 @@ def test_a_containers_line_says_whose_it_is_of_which_release_and_of_which_reques
 
 def test_a_jobs_line_goes_by_the_name_of_the_job() -> None:
     assert (
-        sent("x", CONTAINER_NAME="shop-job.timetable-run-1", SLIPWAY_JOB="timetable")["component"]
+        sent("x", **{**CONTAINER, "CONTAINER_NAME": "shop-job.timetable-run-1", "SLIPWAY_JOB": "timetable"})[
+            "component"
+        ]
         == "timetable"
     )
+
+
+@pytest.mark.parametrize("unit", [{}, {"_SYSTEMD_UNIT": "user@1000.service"}])
+def test_what_a_user_says_in_a_containers_name_is_not_the_containers(unit: dict[str, str]) -> None:
+    claimed = {name: value for name, value in CONTAINER.items() if not name.startswith("_")}
+    told = sent("x", **claimed, **unit, SYSLOG_IDENTIFIER="mallory")
+    assert (told["source"], told["component"]) == ("host", "mallory")
+    assert not {"container", "service", "pool", "replica", "release"} & told.keys()
+
+
+def test_what_the_engine_says_itself_is_the_hosts() -> None:
+    told = sent("x", _SYSTEMD_UNIT="docker.service", SYSLOG_IDENTIFIER="dockerd")
+    assert (told["source"], told["component"]) == ("host", "docker")
 
 
 @pytest.mark.parametrize(
@@ -120,6 +140,56 @@ def test_who_did_what_is_told_apart(message: str, fields: dict[str, str], audit:
 )
 def test_whatever_is_said_is_sent(message: Any, expected: str) -> None:
     assert sent(message)["_msg"] == expected
+
+
+@pytest.mark.parametrize("priority", ["12", "234", "", "8", "-1", "\N{SUPERSCRIPT TWO}", ["1", "2"]])
+def test_a_priority_that_is_none_says_nothing_of_the_level(priority: Any) -> None:
+    assert "level" not in sent("x", PRIORITY=priority)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        pytest.param({"PRIORITY": [1000]}, "x", id="numbers-that-are-no-bytes"),
+        pytest.param({"MESSAGE": [-1]}, "(unreadable)", id="a-message-of-them"),
+        pytest.param({"SYSLOG_IDENTIFIER": DEEP}, "x", id="a-field-too-deep"),
+    ],
+)
+def test_an_entry_that_nobody_foresaw_is_a_plain_line(fields: dict[str, Any], said: str) -> None:
+    line = log_shipper.line({**entry(7, "x", **LOGIN), **fields}, "h1")
+    assert (line.cursor, line.moment, line.audit) == ("c7", 7.0, True)
+    told = {"_time": "7000000", "host": "h1", "source": "host", "component": "host", "_msg": said}
+    told["seq"] = "5ca1ab1e-7"
+    assert json.loads(line.text) == told
+
+
+def journal(*said: str) -> Any:
+    """What `journalctl` would print; then it follows."""
+    program = "import sys, time; [print(eval(it), flush=True) for it in sys.argv[1:-5]]; time.sleep(60)"
+    return log_shipper.Journal("", [sys.executable, "-c", program, *said])
+
+
+def test_an_entry_too_large_to_hold_is_left_out_and_those_after_it_are_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, two = (json.dumps(entry(number, "x")) for number in (1, 2))
+    large = """'{"__CURSOR":"c","__REALTIME_TIMESTAMP":"1","MESSAGE":"' + 'x' * (20 << 20) + '"}'"""
+    following = journal(repr(one), large, repr(two))
+    found, held = [], 0
+    try:
+        while len(found) < 2:
+            found += following.batch()
+            held = max(held, len(following._rest))
+    finally:
+        following.close()
+    assert [it["__CURSOR"] for it in found] == ["c1", "c2"]
+    assert held <= log_shipper.LARGEST
+    assert capsys.readouterr().err == "an entry of more than 8 MB is left out\n"
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"{}", b'{"__CURSOR":"c","__REALTIME_TIMESTAMP":"now"}'])
+def test_what_is_no_entry_is_passed_over(text: bytes) -> None:
+    assert log_shipper._entry(text) is None
 
 
 def test_what_the_store_would_skip_is_shortened_and_says_so() -> None:
@@ -273,6 +343,18 @@ def test_a_store_that_is_killed_twice_gets_all_of_it_twice(bench: Bench) -> None
     # What it had taken before the first time counts for nothing, however long ago that was.
     resent = (lambda: bench.says(1, 4.5), bench.crash, lambda: bench.says(1), lambda: bench.says(1, 9))
     bench.run(lambda: bench.says(5), lambda: bench.says(4), bench.crash, *resent)
+    assert bench.counted() == ([], [])
+
+
+def test_what_another_store_had_taken_does_not_count_as_kept_by_this_one(bench: Bench) -> None:
+    def moved() -> None:
+        bench.files[0].write_text('{"name": "h1", "host": "10.0.0.4", "port": 9428}')
+        os.utime(bench.files[0], ns=(1, 1))
+        bench.store = Store()
+        bench.says(4)
+
+    after = (lambda: bench.says(1, 9), bench.crash, lambda: bench.says(1), lambda: bench.says(1, 9))
+    bench.run(lambda: bench.says(5), moved, *after)
     assert bench.counted() == ([], [])
 
 

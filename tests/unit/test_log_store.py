@@ -12,7 +12,12 @@ import yaml
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.health_plan import probes_for
-from ansible_collections.slipway.compose.plugins.module_utils._core.log_store import Search, query, told
+from ansible_collections.slipway.compose.plugins.module_utils._core.log_store import (
+    Search,
+    query,
+    rows,
+    told,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack_rules import STACK_RULES
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import IMAGES
@@ -66,6 +71,9 @@ def test_lines_are_kept_for_as_long_as_the_stack_says() -> None:
     assert "-retentionPeriod=2555d" in found["audit-logs"]["command"]
     # What must be there for years is not given up for want of room.
     assert not [word for word in found["audit-logs"]["command"] if "maxDiskSpace" in word]
+    for store in ("logs", "audit-logs"):
+        # Whatever else the host has on its disk goes on.
+        assert "-storage.minFreeDiskSpaceBytes=1GB" in found[store]["command"]
     volumes = {found[store]["volumes"][0].partition(":")[0] for store in ("logs", "audit-logs")}
     assert volumes == {"logs", "audit-logs"}
 
@@ -188,3 +196,20 @@ def test_what_was_sent_twice_is_told_once_and_what_two_hosts_said_twice() -> Non
     moment = "2026-11-27T15:00:01Z"
     rows = [row(moment, "7", "a"), row(moment, "7", "a"), row(moment, "7", "a", "h2")]
     assert [line.split()[1] for line in told(rows)] == ["h1", "h2"]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected", "warned"),
+    [
+        pytest.param(b'{"a":1}\n{"a":2}', [{"a": 1}, {"a": 2}], 0, id="a-whole-one"),
+        pytest.param(b'{"a":1}\n{"a":"not all', [{"a": 1}], 1, id="one-that-is-cut"),
+        pytest.param(b'{"a":"less than one line', [], 1, id="one-that-is-cut-in-its-first-line"),
+    ],
+)
+def test_half_a_line_of_too_large_an_answer_is_left_out_and_told(
+    monkeypatch: pytest.MonkeyPatch, body: bytes, expected: list[Any], warned: int
+) -> None:
+    monkeypatch.setattr(f"{rows.__module__}.ANSWER", 18)
+    said: list[str] = []
+    assert rows(body, said.append) == expected
+    assert len(said) == warned

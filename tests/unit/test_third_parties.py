@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import importlib.util
 import json
 import socket
+import socketserver
 import sys
 import threading
 import time
@@ -335,6 +337,50 @@ def test_what_does_not_answer_is_a_fault_with_a_reason(tmp_path: Path) -> None:
     assert (answer.outcome, answer.status, answer.fault) == ("failed", 0, "Connection refused")
 
 
+class Drip(socketserver.BaseRequestHandler):
+    """Answers byte by byte, and would go on for half a minute."""
+
+    begun = b""
+    told_all: list[bool] = []
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            self.request.sendall(self.begun)
+            for _ in range(600):
+                self.request.sendall(b"0")
+                time.sleep(0.05)
+            self.told_all.append(True)
+
+
+@pytest.fixture
+def drip(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(Drip, "told_all", [])
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("begun", "fault"),
+    [
+        pytest.param(b"HTTP/1.1 2", "no answer in time", id="in-its-status"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Long: ", "it answered after ", id="in-its-headers"),
+    ],
+)
+def test_an_answer_that_comes_byte_by_byte_is_none(
+    drip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes, fault: str
+) -> None:
+    monkeypatch.setattr(Drip, "begun", begun)
+    answer = program.ask(party(url=drip, within=300), tmp_path)
+    assert answer.outcome == "failed"
+    assert answer.fault.startswith(fault)
+    assert not Drip.told_all
+
+
 def test_a_secret_that_no_header_can_hold_is_not_told(api: str, tmp_path: Path) -> None:
     (tmp_path / "pay").write_text("Bearer one\nBearer two")
     answer = program.ask(party(url=api, authorization="pay"), tmp_path)
@@ -383,3 +429,26 @@ def test_the_list_is_that_of_the_release_that_serves(api: str, tmp_path: Path) -
     listed(tmp_path / "two")
     watch.turn(63.0)
     assert program.text(watch.standings) == ""
+
+
+def test_those_who_answer_byte_by_byte_do_not_hold_up_the_others(
+    api: str, drip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Drip, "begun", b"HTTP/1.1 200 OK\r\nX-Long: ")
+    stuck = {f"stuck{number:02}": drip for number in range(program.AT_ONCE)}
+    listed(tmp_path, **stuck, well=api)
+    file = tmp_path / FOLDER / "list.json"
+    told = json.loads(file.read_text())
+    for name in stuck:
+        told[name]["within"] = 300
+    file.write_text(json.dumps(told))
+    watch = program.Watch(tmp_path)
+
+    def noted() -> bool:
+        watch.turn(1.0)
+        return all(one.last for one in watch.standings.values())
+
+    until(noted)
+    assert watch.standings.pop("well").counts == {"ok": 1}
+    assert [one.counts for one in watch.standings.values()] == [{"failed": 1}] * len(stuck)
+    assert not Drip.told_all

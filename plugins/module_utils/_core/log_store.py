@@ -6,7 +6,7 @@ import http.client
 import json
 import re
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -84,7 +84,7 @@ def query(search: Search, now: datetime) -> str:
     return f"{' '.join(parts)} | {newest} | fields _time, host, component, _msg, seq"
 
 
-def find(search: Search, host: str, trust: Trust) -> list[str]:
+def find(search: Search, host: str, trust: Trust, warn: Callable[[str], None]) -> list[str]:
     """Lines of all hosts in the order of time, each after its time, host and container."""
     asked = urllib.parse.urlencode({"query": query(search, datetime.now(UTC))})
     path = f"{'/audit' if search.audit else ''}/select/logsql/query?{asked}"
@@ -102,7 +102,18 @@ def find(search: Search, host: str, trust: Trust) -> list[str]:
             f"the log store on {host} answers {reply.status}: {said}",
             "Ask for a shorter time, or read what each host has kept (STORE=no); docs/runbooks/logs.md",
         )
-    return told(json.loads(line) for line in reply.body.splitlines() if line.strip())
+    return told(rows(reply.body, warn))
+
+
+def rows(body: bytes, warn: Callable[[str], None]) -> list[dict[str, Any]]:
+    """What an answer holds, one a line; the last of one that is cut at its bound is no whole line."""
+    if len(body) >= ANSWER:
+        warn(
+            f"the answer is larger than {ANSWER >> 20} MB, and the oldest of its lines are left out. "
+            "Ask for fewer lines (N=), or for a shorter time (SINCE=, BEFORE=)"
+        )
+        body = body[: body.rfind(b"\n") + 1]
+    return [json.loads(line) for line in body.splitlines() if line.strip()]
 
 
 def told(rows: Iterable[Mapping[str, Any]]) -> list[str]:

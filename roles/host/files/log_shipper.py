@@ -44,9 +44,14 @@ METRICS = 15.0
 LONGEST, CLIPPED = 250_000, 30_000
 # Lines that the store is asked for: more than it is sent within SETTLED seconds.
 MOST = 200_000
+# An entry that is larger is no line; holding several of those would take more than the service may have.
+LARGEST = 8 << 20
 LEVELS = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "debug")
+PRIORITIES = {str(number): level for number, level in enumerate(LEVELS)}
 # syslog's numbers of logins and of what is done with privileges: LOG_AUTH and LOG_AUTHPRIV.
 AUDITED = ("4", "10")
+# Under which the engine runs, as journald itself says: no sender can set a field that begins with "_".
+ENGINE = "docker.service"
 RELEASE = re.compile(r"/releases/([^/]+)/")
 STARTED = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)
 REQUEST = ("request_id", "correlation_id", "x_request_id")
@@ -125,28 +130,53 @@ class Place:
 
 
 def line(entry: dict[str, Any], host: str) -> Line:
-    """What the store is told of an entry: who said it, where, of which release, and of which request."""
+    """What the store is told of an entry; of one that nobody foresaw as much as can be read of it."""
+    try:
+        return _line(entry, host)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return _plain(entry, host)
+
+
+def _plain(entry: dict[str, Any], host: str) -> Line:
+    said, moment, seq = entry.get("MESSAGE"), str(entry["__REALTIME_TIMESTAMP"]), _seq(entry)
+    told = {"_time": moment, "host": host, "source": "host", "component": "host"}
+    told["_msg"] = (said[:CLIPPED] if isinstance(said, str) else "") or "(unreadable)"
+    told |= {"seq": seq} if seq else {}
+    audit = entry.get("SYSLOG_FACILITY") in AUDITED
+    return Line(str(entry["__CURSOR"]), seq, int(moment) / 1e6, audit, json.dumps(told))
+
+
+def _line(entry: dict[str, Any], host: str) -> Line:
+    """Who said it, where, of which release, and of which request."""
     said = _text(entry.get("MESSAGE"))
     inner = _object(said)
     told = {"_time": str(entry["__REALTIME_TIMESTAMP"]), "_msg": said or "(empty)", "host": host}
-    told |= _of_container(entry) if entry.get("CONTAINER_NAME") else _of_host(entry)
-    priority = _text(entry.get("PRIORITY"))
+    told |= _of_container(entry) if _engines(entry) else _of_host(entry)
     level = inner.get("level") or inner.get("severity")
-    told["level"] = str(level or (LEVELS[int(priority)] if priority in "01234567" and priority else ""))
+    told["level"] = str(level or PRIORITIES.get(_text(entry.get("PRIORITY")), ""))
     told["request_id"] = next((str(inner[key]) for key in REQUEST if inner.get(key)), "")
     told["trace_id"] = str(inner.get("trace_id") or "")
     audit = inner.get("audit") is True or (
         told["source"] == "host" and _text(entry.get("SYSLOG_FACILITY")) in AUDITED
     )
-    number = _text(entry.get("__SEQNUM"))
-    # Of this journal: one that is made anew counts from the beginning.
-    told["seq"] = f"{_text(entry.get('__SEQNUM_ID'))[:8]}-{number}" if number else ""
+    told["seq"] = _seq(entry)
     told = {key: value for key, value in told.items() if value}
     text = json.dumps(told)
     if len(text) > LONGEST:
         text = json.dumps({**told, "_msg": told["_msg"][:CLIPPED], "clipped": str(len(said))})
     moment = int(entry["__REALTIME_TIMESTAMP"]) / 1e6
-    return Line(str(entry["__CURSOR"]), told.get("seq", ""), moment, audit, text)
+    return Line(str(entry["__CURSOR"]), _seq(entry), moment, audit, text)
+
+
+def _seq(entry: dict[str, Any]) -> str:
+    """Of this journal: one that is made anew counts from the beginning."""
+    number = entry.get("__SEQNUM")
+    return f"{str(entry.get('__SEQNUM_ID', ''))[:8]}-{number}" if number else ""
+
+
+def _engines(entry: dict[str, Any]) -> bool:
+    """Whether it is a container's: any user can write a name, and what the engine says itself has none."""
+    return bool(entry.get("CONTAINER_NAME")) and entry.get("_SYSTEMD_UNIT") == ENGINE
 
 
 def _of_container(entry: dict[str, Any]) -> dict[str, str]:
@@ -188,7 +218,7 @@ def _text(value: Any) -> str:
 
 
 def _object(said: str) -> dict[str, Any]:
-    if not said.startswith("{"):
+    if not said.startswith("{") or len(said) > BATCH_BYTES:
         return {}
     try:
         told = json.loads(said)
@@ -205,6 +235,7 @@ class Journal:
         words = ["--output=json", "--all", "--follow", "--no-tail", "--quiet", *after]
         self._process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE)
         self._rest = b""
+        self._leaving_out = False
 
     def batch(self) -> list[dict[str, Any]]:
         """What has come until a batch is full or nothing more comes for a moment; may be nothing."""
@@ -217,8 +248,20 @@ class Journal:
                 raise UnavailableError(f"journalctl has ended with {self._process.wait()}")
             size += len(piece)
             *lines, self._rest = (self._rest + piece).split(b"\n")
+            if self._leaving_out and lines:
+                del lines[0]
+                self._leaving_out = False
             found += [entry for text in lines if (entry := _entry(text))]
+            self._bound()
         return found
+
+    def _bound(self) -> None:
+        """Of an entry that is too large nothing is held, up to its end."""
+        if len(self._rest) > LARGEST:
+            print(f"an entry of more than {LARGEST >> 20} MB is left out", file=sys.stderr, flush=True)
+            self._leaving_out = True
+        if self._leaving_out:
+            self._rest = b""
 
     def close(self) -> None:
         self._process.kill()
@@ -230,9 +273,10 @@ class Journal:
 def _entry(text: bytes) -> dict[str, Any] | None:
     try:
         told = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return told if isinstance(told, dict) and "__CURSOR" in told and "__REALTIME_TIMESTAMP" in told else None
+    whole = isinstance(told, dict) and "__CURSOR" in told
+    return told if whole and str(told.get("__REALTIME_TIMESTAMP")).isdecimal() else None
 
 
 class Store:
@@ -314,13 +358,14 @@ class Shipper:
                 if well:
                     print(f"lines wait in the journal: {error}", file=sys.stderr, flush=True)
                 well, self._failures = False, self._failures + 1
-                self._place.taken.clear()
                 self._oldest = self._oldest or self._place.moment or time.time()
                 self._tell(time.time())
                 time.sleep(RETRY)
 
     def _from_what_is_kept(self) -> Iterator[int]:
         """One step for each batch, also an empty one."""
+        # Taken by a store that has failed, or by another one than the settings name now.
+        self._place.taken.clear()
         settings = Settings.read(self._settings)
         changed = _stamp(self._settings, settings)
         with contextlib.ExitStack() as closing:

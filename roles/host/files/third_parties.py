@@ -9,6 +9,7 @@ Needs nothing but Python.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -16,6 +17,7 @@ import re
 import socket
 import ssl
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -88,6 +90,39 @@ class Answer:
         return self.outcome == LIMITED or self.remaining == 0
 
 
+class InTime(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    """Until the head of the answer is there: a socket's own timeout starts anew with every byte."""
+
+    def do_open(self, kind: Any, request: Any, **more: Any) -> Any:
+        done, over = threading.Event(), threading.Event()
+
+        def connection(*place: Any, **how: Any) -> http.client.HTTPConnection:
+            made: http.client.HTTPConnection = kind(*place, **how)
+            threading.Thread(target=cut, args=(made, request.timeout, done, over), daemon=True).start()
+            return made
+
+        try:
+            return super().do_open(connection, request, **more)
+        except (OSError, http.client.HTTPException) as error:
+            if over.is_set():
+                raise TimeoutError from error
+            raise
+        finally:
+            done.set()
+
+
+def cut(
+    connection: http.client.HTTPConnection, seconds: float, done: threading.Event, over: threading.Event
+) -> None:
+    """Again and again: when the time is over for the first time, it may have no socket yet."""
+    while not done.wait(seconds):
+        if stream := connection.sock:
+            over.set()
+            with contextlib.suppress(OSError):
+                # Not the method of an SSL socket: it would drop the TLS state under the reader's feet.
+                socket.socket.shutdown(stream, socket.SHUT_RDWR)
+
+
 class AsItIs(urllib.request.HTTPErrorProcessor):
     """Any status is an answer, and no redirect is followed: a secret goes where the stack says, only."""
 
@@ -99,13 +134,13 @@ class AsItIs(urllib.request.HTTPErrorProcessor):
 
 def ask(party: Party, secrets: Path) -> Answer:
     """One request. Only the head of the answer is read."""
-    https = urllib.request.HTTPSHandler(context=trust())
+    opener = urllib.request.build_opener(InTime(context=trust()), AsItIs())
     begun = time.monotonic()
     try:
         request = urllib.request.Request(party.url, method=party.method, headers={"User-Agent": "slipway"})
         if party.authorization:
             request.add_header("Authorization", _secret(secrets / party.authorization))
-        with urllib.request.build_opener(https, AsItIs()).open(request, timeout=party.within / 1000) as told:
+        with opener.open(request, timeout=party.within / 1000) as told:
             return judged(party, told.status, told.headers, time.monotonic() - begun)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Answer(FAILED, 0, time.monotonic() - begun, fault(error))
