@@ -100,7 +100,7 @@ def losses(given: argparse.Namespace, run: str) -> bool:
         now = host(given.writer, "count", given.stack, run)
         if now != found:
             found, since = now, time.monotonic()
-        time.sleep(1)
+        time.sleep(1)  # counting costs the store something, too
     lost, twice = total - found["different"], found["lines"] - found["different"]
     say(f"lines written {total}, found {found['different']}, lost {lost}, stored twice {twice}")
     return lost == 0
@@ -110,6 +110,7 @@ def searches(given: argparse.Namespace, run: str) -> bool:
     """Whether each search among so many lines took less than a second."""
     say(f"giving the store {given.lines} lines")
     host(given.store, "fill", given.stack, f"f{run}", str(given.lines))
+    # What the store has taken can be found a second or two later.
     time.sleep(3)
     told = host(given.store, "search", given.stack, f"f{run}", str(given.lines), str(given.searches))
     took = sorted(told["milliseconds"])

@@ -82,7 +82,10 @@ def test_what_was_archived_is_listed(kept: Kept, taken: str) -> None:
 
 
 def test_a_restore_without_consent_touches_nothing(kept: Kept, taken: str) -> None:
-    assert f"-e confirm={kept.stack}" in kept.play("restore=redis", check=False)
+    told = kept.play("restore=redis", check=False)
+    assert f"-e confirm={kept.stack}" in told
+    # Nor is anybody else kept waiting.
+    assert "Lock the environment" not in told
 
 
 def test_a_key_that_was_deleted_is_back_and_one_that_came_later_stays(kept: Kept, taken: str) -> None:

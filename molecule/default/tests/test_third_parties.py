@@ -25,6 +25,7 @@ def test_all_that_the_stack_lists_is_asked_and_answers(lab: Lab) -> None:
 
 
 def test_only_the_monitoring_host_asks(lab: Lab) -> None:
+    # `is-active` fails where it says no.
     unit = "systemctl is-active slipway-third-parties || true"
     active = {name: host.check_output(unit) for name, host in lab.hosts.items()}
     assert [name for name, said in active.items() if said == "active"] == [lab.host_of("prometheus")]

@@ -228,7 +228,7 @@ def _loaded(run: Run, name: str, path: Path) -> Redis:
             return redis
         if run(["docker", "inspect", "--format", "{{.State.Running}}", name])[1].strip() != "true":
             break
-        time.sleep(0.2)
+        time.sleep(0.2)  # it reads the snapshot, and says nothing when it is done
     _code, out, err = run(["docker", "logs", "--tail", "5", name])
     raise SlipwayError(
         f"the snapshot cannot be loaded: {(out or err).strip()}", "Take an older one: -e snapshot=<id>"

@@ -360,6 +360,7 @@ class Shipper:
                 well, self._failures = False, self._failures + 1
                 self._oldest = self._oldest or self._place.moment or time.time()
                 self._tell(time.time())
+                # A store that is away is not asked all the time; lines wait in the journal.
                 time.sleep(RETRY)
 
     def _from_what_is_kept(self) -> Iterator[int]:
