@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
-from ..module_utils._core import handover
+from ..module_utils._core import handover, rebuild
 from ..module_utils._core.tree import File, release_id
 from ..plugin_utils.once_a_run import once_a_run
 from ..plugin_utils.render import Material, render
@@ -23,6 +25,7 @@ class ActionModule(StackAction):
 
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         images = arguments.pop("images", {})
+        wanted = arguments.pop("from_backup", {})
         arguments["stack"] = self.declared.stack.name
         arguments["keep"] = self.declared.stack.keep_releases
         arguments["protected"] = list(self.declared.stack.protected_releases)
@@ -39,13 +42,18 @@ class ActionModule(StackAction):
             arguments["image_paths"] = handover.image_paths(self.topology, images)
         if arguments.get("state", "prepared") != "prepared" or arguments.get("release"):
             return self.module(arguments, task_vars)
-        ingredients = material(self.declared, images)
+        ingredients = replace(material(self.declared, images), bootstrap=self._bootstrap(wanted))
         # The release is named by the trees of all hosts, so every host needs them.
         trees = once_a_run(("trees", self.declared.stack, ingredients), lambda: self._trees(ingredients))
         arguments["release"] = release_id(trees)
         arguments["files"] = json.dumps([file.to_dict() for file in trees[self.view.host.name]])
         arguments["confidential"] = confidential(trees[self.view.host.name], secret_texts(ingredients))
         return self.module(arguments, task_vars)
+
+    def _bootstrap(self, wanted: Mapping[str, Any]) -> str:
+        backup = self.declared.stack.components.backup
+        repositories = (2 if backup.second else 1) if backup else 0
+        return rebuild.bootstrap(self.declared.stack.name, wanted, repositories, datetime.now(UTC))
 
     def _trees(self, ingredients: Material) -> dict[str, list[File]]:
         return {name: render(self.topology, view, ingredients) for name, view in self.topology.views.items()}

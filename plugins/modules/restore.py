@@ -29,8 +29,11 @@ options:
       - V(joined), on the other hosts, deletes their data; they are cloned anew.
       - V(given_up) removes the copy, also where it was put in the data's place and did not lead, and starts
         the member again on the data that it had.
+      - V(bare), on every host, makes sure that it holds nothing of a cluster, which C(playbooks/rebuild.yml)
+        makes anew.
+      - V(reached), on PostgreSQL's hosts after that, tells how far the one came that restored; see RV(newest).
     type: str
-    choices: [planned, marked, restored, stopped, swapped, joined, given_up]
+    choices: [planned, marked, restored, stopped, swapped, joined, given_up, bare, reached]
     required: true
   to:
     description: V(latest), a time with its zone, C(point:<name>) or a backup's label.
@@ -113,7 +116,7 @@ timeline:
 newest:
   description: Time (UTC) of the last transaction that the restored copy has.
   type: str
-  returned: state is restored
+  returned: state is restored or reached
   sample: 2026-11-26 20:15:03.142118
 instance:
   description: Container in which the restored copy answers.
@@ -135,7 +138,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import restore_work
+from ..module_utils._core import rebuild, restore_work
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.backup_work import Backups
 from ..module_utils._core.errors import SlipwayError
@@ -144,7 +147,7 @@ from ..module_utils._core.member import leads, patience
 from ..module_utils._core.postgres import Psql
 from ..module_utils._core.restore_host import RestoreHost
 
-STATES = ["planned", "marked", "restored", "stopped", "swapped", "joined", "given_up"]
+STATES = ["planned", "marked", "restored", "stopped", "swapped", "joined", "given_up", "bare", "reached"]
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": STATES, "required": True},
     "to": {"type": "str", "default": "latest"},
@@ -197,6 +200,11 @@ def main() -> None:
     with reporting(module):
         if state == "planned":
             module.exit_json(changed=False, **planned(params, Backups(root)))
+        if state == "bare":
+            rebuild.make_sure_it_is_bare(runner(module), params["stack"], root)
+            module.exit_json(changed=False)
+        if state == "reached":
+            module.exit_json(changed=False, newest=rebuild.reached(runner(module), params["container"]))
         if module.check_mode:
             module.exit_json(changed=state not in ("planned", "marked"), point="", newest="", kept="")
         with alive(root / LOCK_FILE, params["run"]):

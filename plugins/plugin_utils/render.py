@@ -60,6 +60,7 @@ class Material:
     secrets: name -> value, the platform's (`postgres_superuser`, `database_<name>` …) and the user's.
     ca: PEM of the environment's CA. certificates: host name (or `edge`) -> (certificate PEM, key PEM).
     migrations: service name -> folder on the control node.
+    bootstrap: the command that fills a new cluster of PostgreSQL's; "": it begins empty.
     """
 
     images: Mapping[str, str]
@@ -67,6 +68,7 @@ class Material:
     ca: str
     certificates: Mapping[str, tuple[str, str]]
     migrations: Mapping[str, Path]
+    bootstrap: str = ""
 
 
 def render(topology: Topology, view: HostView, material: Material) -> list[File]:
@@ -86,6 +88,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "few_errors": FEW_ERRORS,
         "images": material.images,
         "secrets": material.secrets,
+        "bootstrap": material.bootstrap,
         "edge_certificate": fingerprint(material.certificates["edge"][0]),
         "root": f"/opt/{topology.stack.name}",
         "routing": routing,

@@ -98,7 +98,7 @@ def plan_restore(
             f"WAL between backup {backup.label} and {target} is missing: {spans(missing)}",
             "Choose a moment before it, or begin with a later backup: -e set=<label>",
         )
-    arguments = [f"--repo={backup.repository}", f"--set={backup.label}", *_aim(target)]
+    arguments = [f"--repo={backup.repository}", f"--set={backup.label}", *aim(target)]
     if target.kind != BACKUP:
         # Named also where it is the newest: another may begin meanwhile.
         arguments.append(f"--target-timeline={line.number}")
@@ -130,16 +130,17 @@ def _start(backups: Sequence[Backup], target: Target, label: str) -> Backup:
     return newest(backups)
 
 
-def _aim(target: Target) -> list[str]:
+def aim(target: Target) -> list[str]:
+    """Where pgBackRest is told to stop, and that what is restored then leads."""
     if target.moment:
-        aim = ["--type=time", f"--target={target.moment:%Y-%m-%d %H:%M:%S.%f}+00"]
+        where = ["--type=time", f"--target={target.moment:%Y-%m-%d %H:%M:%S.%f}+00"]
     elif target.kind == POINT:
-        aim = ["--type=name", f"--target={target.value}"]
+        where = ["--type=name", f"--target={target.value}"]
     elif target.kind == BACKUP:
-        aim = ["--type=immediate"]
+        where = ["--type=immediate"]
     else:
         return ["--type=default"]
-    return [*aim, "--target-action=promote"]
+    return [*where, "--target-action=promote"]
 
 
 def _missing(files: Mapping[str, float], backup: Backup, target: Target, line: Line) -> list[str]:
