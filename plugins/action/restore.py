@@ -29,7 +29,8 @@ class ActionModule(StackAction):
             raise SlipwayError(f"{chosen} has no PostgreSQL", f"Restore on one of {listed(members)}")
         others = tuple(name for name in members if name != chosen)
         doing = {"planned": parts.backup.hosts[:1], "marked": members, "stopped": members}
-        doing |= {"bare": tuple(self.topology.views), "reached": members, "restored": (chosen,), "swapped": (chosen,), "joined": others, "given_up": members}
+        doing |= {"restored": (chosen,), "swapped": (chosen,), "joined": others, "given_up": members}
+        doing |= {"bare": tuple(self.topology.views), "reached": members}
         if self.view.host.name not in doing[state]:
             return dict(_NOTHING)
         arguments |= {"stack": self.declared.stack.name, "id": this_run().record, "run": self.lock_holder()}

@@ -49,7 +49,7 @@ options:
   fault:
     description: What befalls the host. Set by the action plugin.
     type: str
-    choices: [kill, vanish, hang, stop, partition, drop, corrupt]
+    choices: [kill, vanish, hang, stop, fill, partition, drop, corrupt]
   container:
     description: Container of the component that the drill is about. Set by the action plugin.
     type: str
@@ -156,7 +156,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "whole": {"type": "float"},
     "copy": {"type": "str"},
     "content": {"type": "str"},
-    "fault": {"type": "str", "choices": ["kill", "vanish", "hang", "stop", "partition", "drop", "corrupt"]},
+    "fault": {
+        "type": "str",
+        "choices": ["kill", "vanish", "hang", "stop", "fill", "partition", "drop", "corrupt"],
+    },
     "container": {"type": "str"},
     "address": {"type": "str"},
     "peers": {"type": "list", "elements": "str", "default": []},

@@ -31,7 +31,8 @@ options:
         the member again on the data that it had.
       - V(bare), on every host, makes sure that it holds nothing of a cluster, which C(playbooks/rebuild.yml)
         makes anew.
-      - V(reached), on PostgreSQL's hosts after that, tells how far the one came that restored; see RV(newest).
+      - V(reached), on PostgreSQL's hosts after that, tells how far that one came which restored; see
+        RV(newest).
     type: str
     choices: [planned, marked, restored, stopped, swapped, joined, given_up, bare, reached]
     required: true

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import repeat
 from pathlib import Path
 
-from .drills import AT_ONCE, HANG, KILL, PARTITION, STOP, VANISH
+from .drills import AT_ONCE, FILL, HANG, KILL, PARTITION, STOP, VANISH
 from .errors import SlipwayError
 from .retry import Patience
 from .run import Run
@@ -23,11 +23,16 @@ BEGUN = Path("/run/slipway-drill.begun")
 AHEAD = 2.0
 # Seconds within which a fault that was ordered must be there.
 BEGINNING = 180.0
+# No file of a process, nor of those that it starts, is written beyond this: of a segment of WAL, a sixteenth.
+# Inside, because only who has their user may tell processes that. Some end meanwhile: that is no failure.
+_EACH = "for it in /proc/[0-9]*; do prlimit --pid ${{it#/proc/}} --fsize=%s:; done; true"
+_GROW = "docker exec {0} sh -c '" + _EACH + "'"
 # What the engine does to a container, and what undoes it.
 _VERBS = {
     HANG: ("docker pause {0}", "docker unpause {0}"),
     # An interrupted stop goes on: it is waited for, or what is started would end again.
     STOP: ("docker stop {0}", "docker stop {0}; docker start {0}"),
+    FILL: (_GROW % 2**20, _GROW % "unlimited"),
 }
 _POSTMASTER = "kill -KILL $(head -1 /var/lib/postgresql/17/main/postmaster.pid)"
 

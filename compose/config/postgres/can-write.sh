@@ -1,0 +1,12 @@
+#!/bin/bash
+# Patroni asks before it promotes a member (pre_promote). On a full disk PostgreSQL starts, is promoted, and ends with its
+# first write, over and over, while its Patroni keeps the leader's key.
+set -u
+probe=/var/lib/postgresql/can-write
+trap 'rm -f "$probe"' EXIT
+# The least that a leader must be able to add: a segment of WAL. A disk that hangs says no, too.
+timeout 5 fallocate --posix --length 16M "$probe" && exit
+# As long as this member can be asked how far it is, nobody who is behind it takes its place: by what no standby had
+# confirmed, and so nobody was promised. Patroni ends, and the engine starts it again.
+kill -TERM "$PPID"
+exit 1
