@@ -21,6 +21,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.drill_host i
 from ansible_collections.slipway.compose.plugins.module_utils._core.drills import (
     AT_ONCE,
     DRILLS,
+    FILL,
     HANG,
     KILL,
     LAST,
@@ -163,6 +164,16 @@ def test_a_container_that_is_stopped_is_started_again() -> None:
     (argv,) = host.told
     assert "docker stop shop-etcd-1 && " in argv[-1]
     assert "ExecStopPost=-/bin/sh -c 'docker stop shop-etcd-1; docker start shop-etcd-1'" in " ".join(argv)
+
+
+def test_a_disk_that_is_full_has_room_again() -> None:
+    host = Host()
+    host.strike(FILL)
+    (argv,) = host.told
+    assert "docker exec shop-etcd-1 sh -c 'ls /proc" in argv[-1] and "--fsize=1048576:" in argv[-1]
+    heal = next(word for word in argv if word.startswith("--property=ExecStopPost"))
+    assert "--fsize=unlimited:" in heal
+    assert not set("$%") & set(heal + argv[-1]), "systemd would put something in its place"
 
 
 def test_a_host_that_vanishes_loses_one_interface_and_comes_back(

@@ -169,6 +169,13 @@ def test_no_password_is_kept_with_the_statements() -> None:
     assert 0 < sql.index("SET pg_stat_statements.track_utility = off;") < sql.index("PASSWORD")
 
 
+@pytest.mark.parametrize(("count", "asked"), [(1, False), (2, True), (3, True)])
+def test_a_member_that_cannot_write_is_not_promoted_where_there_is_another(count: int, asked: bool) -> None:
+    tree = rendered(stack(count))
+    assert ("pre_promote" in yaml.safe_load(tree["config/postgres/patroni.yml"])["postgresql"]) == asked
+    assert "config/postgres/can-write.sh" in tree
+
+
 def test_postgres_lets_nobody_in_without_tls_and_no_superuser_over_the_network() -> None:
     rules = [rule.split() for rule in local(stack(3))["postgresql"]["pg_hba"]]
     remote = [rule for rule in rules if rule[0] != "local"]

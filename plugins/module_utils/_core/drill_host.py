@@ -25,14 +25,15 @@ AHEAD = 2.0
 BEGINNING = 180.0
 # No file of a process, nor of those that it starts, is written beyond this: of a segment of WAL, a sixteenth.
 # Inside, because only who has their user may tell processes that. Some end meanwhile: that is no failure.
-_EACH = "for it in /proc/[0-9]*; do prlimit --pid ${{it#/proc/}} --fsize=%s:; done; true"
+# systemd has a use of its own for dollar and percent signs.
+_EACH = 'ls /proc | grep -x "[0-9]*" | xargs -I_ prlimit --pid _ --fsize={1}: || true'
 _GROW = "docker exec {0} sh -c '" + _EACH + "'"
 # What the engine does to a container, and what undoes it.
 _VERBS = {
     HANG: ("docker pause {0}", "docker unpause {0}"),
     # An interrupted stop goes on: it is waited for, or what is started would end again.
     STOP: ("docker stop {0}", "docker stop {0}; docker start {0}"),
-    FILL: (_GROW % 2**20, _GROW % "unlimited"),
+    FILL: (_GROW.format("{0}", 2**20), _GROW.format("{0}", "unlimited")),
 }
 _POSTMASTER = "kill -KILL $(head -1 /var/lib/postgresql/17/main/postmaster.pid)"
 
