@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -46,6 +45,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from ansible_collections.slipway.compose.plugins.modules import archive as module
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import platform_secrets
+from host_programs import installed
 from whole_stack import SECRETS, rendered, stack, usual, with_archive, with_backup, with_service
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -606,16 +606,12 @@ def test_services_of_archives_go_with_their_timers(
 
 def test_the_hosts_program_has_all_that_it_needs(tmp_path: Path) -> None:
     """As the role lays it out, in a Python that sees nothing of this checkout."""
-    modules = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))["_host_archive_core"]
-    (tmp_path / "core").mkdir()
-    shutil.copy(ROLE / "files/archive_main.py", tmp_path / "__main__.py")
-    for name in modules:
-        shutil.copy(CHECKOUT / f"plugins/module_utils/_core/{name}.py", tmp_path / "core")
+    program = installed("archive", tmp_path / "program")
     for arguments, status, told in (
         ([], 2, "usage:"),
         (["shop", "take"], 1, "archives nothing of shop"),
     ):
-        command = [sys.executable, "-I", str(tmp_path), *arguments]
+        command = [sys.executable, "-I", str(program), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
         assert done.returncode == status
         assert told in done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -37,6 +36,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import platform_secrets
+from host_programs import installed
 from whole_stack import SECRETS, rendered, stack, usual, with_backup
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -182,16 +182,12 @@ def test_timers_stand_on_the_host_that_keeps_the_backups() -> None:
 
 def test_the_hosts_program_has_all_that_it_needs(tmp_path: Path) -> None:
     """As the role lays it out, in a Python that sees nothing of this checkout."""
-    modules = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))["_host_backup_core"]
-    (tmp_path / "core").mkdir()
-    shutil.copy(ROLE / "files/backup_main.py", tmp_path / "__main__.py")
-    for name in modules:
-        shutil.copy(CHECKOUT / f"plugins/module_utils/_core/{name}.py", tmp_path / "core")
+    program = installed("backup", tmp_path / "program")
     for arguments, status, told in (
         ([], 2, "usage:"),
         (["shop", "scheduled"], 1, "keeps no backups of shop"),
     ):
-        command = [sys.executable, "-I", str(tmp_path), *arguments]
+        command = [sys.executable, "-I", str(program), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
         assert done.returncode == status
         assert told in done.stderr

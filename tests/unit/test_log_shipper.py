@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
@@ -12,12 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-PROGRAM = Path(__file__).parents[2] / "roles/host/files/log_shipper.py"
-SPEC = importlib.util.spec_from_file_location("log_shipper", PROGRAM)
-log_shipper = importlib.util.module_from_spec(SPEC)
-sys.modules["log_shipper"] = log_shipper  # its data classes look for themselves there
-SPEC.loader.exec_module(log_shipper)
+from ansible_collections.slipway.compose.plugins.module_utils._core import log_shipper
 
 CONTAINER = {
     "CONTAINER_NAME": "shop-api-blue-1-1",

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Send what this host's journal holds, line by line, to the environment's log store; lose none.
 
 Runs on every host as the service `slipway-log-shipper`. The journal is the buffer: containers and services
@@ -28,6 +27,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from . import textfile
+from .textfile import Sample
 
 SETTLED = 5.0
 # Seconds between two looks at whether the store is still the same.
@@ -126,7 +128,11 @@ class Place:
             _when, self.cursor, self.moment = self.taken.popleft()
 
     def write(self, file: Path) -> None:
-        write(file, json.dumps({"cursor": self.cursor, "moment": self.moment}))
+        """Onto the disk: nor does a host that lost its power see half of it."""
+        with textfile.replacing(file) as stream:
+            stream.write(json.dumps({"cursor": self.cursor, "moment": self.moment}))
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
 def line(entry: dict[str, Any], host: str) -> Line:
@@ -413,41 +419,18 @@ class Shipper:
         if now - self._told < METRICS:
             return
         self._told = now
-        samples = [("slipway_log_lines_total", f'store="{name}"', n) for name, n in self._lines.items()]
+        lines = self._lines.items()
+        samples: list[Sample] = [("slipway_log_lines_total", f'store="{name}"', n) for name, n in lines]
         samples.append(("slipway_log_failures_total", "", self._failures))
         behind = max(now - self._oldest, 0) if self._oldest else 0
         samples.append(("slipway_log_behind_seconds", "", round(behind, 3)))
-        write(self._metrics, text(samples))
-
-
-def text(samples: Sequence[tuple[str, str, float]]) -> str:
-    """In Prometheus's text format."""
-    lines: dict[str, list[str]] = {}
-    for metric, labels, value in samples:
-        lines.setdefault(metric, []).append(f"{metric}{'{' + labels + '}' if labels else ''} {value}\n")
-    return "".join(_header(metric) + "".join(told) for metric, told in lines.items())
-
-
-def _header(metric: str) -> str:
-    kind, words = HELP[metric].split(" ", 1)
-    return f"# HELP {metric} {words}\n# TYPE {metric} {kind}\n"
+        textfile.write(self._metrics, textfile.text(samples, HELP))
 
 
 def _stamp(settings: Path, read: Settings) -> list[int]:
     """Changes when the settings or the certificate do."""
     files = [settings, *(read.tls / name for name in ("ca.crt", "tls.crt", "tls.key"))]
     return [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
-
-
-def write(file: Path, content: str) -> None:
-    """By rename, and onto the disk: a reader never sees half of it, nor does a host that lost its power."""
-    fresh = file.with_name(f".{file.name}.new")
-    with fresh.open("w") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.chmod(0o644)
-    fresh.rename(file)
 
 
 def main(stack: Path, state: Path) -> None:
@@ -460,8 +443,3 @@ def main(stack: Path, state: Path) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     shipper.run()
-
-
-if __name__ == "__main__":
-    os.umask(0o022)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
