@@ -19,15 +19,11 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repor
     Verification,
     metrics,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
-    Settings,
-    only_one,
-)
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import Settings
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_sql import script
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import main
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     InvalidInputError,
-    SlipwayError,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
     S3,
@@ -196,17 +192,6 @@ def test_the_hosts_program_has_all_that_it_needs(tmp_path: Path) -> None:
 def test_a_wrong_call_says_how_it_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["shop", "often"]) == 2
     assert "scheduled|verify" in capsys.readouterr().err
-
-
-def test_work_on_backups_is_done_by_one_at_a_time(tmp_path: Path) -> None:
-    with (
-        only_one(tmp_path / "lock"),
-        pytest.raises(SlipwayError, match="at work"),
-        only_one(tmp_path / "lock"),
-    ):
-        pass
-    with only_one(tmp_path / "lock"):
-        pass
 
 
 def test_what_is_remembered_comes_back(tmp_path: Path) -> None:
