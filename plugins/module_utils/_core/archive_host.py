@@ -6,9 +6,8 @@ import json
 import os
 import socket
 import ssl
-import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from .archive_plan import Settings, Snapshot, explain, last_metrics, no_reposito
 from .archive_redis import Redis
 from .errors import SlipwayError
 from .only_one import only_one
-from .run import Run
+from .run import Run, process
 
 SETTINGS = Path("config/host/archive/settings.json")
 CACHE = "/var/cache/slipway-archive"
@@ -26,14 +25,6 @@ _LOCK = "--retry-lock=10m"
 
 class AtWorkError(SlipwayError):
     """Another one holds the lock; it passes by itself."""
-
-
-def process(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
-    """A runner without Ansible."""
-    done = subprocess.run(
-        list(argv), input=stdin or "", capture_output=True, text=True, errors="replace", check=False
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 class ArchiveHost:

@@ -5,7 +5,6 @@ roles/host installs this file and those it imports as a program of the host: not
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,19 +20,11 @@ from .backup_repository import Repository, Settings
 from .backups import due
 from .errors import SlipwayError
 from .only_one import only_one
-from .run import Run
+from .run import Run, process
 
 Say = Callable[[str], object]
 # What systemd is told where another one is at work: not a failure, try again.
 TRY_AGAIN = 75
-
-
-def process(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
-    """A runner without Ansible. What a wrong key makes of a file is no text: it is replaced, not refused."""
-    done = subprocess.run(
-        list(argv), input=stdin or "", capture_output=True, text=True, errors="replace", check=False
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 class Backups:
