@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
 from ansible_collections.slipway.compose.plugins.module_utils._core.migration_sql import Session
 from ansible_collections.slipway.compose.plugins.module_utils._core.migrations import Migration
 from ansible_collections.slipway.compose.plugins.module_utils._core.migrator import Goal, Migrator
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import NotAdmittedError, Psql
+from ansible_collections.slipway.compose.plugins.module_utils._core.run import process as run
 from backup_cluster import LIMIT, Cluster, declared, docker
 
 pytestmark = pytest.mark.by_hand
