@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,6 +82,7 @@ def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, n
     name = environment.select(task_vars["ansible_play_hosts_all"], members)
     fleet = environment.fleet(name, members, task_vars["hostvars"])
     twins = environment.shared_machines(members[name], _endpoints(members, task_vars["hostvars"]))
+    engines = _engines(members[name], task_vars["hostvars"])
     settings = _Settings(task_vars, templar)
     definition, wishes = scaled(_definition(settings, name), settings.value("slipway_replicas"))
     checkout = _checkout(settings)
@@ -91,7 +92,7 @@ def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, n
     # What does not resolve was reported as such, and reads as nothing.
     found = settings.problems or (*wishes, *inspection.problems)
     files = input_files.problems(inspection.stack, checkout, now)
-    problems = (*fleet.problems, *twins, *found, *files, *unreadable)
+    problems = (*fleet.problems, *twins, *engines, *found, *files, *unreadable)
     return Declared(name, inspection.stack, checkout, secrets_file, document, not unreadable, problems)
 
 
@@ -110,6 +111,15 @@ def _checkout(settings: _Settings) -> Path:
 def _secrets_file(settings: _Settings, checkout: Path) -> Path:
     default = Path(str(settings.value("inventory_dir"))) / "secrets.vault.yml"
     return checkout / str(settings.value("slipway_secrets_file") or default)
+
+
+def _engines(hosts: Sequence[str], variables: environment.HostVariables) -> Iterator[Problem]:
+    for host in hosts:
+        try:
+            yield from environment.engine_settings(host, native(variables[host].get("host_engine_settings")))
+        except AnsibleError as error:
+            path, remedy = f"inventory/{host}/host_engine_settings", "Correct the expression"
+            yield Problem(path, f"does not resolve: {plain(error.message)}", remedy)
 
 
 def _endpoints(

@@ -110,6 +110,14 @@ def _shared_addresses(hosts: Sequence[Host]) -> Iterator[Problem]:
             yield Problem(f"inventory/{host.name}", f"has {host.address}, the address of {other}", remedy)
 
 
+def engine_settings(host: str, settings: object) -> Iterator[Problem]:
+    """Settings of a host's engine with which the stack cannot run."""
+    if isinstance(settings, Mapping) and settings.get("userland-proxy") is False:
+        path = f"inventory/{host}/host_engine_settings/userland-proxy"
+        problem = "is false, but containers reach what their own host publishes only through it"
+        yield Problem(path, problem, "Leave it out: it is on by default")
+
+
 def shared_machines(names: Sequence[str], endpoints: Mapping[str, Endpoint | None]) -> Iterator[Problem]:
     """Machines that two environments list under two names: deploying to one would overwrite the other."""
     owners = {endpoint: host for host in names if (endpoint := endpoints[host])}

@@ -23,6 +23,7 @@ from ..module_utils._core.edge_counts import BOUNDS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
 from ..module_utils._core.log_store import SETTINGS, shipping
+from ..module_utils._core.pool_names import POOLS
 from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
 from ..module_utils._core.third_parties import FOLDER, listing
 from ..module_utils._core.third_parties import secret_names as third_party_secrets
@@ -30,7 +31,6 @@ from ..module_utils._core.topology import (
     ARCHIVE_PORTS,
     BACKUP_PORTS,
     LOG_PORTS,
-    POOLS,
     PORTS,
     HostView,
     Topology,

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.run import process as run
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import host_names

@@ -154,10 +154,10 @@ def background():
 
 @pytest.fixture
 def until():
-    def until(question):
+    def until(question, logs=lambda: None):
         deadline = time.monotonic() + TIMEOUT
         while not question():
-            assert time.monotonic() < deadline
+            assert time.monotonic() < deadline, logs()
             time.sleep(0.1)
 
     return until

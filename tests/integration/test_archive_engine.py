@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_host import process
 from ansible_collections.slipway.compose.plugins.module_utils._core.archive_restore import Restored, restore
 from ansible_collections.slipway.compose.plugins.module_utils._core.archive_work import Archive
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.run import process
 from backup_cluster import Cluster, docker
 from images import newest
 from whole_stack import stack, with_archive

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Assertion
 from backup_cluster import SUBNET, Cluster, declared, docker
+from host_programs import installed
 
 pytestmark = pytest.mark.by_hand
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -139,14 +140,10 @@ def test_a_restore_puts_the_cluster_back(cluster: Cluster) -> None:
 
 
 def test_the_program_of_the_timers_does_the_same_without_ansible(cluster: Cluster, tmp_path: Path) -> None:
-    modules = yaml.safe_load((CHECKOUT / "roles/host/vars/main.yml").read_text())["_host_backup_core"]
-    (tmp_path / "core").mkdir()
-    shutil.copy(CHECKOUT / "roles/host/files/backup_main.py", tmp_path / "__main__.py")
-    for name in modules:
-        shutil.copy(CHECKOUT / f"plugins/module_utils/_core/{name}.py", tmp_path / "core")
+    program = installed("backup", tmp_path / "program")
     cluster.sql("CREATE TABLE IF NOT EXISTS orders (id int)", "shop")
     for what, told in (("incr", "MB stored"), ("scheduled", "no backup is due"), ("verify", "rto ")):
-        command = ["python3", "-I", str(tmp_path), STACK, what]
+        command = ["python3", "-I", str(program), STACK, what]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert told in done.stdout

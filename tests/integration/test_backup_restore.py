@@ -13,7 +13,6 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repos
     Repository,
     Settings,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
@@ -23,6 +22,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work
     mark,
     planned,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.run import process as run
 from backup_cluster import Cluster, declared, docker
 
 pytestmark = pytest.mark.by_hand

@@ -28,10 +28,10 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.topology imp
 from ansible_collections.slipway.compose.plugins.module_utils._core.transport import Place, Trust, request
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
+from host_programs import installed
 from images import newest
 from whole_stack import IMAGES, SECRETS, stack, with_logs
 
-PROGRAM = Path(__file__).parents[2] / "roles/host/files/log_shipper.py"
 # Of which one is taken that no other run of this test has, or left behind.
 SUBNETS = [f"10.98.{number}" for number in range(128, 160)]
 LIMIT = 120
@@ -100,9 +100,9 @@ class Bench:
                 stream.write(json.dumps(entry) + "\n")
 
     def start(self) -> None:
-        argv = [sys.executable, "-I", str(PROGRAM), str(self.folder), str(self.folder / "own")]
+        folders = [str(self.folder / "program"), str(self.folder), str(self.folder / "own")]
         environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
-        self.shipper = subprocess.Popen(argv, env=environment)
+        self.shipper = subprocess.Popen([sys.executable, "-I", *folders], env=environment)
 
     def kill(self) -> None:
         if self.shipper:
@@ -129,6 +129,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     subnet = _network(name)
     bench = Bench(name, f"{subnet}.10", folder)
     try:
+        installed("log_shipper", folder / "program")
         _start(bench)
         _until(lambda: answers(bench))
         yield bench

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
 from ansible_collections.slipway.compose.plugins.module_utils._core.migration_sql import Session
 from ansible_collections.slipway.compose.plugins.module_utils._core.migrations import Migration
 from ansible_collections.slipway.compose.plugins.module_utils._core.migrator import Goal, Migrator
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import NotAdmittedError, Psql
+from ansible_collections.slipway.compose.plugins.module_utils._core.run import process as run
 from backup_cluster import LIMIT, Cluster, declared, docker
 
 pytestmark = pytest.mark.by_hand
@@ -64,22 +63,24 @@ def admitted(cluster: Cluster, host: int) -> bool | None:
         return None
 
 
-def until(cluster: Cluster, expected: bool) -> None:
-    limit = time.monotonic() + LIMIT
-    while any(admitted(cluster, host) is not expected for host in MEMBERS):
-        assert time.monotonic() < limit, cluster.logs()
-        # Nothing tells when Patroni has written its rules and PostgreSQL has read them.
-        time.sleep(0.5)
+@pytest.fixture
+def until_all(cluster: Cluster, until: Callable[..., None]) -> Callable[[bool], None]:
+    """Nothing tells when Patroni has written its rules and PostgreSQL has read them."""
+    return lambda expected: until(
+        lambda: all(admitted(cluster, host) is expected for host in MEMBERS), cluster.logs
+    )
 
 
-def test_owners_come_in_with_a_release_and_stay_out_after_a_rollback(cluster: Cluster) -> None:
-    until(cluster, True)
+def test_owners_come_in_with_a_release_and_stay_out_after_a_rollback(
+    cluster: Cluster, until_all: Callable[[bool], None]
+) -> None:
+    until_all(True)
     assert migrate(cluster, 1) == ["apply 000001_t1.up.sql"]
     for host in MEMBERS:
         config = cluster.folder / f"h{host}/config/postgres/patroni.yml"
         config.write_text(earlier(config.read_text()))
     reload(cluster)
-    until(cluster, False)
+    until_all(False)
     # What it has is known all the same.
     known = Migrator(
         member(cluster, cluster.leader()), Session("shop", "5s", "60s", ""), 60, lambda: patience(0)
@@ -90,10 +91,12 @@ def test_owners_come_in_with_a_release_and_stay_out_after_a_rollback(cluster: Cl
     cluster.render()
     reload(cluster)
     assert migrate(cluster, 2, wait=LIMIT) == ["apply 000002_t2.up.sql"]
-    until(cluster, True)
+    until_all(True)
 
 
-def test_a_member_that_starts_has_the_rules_before_it_answers(cluster: Cluster) -> None:
+def test_a_member_that_starts_has_the_rules_before_it_answers(
+    cluster: Cluster, until_all: Callable[[bool], None]
+) -> None:
     """Also one whose data came from elsewhere, as after a restore: its files are written anew."""
     leader = cluster.container("postgres", cluster.leader())
     docker(
@@ -102,5 +105,5 @@ def test_a_member_that_starts_has_the_rules_before_it_answers(cluster: Cluster) 
     docker("exec", leader, "sh", "-c", ": > /var/lib/postgresql/17/main/pg_ident.conf")
     docker("restart", leader)
     cluster.until_led()
-    until(cluster, True)
+    until_all(True)
     assert migrate(cluster, 3, wait=LIMIT)[-1] == "apply 000003_t3.up.sql"

@@ -19,9 +19,9 @@ import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import ThirdParty
 from ansible_collections.slipway.compose.plugins.module_utils._core.third_parties import FOLDER, listing
 from certificates import issue
+from host_programs import installed
 from images import newest
 
-PROGRAM = Path(__file__).parents[2] / "roles/host/files/third_parties.py"
 SECRET = "Bearer 5f0c3e"
 # Looks that a machine which stalls has time for.
 PATIENCE = 120
@@ -85,7 +85,8 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     file = metrics / "third_parties.prom"
     # As a host whose bundle has the company's CA; nothing goes by a proxy.
     environment = {"SSL_CERT_FILE": str(tls / "ca.crt"), "PATH": os.environ["PATH"]}
-    command = [sys.executable, "-I", str(PROGRAM), str(release), str(metrics)]
+    program = installed("third_parties", tmp_path / "program")
+    command = [sys.executable, "-I", str(program), str(release), str(metrics)]
     process = subprocess.Popen(command, env=environment, stderr=(tmp_path / "journal").open("w"))
 
     def look() -> dict[str, float]:

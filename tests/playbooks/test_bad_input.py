@@ -27,6 +27,11 @@ def one_machine_in_two_environments(site: Site) -> None:
     site.inventory["environments"]["children"]["rehearsal"] = {"hosts": {"other-name.example.com": twin}}
 
 
+def engine(site: Site, proxy: object) -> None:
+    hosts = site.inventory["environments"]["children"]["live"]["hosts"]
+    hosts["app-2.example.com"]["host_engine_settings"] = {"userland-proxy": proxy}
+
+
 def certificate(site: Site, *, of_another_key: bool, ago: timedelta) -> None:
     now = datetime.now(UTC) - ago
     ca = pki.new_ca("Test", now)
@@ -54,6 +59,11 @@ CASES: list[tuple[str, Callable[[Site], object], str]] = [
     ("no-health-path", lambda s: web(s).pop("health_path"), "web/health_path: is missing"),
     ("a-host-in-two-environments", in_two_environments, "belongs to the environments live, rehearsal"),
     ("a-machine-in-two-environments", one_machine_in_two_environments, "lists as other-name.example.com"),
+    (
+        "an-engine-without-its-proxy",
+        lambda s: engine(s, False),
+        "app-2.example.com/host_engine_settings/userland-proxy: is false",
+    ),
     ("a-port-out-of-range", lambda s: web(s).update(port=70000), "web/port: is 70000, out of range"),
     (
         "a-domain-that-is-not-one",
@@ -109,7 +119,7 @@ def test_everything_wrong_is_listed_in_one_run(site):
         if not case[0].startswith(("a-host-in", "an-undefined", "an-undeclared")):
             case[1](site)
     done = site.run("check")
-    assert "15 problems found, no host was touched" in done.output
+    assert "16 problems found, no host was touched" in done.output
 
 
 @pytest.mark.parametrize("limit", ["", "all"])
@@ -152,6 +162,12 @@ def test_a_wrong_vault_password_is_named(site):
     done = site.run("check")
     assert done.status == 2
     assert "secrets.vault.yml: cannot be read" in done.output
+
+
+def test_settings_of_an_engine_that_do_not_resolve_are_refused(site):
+    engine(site, "{{ nowhere }}")
+    told = site.run("check").output
+    assert "inventory/app-2.example.com/host_engine_settings: does not resolve" in told, told
 
 
 def test_a_good_stack_is_checked_without_contacting_hosts(site):

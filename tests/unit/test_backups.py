@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -20,15 +19,11 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repor
     Verification,
     metrics,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
-    Settings,
-    only_one,
-)
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import Settings
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_sql import script
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import main
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     InvalidInputError,
-    SlipwayError,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
     S3,
@@ -37,6 +32,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import platform_secrets
+from host_programs import installed
 from whole_stack import SECRETS, rendered, stack, usual, with_backup
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -182,16 +178,12 @@ def test_timers_stand_on_the_host_that_keeps_the_backups() -> None:
 
 def test_the_hosts_program_has_all_that_it_needs(tmp_path: Path) -> None:
     """As the role lays it out, in a Python that sees nothing of this checkout."""
-    modules = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))["_host_backup_core"]
-    (tmp_path / "core").mkdir()
-    shutil.copy(ROLE / "files/backup_main.py", tmp_path / "__main__.py")
-    for name in modules:
-        shutil.copy(CHECKOUT / f"plugins/module_utils/_core/{name}.py", tmp_path / "core")
+    program = installed("backup", tmp_path / "program")
     for arguments, status, told in (
         ([], 2, "usage:"),
         (["shop", "scheduled"], 1, "keeps no backups of shop"),
     ):
-        command = [sys.executable, "-I", str(tmp_path), *arguments]
+        command = [sys.executable, "-I", str(program), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
         assert done.returncode == status
         assert told in done.stderr
@@ -200,17 +192,6 @@ def test_the_hosts_program_has_all_that_it_needs(tmp_path: Path) -> None:
 def test_a_wrong_call_says_how_it_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["shop", "often"]) == 2
     assert "scheduled|verify" in capsys.readouterr().err
-
-
-def test_work_on_backups_is_done_by_one_at_a_time(tmp_path: Path) -> None:
-    with (
-        only_one(tmp_path / "lock"),
-        pytest.raises(SlipwayError, match="at work"),
-        only_one(tmp_path / "lock"),
-    ):
-        pass
-    with only_one(tmp_path / "lock"):
-        pass
 
 
 def test_what_is_remembered_comes_back(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socketserver
 import subprocess
@@ -10,16 +9,15 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 
 import pytest
-
-PROGRAM = Path(__file__).parents[2] / "roles/host/files/container_metrics.py"
-SPEC = importlib.util.spec_from_file_location("container_metrics", PROGRAM)
-container_metrics = importlib.util.module_from_spec(SPEC)
-sys.modules["container_metrics"] = container_metrics  # its data classes look for themselves there
-SPEC.loader.exec_module(container_metrics)
-Container, Ends, Use = container_metrics.Container, container_metrics.Ends, container_metrics.Use
+from ansible_collections.slipway.compose.plugins.module_utils._core import container_metrics, textfile
+from ansible_collections.slipway.compose.plugins.module_utils._core.container_metrics import (
+    Container,
+    Ends,
+    Use,
+)
+from host_programs import installed
 
 
 def listed(number, name, service, project="shop", state="running"):
@@ -147,7 +145,8 @@ def test_replicas_are_told_with_service_and_pool_and_nothing_else_is(engine):
 
 def test_every_container_is_told_with_all_that_is_known_of_it():
     one = Container("c3", "shop-postgres-1", "shop", "postgres", True)
-    told = container_metrics.text(container_metrics.of_containers([(one, Use(700, 7, 4096, 2.5, 50, 5))]))
+    samples = container_metrics.of_containers([(one, Use(700, 7, 4096, 2.5, 50, 5))])
+    told = textfile.text(samples, container_metrics.HELP)
     values = [line for line in told.splitlines() if not line.startswith("#")]
     assert values == [
         'container_memory_working_set_bytes{name="shop-postgres-1"} 700',
@@ -214,14 +213,13 @@ def test_what_ends_is_followed_and_the_engine_may_come_later(tmp_path, monkeypat
 
 
 def test_the_files_are_written_again_and_again_and_the_engine_may_come_later(tmp_path):
+    program = str(installed("container_metrics", tmp_path / "program"))
     script = (
-        "import importlib.util, pathlib, sys; "
-        f"s = importlib.util.spec_from_file_location('m', {str(PROGRAM)!r}); "
-        "m = importlib.util.module_from_spec(s); sys.modules['m'] = m; s.loader.exec_module(m); "
+        f"import pathlib, sys; sys.path.insert(0, {program!r}); from core import container_metrics as m; "
         "m.SECONDS = 1; "
         f"m.main('shop', pathlib.Path({str(tmp_path)!r}), {str(tmp_path / 'docker.sock')!r})"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-Ic", script], stderr=subprocess.PIPE, text=True)
     try:
         assert "FileNotFoundError" in process.stderr.readline()
         server = serve(tmp_path / "docker.sock")

@@ -7,6 +7,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from ansible_collections.slipway.compose.plugins.plugin_utils import environment
 
+SETTINGS = "inventory/p1/host_engine_settings"
 MEMBERS = {"staging": ["s1"], "production": ["p1", "p2"]}
 
 
@@ -94,3 +95,16 @@ def test_equal_private_addresses_behind_different_jump_hosts_are_different_machi
         for gate in "ab"
     ]
     assert list(environment.shared_machines(["p1"], {"p1": behind[0], "s1": behind[1]})) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "paths"),
+    [
+        pytest.param({"userland-proxy": False}, [f"{SETTINGS}/userland-proxy"], id="off"),
+        pytest.param({"userland-proxy": True, "labels": ["a=b"]}, [], id="on"),
+        pytest.param({"labels": ["a=b"]}, [], id="as-by-default"),
+        pytest.param(None, [], id="no-settings"),
+    ],
+)
+def test_an_engine_without_its_proxy_is_refused(settings, paths):
+    assert [problem.path for problem in environment.engine_settings("p1", settings)] == paths

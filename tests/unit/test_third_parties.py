@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import importlib.util
 import json
 import socket
 import socketserver
-import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -20,21 +18,19 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core import third_party_watch as program
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import ThirdParty
+from ansible_collections.slipway.compose.plugins.module_utils._core.third_party_watch import (
+    Answer,
+    Party,
+    Standing,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 from whole_stack import CERTIFICATE, IMAGES, SECRETS, rendered, stack, with_outside
-
-PROGRAM = Path(__file__).parents[2] / "roles/host/files/third_parties.py"
-SPEC = importlib.util.spec_from_file_location("third_parties", PROGRAM)
-assert SPEC and SPEC.loader
-program = importlib.util.module_from_spec(SPEC)
-sys.modules["third_parties"] = program  # its data classes look for themselves there
-SPEC.loader.exec_module(program)
-Answer, Party, Standing = program.Answer, program.Party, program.Standing
 
 URL = "https://api.example.com/health"
 FOLDER = "config/host/third-parties"

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
 import ssl
-import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from .archive_plan import Settings, Snapshot, explain, last_metrics, no_repository, snapshots
 from .archive_redis import Redis
 from .errors import SlipwayError
-from .run import Run
+from .only_one import only_one
+from .run import Run, process
 
 SETTINGS = Path("config/host/archive/settings.json")
 CACHE = "/var/cache/slipway-archive"
@@ -26,14 +25,6 @@ _LOCK = "--retry-lock=10m"
 
 class AtWorkError(SlipwayError):
     """Another one holds the lock; it passes by itself."""
-
-
-def process(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
-    """A runner without Ansible."""
-    done = subprocess.run(
-        list(argv), input=stdin or "", capture_output=True, text=True, errors="replace", check=False
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 class ArchiveHost:
@@ -127,20 +118,13 @@ class ArchiveHost:
             raise explain(what, code, err)
         return out
 
-    @contextmanager
-    def only_one(self) -> Iterator[None]:
-        """Hold the lock of all work on this host's archives, which ends with this process."""
-        handle = os.open(self.root / "state/archive.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError:
-            raise AtWorkError(
-                "another one works on the archive of this host",
-                "Wait until it has ended: `systemctl list-units 'slipway-archive*'`",
-            ) from None
-        finally:
-            os.close(handle)
+    def only_one(self) -> AbstractContextManager[None]:
+        """All work on this host's archives."""
+        at_work = AtWorkError(
+            "another one works on the archive of this host",
+            "Wait until it has ended: `systemctl list-units 'slipway-archive*'`",
+        )
+        return only_one(self.root / "state/archive.lock", at_work)
 
     @contextmanager
     def telling(self, what: str) -> Iterator[None]:

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from . import archive_redis
-from .archive_host import ArchiveHost, AtWorkError, process
+from .archive_host import ArchiveHost, AtWorkError
 from .archive_plan import (
     FILES,
     REDIS,
@@ -31,7 +31,7 @@ from .archive_plan import (
     unread,
 )
 from .errors import SlipwayError
-from .run import Run
+from .run import Run, process
 
 Say = Callable[[str], object]
 # What systemd is told where another one is at work: not a failure, try again.

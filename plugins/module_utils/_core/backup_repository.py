@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,22 +59,6 @@ class Settings:
             tuple(told["members"]),
             tuple(told["assertions"]),
         )
-
-
-@contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Hold the lock of all work on this host's backups, which ends with this process."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise LockedError(
-            "another backup or verification is at work on this host",
-            "Wait until it has ended: `systemctl list-units 'slipway-backup*'`",
-        ) from None
-    finally:
-        os.close(handle)
 
 
 class Repository:

@@ -5,10 +5,10 @@ roles/host installs this file and those it imports as a program of the host: not
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,22 +16,15 @@ from .backup_errors import LockedError
 from .backup_info import KINDS
 from .backup_proof import prove
 from .backup_report import LastRun, Reports, Verification
-from .backup_repository import Repository, Settings, only_one
+from .backup_repository import Repository, Settings
 from .backups import due
 from .errors import SlipwayError
-from .run import Run
+from .only_one import only_one
+from .run import Run, process
 
 Say = Callable[[str], object]
 # What systemd is told where another one is at work: not a failure, try again.
 TRY_AGAIN = 75
-
-
-def process(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
-    """A runner without Ansible. What a wrong key makes of a file is no text: it is replaced, not refused."""
-    done = subprocess.run(
-        list(argv), input=stdin or "", capture_output=True, text=True, errors="replace", check=False
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 class Backups:
@@ -42,7 +35,14 @@ class Backups:
         self._root = root
         self.repository = Repository(run, container or self._settings.container, self._settings.stack)
         self._reports = Reports(root)
-        self._lock = root / "state/backups.lock"
+
+    def _only_one(self) -> AbstractContextManager[None]:
+        """All work on this host's backups."""
+        at_work = LockedError(
+            "another backup or verification is at work on this host",
+            "Wait until it has ended: `systemctl list-units 'slipway-backup*'`",
+        )
+        return only_one(self._root / "state/backups.lock", at_work)
 
     def ready(self, *, adopt: bool = False) -> str:
         """Make the stanza where it is missing; what was done."""
@@ -58,7 +58,7 @@ class Backups:
 
     def take(self, kind: str, say: Say, *, adopt: bool = False) -> LastRun:
         """A backup into every repository. kind: one of KINDS; "": whatever is due, if any."""
-        with only_one(self._lock):
+        with self._only_one():
             wanted = dict.fromkeys(self._settings.repositories, kind) if kind else self.due()
             begun, started = datetime.now(UTC), time.monotonic()
             if not wanted:
@@ -111,7 +111,7 @@ class Backups:
         return last
 
     def verify(self, say: Say) -> Verification:
-        with only_one(self._lock):
+        with self._only_one():
             proof = prove(self.repository, self._settings.assertions, self._settings.repositories, say=say)
             self._reports.record_verification(proof)
             try:

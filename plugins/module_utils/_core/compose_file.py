@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .topology import POOLS
+from .pool_names import POOLS
 from .tree import File
 
 COMPOSE_FILE = "docker-compose.prod.yml"

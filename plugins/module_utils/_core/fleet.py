@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .model_service import Service
+from .pool_names import POOLS
 from .rollout import Pools
 from .shares import share_of
 from .strategies import RETURN
-from .topology import POOLS
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from .fleet import Seen
 from .model_service import Service
+from .pool_names import POOLS
 from .stage_moves import Move
-from .topology import POOLS
 
 
 def fill(services: Sequence[tuple[Service, Mapping[str, Seen]]], release: str) -> Iterator[Move]:

@@ -9,7 +9,8 @@ from typing import Any
 from .errors import InvalidInputError, Problem
 from .gatekeeping import only_queries
 from .model_service import Service
-from .topology import POOLS, PORTS, Topology
+from .pool_names import POOLS
+from .topology import PORTS, Topology
 from .wording import did_you_mean, listed
 
 

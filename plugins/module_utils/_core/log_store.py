@@ -16,7 +16,7 @@ from .log_lines import SEARCHED, since_from
 from .topology import LOG_PORTS, HostView, Topology
 from .transport import Place, Trust, request
 
-# What a host's `log_shipper.py` reads; it is rendered with a release, beside the certificate it shows.
+# What a host's `log_shipper` reads; it is rendered with a release, beside the certificate it shows.
 SETTINGS = "config/host/logs.json"
 # Seconds for an answer; the store itself gives up after thirty.
 DEADLINE = 40.0

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from .topology import POOLS
+from .pool_names import POOLS
 
 # `data` before the user's services, `edge` after them, removals when everything new serves.
 PHASES = ("data", "services", "edge", "finish")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .plan import replica_of
-from .topology import POOLS
+from .pool_names import POOLS
 from .tree import File, write_file
 
 # Below the stack's root.

@@ -9,9 +9,9 @@ from .compose_file import replicas_defined
 from .definitions import Definitions
 from .engine import Engine
 from .plan import Step, replica_of
+from .pool_names import POOLS
 from .pools import Pools, ServicePools
 from .router_state import Order
-from .topology import POOLS
 from .tree import File, ReleaseTree
 
 

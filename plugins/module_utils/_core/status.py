@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .health import FAIL, OK, WARN
-from .topology import BACKUP_PORTS, LOG_PORTS, POOLS, PORTS, HostView, Topology
+from .pool_names import POOLS
+from .topology import BACKUP_PORTS, LOG_PORTS, PORTS, HostView, Topology
 
 _RANK = {OK: 0, WARN: 1, FAIL: 2}
 _HEADER = ("COMPONENT", "HOST", "ADDRESS", "RELEASE", "HEALTH", "DETAIL")

@@ -1,6 +1,6 @@
 """What a stack needs of others: which wishes cannot work, and what the hosts that ask are told.
 
-The program that asks, roles/host/files/third_parties.py, stands on the hosts and reads what `listing` writes.
+The program of the hosts that asks, `third_party_watch`, reads what `listing` writes.
 """
 
 from __future__ import annotations

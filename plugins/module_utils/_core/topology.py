@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from .model import Host, Job, Stack
 from .model_service import Service
-
-# Two sets of replicas of every service: one is live, the other free, or a release on its way in or out.
-POOLS = ("blue", "green")
+from .pool_names import POOLS
 
 # Ports every component is published on, on its host's private address (edge: on all addresses).
 PORTS: Mapping[str, int] = {

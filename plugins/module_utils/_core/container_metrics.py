@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Tell the monitoring what each container uses and how it fares, whatever it exports itself.
 
 Runs on every host as the service `slipway-container-metrics`. The engine is asked what runs, and tells what
@@ -11,7 +10,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import socket
 import sys
@@ -23,6 +21,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from . import textfile
+from .textfile import Sample
 
 SECONDS = 5
 # Every so many rounds all containers are told of.
@@ -212,9 +213,7 @@ class Ends:
             time.sleep(SECONDS)
 
 
-def memory_of_replicas(
-    found: Iterable[tuple[Container, Use]], project: str
-) -> Iterator[tuple[str, str, float]]:
+def memory_of_replicas(found: Iterable[tuple[Container, Use]], project: str) -> Iterator[Sample]:
     for one, use in found:
         known = REPLICA.fullmatch(one.service)
         if known is None or one.project != project:
@@ -225,7 +224,7 @@ def memory_of_replicas(
             yield "slipway_replica_memory_limit_bytes", labels, use.limit
 
 
-def of_containers(found: Iterable[tuple[Container, Use]]) -> Iterator[tuple[str, str, float]]:
+def of_containers(found: Iterable[tuple[Container, Use]]) -> Iterator[Sample]:
     for one, use in found:
         labels = f'name="{one.name}"'
         yield "container_memory_working_set_bytes", labels, use.memory
@@ -237,32 +236,11 @@ def of_containers(found: Iterable[tuple[Container, Use]]) -> Iterator[tuple[str,
         yield "container_cpu_cfs_throttled_periods_total", labels, use.throttled
 
 
-def of_ends(found: Iterable[Container], ends: Ends) -> Iterator[tuple[str, str, float]]:
+def of_ends(found: Iterable[Container], ends: Ends) -> Iterator[Sample]:
     """Of all that there are: a counter that begins at its first event hides that event."""
     for one in found:
         yield "container_oom_events_total", f'name="{one.name}"', ends.counts[one.name, OOM]
         yield "slipway_container_crashes_total", f'name="{one.name}"', ends.counts[one.name, CRASH]
-
-
-def text(samples: Iterable[tuple[str, str, float]]) -> str:
-    """In Prometheus's text format, each metric in one piece."""
-    lines: dict[str, list[str]] = {}
-    for metric, labels, value in samples:
-        lines.setdefault(metric, []).append(f"{metric}{{{labels}}} {value}\n")
-    return "".join(_header(metric) + "".join(told) for metric, told in lines.items())
-
-
-def _header(metric: str) -> str:
-    kind, words = HELP[metric].split(" ", 1)
-    return f"# HELP {metric} {words}\n# TYPE {metric} {kind}\n"
-
-
-def write(file: Path, content: str) -> None:
-    """By rename: a reader never sees half of it."""
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.write_text(content)
-    fresh.chmod(0o644)
-    fresh.rename(file)
 
 
 def main(project: str, folder: Path, engine: str = ENGINE, cgroups: Path = CGROUPS) -> None:
@@ -275,9 +253,11 @@ def main(project: str, folder: Path, engine: str = ENGINE, cgroups: Path = CGROU
             listed = containers(engine, ended=every)
             wanted = [one for one in listed if one.running and (every or REPLICA.fullmatch(one.service))]
             found = [(one, use) for one in wanted if (use := used(one.id, cgroups))]
-            write(folder / "memory.prom", text(memory_of_replicas(found, project)))
+            memory = memory_of_replicas(found, project)
+            textfile.write(folder / "memory.prom", textfile.text(memory, HELP))
             if every:
-                write(folder / "containers.prom", text([*of_containers(found), *of_ends(listed, ends)]))
+                told = textfile.text([*of_containers(found), *of_ends(listed, ends)], HELP)
+                textfile.write(folder / "containers.prom", told)
             well, rounds = True, rounds + 1
         except UNCLEAR as error:
             # The engine may be restarting. The files grow old meanwhile, and who judges by them sees that.
@@ -285,8 +265,3 @@ def main(project: str, folder: Path, engine: str = ENGINE, cgroups: Path = CGROU
                 print(f"not measured: {error!r}", file=sys.stderr, flush=True)
             well = False
         time.sleep(max(SECONDS - (time.monotonic() - begun), 1))
-
-
-if __name__ == "__main__":
-    os.umask(0o022)
-    main(sys.argv[1], Path(sys.argv[2]))

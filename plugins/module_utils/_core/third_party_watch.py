@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Ask the third parties that a stack lists; tell the monitoring how they fare and what limits leave.
 
 Runs on the monitoring hosts as the service `slipway-third-parties`. The list is a part of the release that
@@ -12,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import re
 import socket
 import ssl
@@ -31,6 +29,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+from . import textfile
+from .textfile import Sample
+
 SECONDS = 5
 AT_ONCE = 16
 # Who asks for more patience than this is asked again all the same.
@@ -41,7 +42,10 @@ TOO_MANY = 429
 REMAINING = ("RateLimit-Remaining", "X-RateLimit-Remaining", "X-Rate-Limit-Remaining")
 LIMIT = ("RateLimit-Limit", "X-RateLimit-Limit", "X-Rate-Limit-Limit")
 # `RateLimit: limit=100, remaining=50` of one draft, `RateLimit: "default";r=50` of a later one.
-IN_ONE = {REMAINING: r"\b(?:remaining|r)=(\d{1,15})\b", LIMIT: r"\blimit=(\d{1,15})\b"}
+IN_ONE = {
+    REMAINING: r"\b(?:remaining|r)=(\d{1,15})\b",
+    LIMIT: r"\blimit=(\d{1,15})\b",
+}
 
 HELP = {
     "slipway_third_party_up": "gauge 1 when the last answer was the expected one.",
@@ -93,16 +97,16 @@ class Answer:
 class InTime(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
     """Until the head of the answer is there: a socket's own timeout starts anew with every byte."""
 
-    def do_open(self, kind: Any, request: Any, **more: Any) -> Any:
+    def do_open(self, http_class: Any, req: Any, **http_conn_args: Any) -> Any:
         done, over = threading.Event(), threading.Event()
 
         def connection(*place: Any, **how: Any) -> http.client.HTTPConnection:
-            made: http.client.HTTPConnection = kind(*place, **how)
-            threading.Thread(target=cut, args=(made, request.timeout, done, over), daemon=True).start()
+            made: http.client.HTTPConnection = http_class(*place, **how)
+            threading.Thread(target=cut, args=(made, req.timeout, done, over), daemon=True).start()
             return made
 
         try:
-            return super().do_open(connection, request, **more)
+            return super().do_open(connection, req, **http_conn_args)
         except (OSError, http.client.HTTPException) as error:
             if over.is_set():
                 raise TimeoutError from error
@@ -126,7 +130,7 @@ def cut(
 class AsItIs(urllib.request.HTTPErrorProcessor):
     """Any status is an answer, and no redirect is followed: a secret goes where the stack says, only."""
 
-    def http_response(self, _request: Any, response: Any) -> Any:
+    def http_response(self, request: Any, response: Any) -> Any:
         return response
 
     https_response = http_response
@@ -184,7 +188,7 @@ def fault(error: Exception) -> str:
     return f"what was sent or answered is no HTTP: {type(reason).__name__}"
 
 
-def number(headers: Message, names: tuple[str, ...]) -> int | None:
+def number(headers: Message, names: tuple[str, str, str]) -> int | None:
     """The least of what the first of these headers says: there may be windows of several lengths."""
     for name in names:
         found = re.findall(r"(?:^|,)\s*(\d{1,15})\b", ",".join(headers.get_all(name, [])))
@@ -271,7 +275,7 @@ def parties(file: Path) -> dict[str, Party]:
     return {name: Party(**one) for name, one in listed.items()}
 
 
-def samples(standings: Mapping[str, Standing]) -> Iterator[tuple[str, str, float]]:
+def samples(standings: Mapping[str, Standing]) -> Iterator[Sample]:
     for name, one in standings.items():
         labels, party, last = f'third_party="{name}"', one.party, one.last
         yield "slipway_third_party_slow_seconds", labels, party.slow / 1000
@@ -295,34 +299,12 @@ def samples(standings: Mapping[str, Standing]) -> Iterator[tuple[str, str, float
 
 
 def text(standings: Mapping[str, Standing]) -> str:
-    """In Prometheus's text format, each metric in one piece."""
-    lines: dict[str, list[str]] = {}
-    for metric, labels, value in samples(standings):
-        lines.setdefault(metric, []).append(f"{metric}{{{labels}}} {value}\n")
-    return "".join(_header(metric) + "".join(told) for metric, told in lines.items())
-
-
-def _header(metric: str) -> str:
-    kind, words = HELP[metric].split(" ", 1)
-    return f"# HELP {metric} {words}\n# TYPE {metric} {kind}\n"
-
-
-def write(file: Path, content: str) -> None:
-    """By rename: a reader never sees half of it."""
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.write_text(content, encoding="utf-8")
-    fresh.chmod(0o644)
-    fresh.rename(file)
+    return textfile.text(samples(standings), HELP)
 
 
 def main(current: Path, folder: Path) -> None:
     watch = Watch(current)
     while True:
         watch.turn(time.monotonic())
-        write(folder / "third_parties.prom", text(watch.standings))
+        textfile.write(folder / "third_parties.prom", text(watch.standings))
         time.sleep(SECONDS)
-
-
-if __name__ == "__main__":
-    os.umask(0o022)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
