@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 
 from ..module_utils._core import archive_layout
-from ..module_utils._core.alert_routing import SECRETS, owners, routing, secret_names
+from ..module_utils._core.alert_routing import SECRETS, SIGNS, owners, routing, secret_names
 from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
 from ..module_utils._core.edge_counts import BOUNDS
 from ..module_utils._core.errors import SlipwayError
@@ -89,6 +89,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "edge_certificate": fingerprint(material.certificates["edge"][0]),
         "root": f"/opt/{topology.stack.name}",
         "routing": routing,
+        "signs": SIGNS.values(),
         "owners": owners,
         "thresholds": alerts.thresholds,
         # What stands before docs/runbooks/… in an alert.

@@ -80,6 +80,7 @@ def test_alertmanager_takes_its_configuration(tree: Path) -> None:
         ("alertname=HostDown severity=critical host=h1.test escalation=2", "team+bus"),
         ("alertname=HostDown severity=critical host=h1.test escalation=3", "bus"),
         ("alertname=Watchdog severity=none", "Watchdog"),
+        ("alertname=SiteAnswers severity=none", "SiteAnswers"),
         ("alertname=Unknown severity=other", "nobody"),
     ],
 )

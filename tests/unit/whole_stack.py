@@ -212,6 +212,7 @@ def with_alerts(base: Stack, **changes: Any) -> Stack:
         "routes": (AlertRoute(("warning",), ("api", "web"), ("web-team",), ("bus",)),),
         "escalation": (Step(900, ("pager",)), Step(1800, ("team", "bus")), Step(3600, ("bus",))),
         "watchdog": Watchdog(("bus",), 60),
+        "uptime": Watchdog(("bus",), 60),
     }
     monitoring = replace(base.components.monitoring, alerts=Alerts(**{**settings, **changes}))
     return replace(base, components=replace(base.components, monitoring=monitoring))
