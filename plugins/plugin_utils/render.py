@@ -16,7 +16,7 @@ from typing import Any
 
 import jinja2
 
-from ..module_utils._core import archive_layout
+from ..module_utils._core import archive_layout, availability_list
 from ..module_utils._core.alert_routing import SECRETS, SIGNS, owners, routing, secret_names
 from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
 from ..module_utils._core.edge_counts import BOUNDS
@@ -43,6 +43,7 @@ _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/backup.yml.j2": lambda it: it.members("backup-repository"),
     "rules/archive.yml.j2": lambda it: it.members("archive-repository"),
     "rules/logs.yml.j2": lambda it: it.members("logs"),
+    "rules/availability.yml.j2": lambda it: availability_list.listening(it.stack),
     "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
@@ -59,7 +60,7 @@ class Material:
     images: component or service name -> reference pinned by digest.
     secrets: name -> value, the platform's (`postgres_superuser`, `database_<name>` …) and the user's.
     ca: PEM of the environment's CA. certificates: host name (or `edge`) -> (certificate PEM, key PEM).
-    migrations: service name -> folder on the control node.
+    migrations: service name -> folder on the control node. environment: its name.
     """
 
     images: Mapping[str, str]
@@ -67,6 +68,7 @@ class Material:
     ca: str
     certificates: Mapping[str, tuple[str, str]]
     migrations: Mapping[str, Path]
+    environment: str = ""
 
 
 def render(topology: Topology, view: HostView, material: Material) -> list[File]:
@@ -114,6 +116,13 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         files += [
             File(f"{FOLDER}/secrets/{name}", material.secrets[name], 0o400, 0)
             for name in third_party_secrets(outside)
+        ]
+    if availability_list.here(topology, view):
+        told_of = availability_list.listing(topology, view, material.environment)
+        files.append(File(f"{availability_list.FOLDER}/list.json", told_of, 0o400, 0))
+        files += [
+            File(f"{availability_list.FOLDER}/secrets/{name}", material.secrets[name], 0o400, 0)
+            for name in availability_list.secret_names(availability_list.listening(topology.stack))
         ]
     # For the modules that look after this host, not for any container.
     files += _tls("config/host/tls", 0, material, view.host.name)

@@ -16,6 +16,7 @@ from whole_stack import (
     stack,
     with_alerts,
     with_archive,
+    with_listeners,
     with_logs,
     with_outside,
     with_service,
@@ -23,7 +24,8 @@ from whole_stack import (
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-STACK = with_alerts(with_logs(with_archive(with_outside(with_service(stack(), "web", owner="web-team")))))
+OWNED = with_service(stack(), "web", owner="web-team")
+STACK = with_alerts(with_listeners(with_logs(with_archive(with_outside(OWNED)))))
 
 
 @pytest.fixture(scope="module")

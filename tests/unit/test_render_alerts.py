@@ -23,6 +23,7 @@ from whole_stack import (
     stack,
     with_alerts,
     with_backup,
+    with_listeners,
     with_logs,
     with_outside,
     with_service,
@@ -30,7 +31,7 @@ from whole_stack import (
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-WHOLE = with_alerts(with_logs(with_backup(with_slo(with_outside(stack())))))
+WHOLE = with_alerts(with_listeners(with_logs(with_backup(with_slo(with_outside(stack()))))))
 OWN_SECRETS = {"alert_token", "alert_url", "mail_ca", "mail_password", "pager_key"}
 
 

@@ -34,6 +34,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     ThirdParty,
     Tls,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_hooks import Hook
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import Gates
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import (
     LatencyObjective,
@@ -85,6 +86,8 @@ SECRETS = {
         "postgres_superuser",
         "redis",
         "redis_admin",
+        "status_key",
+        "status_url",
         "third_party",
     )
 }
@@ -216,6 +219,13 @@ def with_alerts(base: Stack, **changes: Any) -> Stack:
     }
     monitoring = replace(base.components.monitoring, alerts=Alerts(**{**settings, **changes}))
     return replace(base, components=replace(base.components, monitoring=monitoring))
+
+
+def with_listeners(base: Stack) -> Stack:
+    """The same stack, which tells a status page and a chat how its services fare."""
+    page = Hook(("failed", "down", "degraded", "up"), None, "status_url", "json", None, "status_key")
+    chat = Hook(("down",), "https://chat.test/in", None, "slack", None)
+    return replace(base, hooks=(page, chat))
 
 
 def with_outside(base: Stack) -> Stack:

@@ -166,7 +166,7 @@ ALERTS = Table(
         "watchdog": Key(WATCHDOG, "Who is to notice that the monitoring itself is gone.", None),
         "uptime": Key(
             UPTIME,
-            "Push monitors that are told while every service with a route answers through one edge host or more.",
+            "Push monitors, told while every service with a route answers through one edge host or more.",
             None,
         ),
         "wait": Key(duration("1s", "5m"), "How long a first alert waits for others of its kind.", "20s"),
