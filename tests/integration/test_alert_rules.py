@@ -21,11 +21,12 @@ from whole_stack import (
     with_outside,
     with_service,
     with_slo,
+    with_stores,
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
 OWNED = with_service(stack(), "web", owner="web-team")
-STACK = with_alerts(with_listeners(with_logs(with_archive(with_outside(OWNED)))))
+STACK = with_alerts(with_stores(with_listeners(with_logs(with_archive(with_outside(OWNED))))))
 
 
 @pytest.fixture(scope="module")

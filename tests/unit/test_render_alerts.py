@@ -28,10 +28,11 @@ from whole_stack import (
     with_outside,
     with_service,
     with_slo,
+    with_stores,
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-WHOLE = with_alerts(with_listeners(with_logs(with_backup(with_slo(with_outside(stack()))))))
+WHOLE = with_alerts(with_stores(with_listeners(with_logs(with_backup(with_slo(with_outside(stack())))))))
 OWN_SECRETS = {"alert_token", "alert_url", "mail_ca", "mail_password", "pager_key"}
 
 

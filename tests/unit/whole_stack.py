@@ -35,6 +35,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     Tls,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_hooks import Hook
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_integrations import RemoteWrite
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import Gates
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import (
     LatencyObjective,
@@ -88,6 +89,10 @@ SECRETS = {
         "redis_admin",
         "status_key",
         "status_url",
+        "store_ca",
+        "store_password",
+        "store_token",
+        "tracker_dsn",
         "third_party",
     )
 }
@@ -226,6 +231,14 @@ def with_listeners(base: Stack) -> Stack:
     page = Hook(("failed", "down", "degraded", "up"), None, "status_url", "json", None, "status_key")
     chat = Hook(("down",), "https://chat.test/in", None, "slack", None)
     return replace(base, hooks=(page, chat))
+
+
+def with_stores(base: Stack) -> Stack:
+    """The same stack, whose metrics two others get, too; one of them some only."""
+    mimir = RemoteWrite("https://mimir.test/push", "shop", "store_password", None, "store_ca", None)
+    lake = RemoteWrite("https://lake.test/write", None, None, "store_token", None, "slipway_.*|up")
+    monitoring = replace(base.components.monitoring, remote_write={"mimir": mimir, "lake": lake})
+    return replace(base, components=replace(base.components, monitoring=monitoring))
 
 
 def with_outside(base: Stack) -> Stack:

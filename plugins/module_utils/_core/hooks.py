@@ -79,8 +79,8 @@ def _sender(
     url = hook.webhook or secrets[str(hook.webhook_secret)]
     key = secrets[hook.signing_secret] if hook.signing_secret else ""
     body = json.dumps(payload(hook.format, record)).encode()
-    message = webhooks.Message(body, f"{record.id}-{event(record)}", key)
-    return lambda: webhooks.post(url, message, context, deadline), f"webhook {webhooks.host(url)}"
+    posted = webhooks.Message(body, f"{record.id}-{event(record)}", key)
+    return lambda: webhooks.post(url, posted, context, deadline), f"webhook {webhooks.host(url)}"
 
 
 def _tried(send: Callable[[], None], deadline: float) -> str:
