@@ -9,14 +9,12 @@ import http.server
 import json
 import os
 import shutil
-import ssl
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +25,13 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.availability
 from ansible_collections.slipway.compose.plugins.module_utils._core.availability_work import Work
 from certificates import issue
 from images import newest
+from sinks import Sink, eventually, free_port, serving
+from whole_stack import SECRETS, rendered, stack, with_stores
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles/host"
+LOGIN = f"shop:{SECRETS['store_password']}"
 KEY = base64.b64encode(b"k" * 32).decode()
-# Looks that a machine which stalls has time for.
-PATIENCE = 120
 RULES = """
 groups:
   - name: tried
@@ -41,39 +40,6 @@ groups:
       - {alert: Watchdog, expr: vector(1), labels: {severity: none}}
       - {alert: ServiceDown, expr: 'tried_down == 1', labels: {severity: critical}}
 """
-
-
-class Sink(http.server.ThreadingHTTPServer):
-    """Keeps what is posted to it over TLS, and answers with a status."""
-
-    daemon_threads = True
-
-    def __init__(self, tls: Path, name: str = "sink.test") -> None:
-        super().__init__(("127.0.0.1", 0), _Post)
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(tls / f"{name}.crt", tls / f"{name}.key")
-        self.socket = context.wrap_socket(self.socket, server_side=True)
-        self.status = 200
-        self.got: list[tuple[str, dict[str, str], bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.server_address[1]}"
-
-
-class _Post(http.server.BaseHTTPRequestHandler):
-    server: Sink
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.got.append((self.path, headers, body))
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
 
 
 class Exporter(http.server.ThreadingHTTPServer):
@@ -94,39 +60,31 @@ class _Metrics(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextmanager
-def serving(server: http.server.ThreadingHTTPServer) -> Iterator[http.server.ThreadingHTTPServer]:
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
+def get(url: str, login: str = "") -> bytes:
+    request = urllib.request.Request(url)
+    if login:
+        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        content: bytes = answer.read()
+    return content
 
 
-def eventually(look: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        with suppress(OSError, KeyError, ValueError):
-            if found := look():
-                return found
-        time.sleep(0.2)  # between two looks
-    return look()
-
-
-def free_port() -> int:
-    with http.server.HTTPServer(("127.0.0.1", 0), _Metrics) as server:
-        return int(server.server_address[1])
-
-
-def ask(prometheus: str, query: str) -> list[Any]:
-    with urllib.request.urlopen(f"{prometheus}/api/v1/query?query={query}", timeout=10) as answer:
-        found: list[Any] = json.loads(answer.read())["data"]["result"]
+def ask(prometheus: str, query: str, login: str = "") -> list[Any]:
+    found: list[Any] = json.loads(get(f"{prometheus}/api/v1/query?query={query}", login))["data"]["result"]
     return found
 
 
+def samples(prometheus: str, series: str) -> float:
+    """What it says of itself, whatever labels follow."""
+    start = series.rstrip("}")
+    lines = get(f"{prometheus}/metrics").decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(start))
+
+
 @contextmanager
-def prometheus(folder: Path, settings: dict[str, Any], *arguments: str) -> Iterator[str]:
+def prometheus(
+    folder: Path, settings: dict[str, Any], *arguments: str, scheme: str = "http", login: str = ""
+) -> Iterator[str]:
     """A real one, with the settings in `folder`; its address."""
     port = free_port()
     name = f"slipway-test-integrations-{os.getpid()}-{port}"
@@ -139,8 +97,8 @@ def prometheus(folder: Path, settings: dict[str, Any], *arguments: str) -> Itera
     started = [*argv, "--user=10001:10001", mount, newest("prometheus"), *command, listen]
     subprocess.run(started, check=True, capture_output=True)
     try:
-        address = f"http://127.0.0.1:{port}"
-        eventually(lambda: urllib.request.urlopen(f"{address}/-/ready", timeout=5).status == 200)
+        address = f"{scheme}://127.0.0.1:{port}"
+        assert eventually(lambda: get(f"{address}/-/ready", login))
         yield address
     finally:
         subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
@@ -299,3 +257,51 @@ def test_a_chat_gets_a_line(site: Site) -> None:
     text = json.loads(body)["text"]
     assert text.startswith("✘ shop production: api is down since ") and text.endswith(": ServiceDown")
     assert "webhook-signature" not in headers
+
+
+# What tests/unit/whole_stack.py calls the password, as bcrypt has it.
+RECEIVER = """
+tls_server_config: {cert_file: /config/sink.test.crt, key_file: /config/sink.test.key}
+basic_auth_users: {shop: $2b$04$vk8nZaFCX.SXl7Un3b7W/uhxIUPNM9nIj/hC9tT6kPd7fzvlDk9Gu}
+"""
+
+
+def test_a_second_prometheus_gets_the_metrics_that_it_is_to_get(tmp_path: Path, tls: Path) -> None:
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    (mine / "secrets").mkdir(parents=True)
+    theirs.mkdir()
+    for name in ("sink.test.crt", "sink.test.key"):
+        shutil.copy(tls / name, theirs)
+        (theirs / name).chmod(0o644)
+    (theirs / "web.yml").write_text(RECEIVER)
+    shutil.copy(tls / "ca.crt", mine / "secrets/store_ca")
+    (mine / "secrets/store_password").write_text(SECRETS["store_password"])
+    with ExitStack() as open_:
+        arguments = ("--web.enable-remote-write-receiver", "--web.config.file=/config/web.yml")
+        store = open_.enter_context(prometheus(theirs, {}, *arguments, scheme="https", login=LOGIN))
+        exporter = Exporter(("127.0.0.1", 0), _Metrics)
+        exporter.text = "slipway_tried 7\nother_tried 8\n"
+        open_.enter_context(serving(exporter))
+        # As a release has it, but for the address of the store and what is kept.
+        tree = yaml.safe_load(rendered(with_stores(stack()), "h3.test")["config/prometheus/prometheus.yml"])
+        (written,) = [it for it in tree["remote_write"] if it["name"] == "mimir"]
+        written["url"] = f"{store}/api/v1/write"
+        (kept,) = [it for it in tree["remote_write"] if it["name"] == "lake"]
+        written["write_relabel_configs"] = kept["write_relabel_configs"]
+        targets = [{"targets": [f"127.0.0.1:{exporter.server_address[1]}"]}]
+        settings = {
+            "global": {**tree["global"], "scrape_interval": "1s", "scrape_timeout": "1s"},
+            "remote_write": [written],
+            "scrape_configs": [{"job_name": "tried", "static_configs": targets}],
+        }
+        own = open_.enter_context(prometheus(mine, settings))
+        (got,) = eventually(lambda: ask(store, "slipway_tried", LOGIN))
+        assert got["value"][1] == "7"
+        assert (got["metric"]["stack"], got["metric"]["monitoring_host"]) == ("wayfare", "h3.test")
+        assert eventually(lambda: ask(own, "other_tried")) and not ask(store, "other_tried", LOGIN)
+        # A wrong password is refused, and shows in what the alerts are about.
+        (mine / "secrets/store_password").write_text("wrong")
+        failed = 'prometheus_remote_storage_samples_failed_total{remote_name="mimir"}'
+        assert eventually(lambda: samples(own, failed) > 0)
+        assert samples(own, "prometheus_remote_storage_highest_timestamp_in_seconds") > 0
+        assert samples(own, "prometheus_remote_storage_queue_highest_sent_timestamp_seconds{") > 0
