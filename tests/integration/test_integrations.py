@@ -23,10 +23,15 @@ import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.availability import SETTLED
 from ansible_collections.slipway.compose.plugins.module_utils._core.availability_list import FOLDER
 from ansible_collections.slipway.compose.plugins.module_utils._core.availability_work import Work
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import (
+    AlertWebhook,
+    Receiver,
+    Watchdog,
+)
 from certificates import issue
 from images import newest
 from sinks import Sink, eventually, free_port, serving
-from whole_stack import SECRETS, rendered, stack, with_stores
+from whole_stack import SECRETS, rendered, stack, with_alerts, with_stores
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles/host"
@@ -305,3 +310,85 @@ def test_a_second_prometheus_gets_the_metrics_that_it_is_to_get(tmp_path: Path, 
         assert eventually(lambda: samples(own, failed) > 0)
         assert samples(own, "prometheus_remote_storage_highest_timestamp_in_seconds") > 0
         assert samples(own, "prometheus_remote_storage_queue_highest_sent_timestamp_seconds{") > 0
+
+
+@contextmanager
+def alertmanager(folder: Path) -> Iterator[str]:
+    """A real one, with the settings in `folder`; its address."""
+    port = free_port()
+    name = f"slipway-test-integrations-{os.getpid()}-{port}"
+    argv = ["docker", "run", "--detach", "--rm", "--network=host", "--name", name, "--tmpfs=/data:mode=1777"]
+    command = ["prometheus-alertmanager", "--config.file=/config/alertmanager.yml", "--storage.path=/data"]
+    command += ["--cluster.listen-address=", f"--web.listen-address=127.0.0.1:{port}"]
+    started = [*argv, "--user=10001:10001", f"--volume={folder}:/config:ro", newest("alertmanager"), *command]
+    subprocess.run(started, check=True, capture_output=True)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        assert eventually(lambda: get(f"{address}/-/ready"))
+        yield address
+    finally:
+        subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
+
+
+def test_a_push_monitor_is_told_while_the_site_answers_and_not_otherwise(tmp_path: Path, tls: Path) -> None:
+    page = Sink(tls)
+    hooks = {name: AlertWebhook(None, f"{name}_url", None, "store_ca") for name in ("push", "alive")}
+    base = with_alerts(
+        stack(),
+        receivers={name: Receiver(webhook=hook) for name, hook in hooks.items()},
+        critical=("alive",),
+        warning=(),
+        routes=(),
+        escalation=(),
+        watchdog=Watchdog(("alive",), 2),
+        uptime=Watchdog(("push",), 2),
+    )
+    secrets = {f"{name}_url": f"{page.url}/{name}/5f0c" for name in hooks}
+    tree = rendered(base, "h3.test", **secrets, store_ca=(tls / "ca.crt").read_text())
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    for folder in (mine, theirs / "secrets"):
+        folder.mkdir(parents=True)
+    for path, text in tree.items():
+        if path.startswith("config/alertmanager/"):
+            (theirs / path.removeprefix("config/alertmanager/")).write_text(text)
+    theirs.chmod(0o755)
+    for name in ("edge", "monitoring"):
+        (mine / f"{name}.yml").write_text(tree[f"config/prometheus/rules/{name}.yml"])
+    answering = "".join(
+        f'probe_success{{component="route",service="{name}"}} 1\n'
+        for name in ("api", "journeys", "updates", "web")
+    )
+
+    def count(path: str) -> int:
+        return sum(one[0] == f"/{path}/5f0c" for one in list(page.got))
+
+    def another(path: str, times: int) -> bool:
+        before = count(path)
+        return bool(eventually(lambda: count(path) >= before + times))
+
+    with ExitStack() as open_:
+        open_.enter_context(serving(page))
+        exporter = Exporter(("127.0.0.1", 0), _Metrics)
+        exporter.text = answering
+        open_.enter_context(serving(exporter))
+        manager = open_.enter_context(alertmanager(theirs)).removeprefix("http://")
+        targets = [{"targets": [f"127.0.0.1:{exporter.server_address[1]}"]}]
+        settings = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": ["/config/edge.yml", "/config/monitoring.yml"],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [manager]}]}]},
+            "scrape_configs": [{"job_name": "tried", "honor_labels": True, "static_configs": targets}],
+        }
+        own = open_.enter_context(prometheus(mine, settings))
+        assert another("push", 3)
+        # One service of four does not answer.
+        exporter.text = answering.replace('"api"} 1', '"api"} 0')
+        gone = f"http://{manager}/api/v2/alerts?filter=alertname%3DSiteAnswers"
+        assert eventually(lambda: not ask(own, "ALERTS%7Balertname=%22SiteAnswers%22%7D"))
+        assert eventually(lambda: json.loads(get(gone)) == [])
+        # The monitoring is alive and says so all the while: its signs tell how much time has passed.
+        assert another("alive", 2)
+        silent = count("push")
+        assert another("alive", 3) and count("push") == silent
+        exporter.text = answering
+        assert another("push", 2)

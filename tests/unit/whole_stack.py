@@ -272,12 +272,12 @@ def with_slo(base: Stack) -> Stack:
     return base
 
 
-def rendered(base: Stack, host: str = "h1.test") -> dict[str, str]:
+def rendered(base: Stack, host: str = "h1.test", **secrets: str) -> dict[str, str]:
     """The tree of one host: path -> text."""
     laid = topology(base)
     images = {name: f"registry.test/{name}@sha256:0" for name in [*IMAGES, *base.services]}
     certificates = dict.fromkeys(["edge", *laid.views], (CERTIFICATE, "KEY"))
-    material = Material(images, SECRETS, "CA", certificates, {})
+    material = Material(images, {**SECRETS, **secrets}, "CA", certificates, {})
     return {file.path: file.content for file in render(laid, laid.views[host], material)}
 
 
