@@ -242,14 +242,20 @@ def test_what_a_page_that_is_away_has_missed_it_is_told_when_it_is_back(site: Si
     assert [event for event, _ in site.heard()] == ["down", "down", "up"]
 
 
-def test_without_rules_that_are_evaluated_nobody_is_told_that_all_is_well(site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answers", [False, True], ids=["it-does-not-answer", "it-has-no-rules"])
+def test_a_prometheus_that_knows_nothing_does_not_say_that_all_is_well(
+    site: Site, tmp_path: Path, answers: bool
+) -> None:
     work, now = Work(site.root / "current", site.root / "state"), time.time()
     site.api_is(down=True)
     work.turn(now)
-    site.prometheus = "http://127.0.0.1:1"
-    site.list()
-    work.turn(now + 15)
-    work.turn(now + 15 + SETTLED + 1)
+    (other := tmp_path / "other").mkdir()
+    with ExitStack() as open_:
+        empty = open_.enter_context(prometheus(other, {})) if answers else "http://127.0.0.1:1"
+        site.prometheus = empty
+        site.list()
+        work.turn(now + 15)
+        work.turn(now + 15 + SETTLED + 1)
     assert [event for event, _ in site.heard()] == ["down"]
     assert "slipway_availability_asked 0\n" in site.metrics()
 
