@@ -7,6 +7,7 @@ from typing import Any
 
 from ..module_utils._core.backups import calendar
 from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED, publish_base
+from ..module_utils._core.schema_hooks import STATES
 from ..module_utils._core.schema_rollout import MOST_REPLICAS
 from ..module_utils._core.topology import ARCHIVE_PORTS, BACKUP_PORTS, LOG_PORTS, PORTS, keeper
 
@@ -83,6 +84,10 @@ def host_stack(
     monitoring = components.get("monitoring") or {}
     if monitoring.get("outside") and host in (monitoring.get("hosts") or keeper(peers)):
         asked["third_parties"] = True
+    if host == (monitoring.get("hosts") or keeper(peers))[0] and any(
+        map(_tells_states, stack.get("hooks") or [])
+    ):
+        asked["availability"] = True
     if isinstance(archive, Mapping):
         asked["archive"] = {
             "take": calendar(str(archive.get("at") or "03:00"), "24h"),
@@ -91,6 +96,11 @@ def host_stack(
     if isinstance(logs, Mapping):
         asked["logs"] = {"buffer": str(logs.get("buffer") or "1G")}
     return asked
+
+
+def _tells_states(hook: Any) -> bool:
+    """Whether it is told how services fare. YAML 1.1 reads the key `on` as a boolean."""
+    return isinstance(hook, Mapping) and bool({*STATES} & {*(hook.get("on") or hook.get(True) or [])})
 
 
 def _address(host: str, variables: Mapping[str, Any]) -> str:

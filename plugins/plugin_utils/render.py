@@ -16,11 +16,12 @@ from typing import Any
 
 import jinja2
 
-from ..module_utils._core import archive_layout
-from ..module_utils._core.alert_routing import SECRETS, owners, routing, secret_names
+from ..module_utils._core import archive_layout, availability_list
+from ..module_utils._core.alert_routing import SECRETS, SIGNS, owners, routing, secret_names
 from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
 from ..module_utils._core.edge_counts import BOUNDS
 from ..module_utils._core.errors import SlipwayError
+from ..module_utils._core.integrations import remote_secrets, sentry_files, sentry_variables
 from ..module_utils._core.jobs import JOBS_FILE, told
 from ..module_utils._core.log_store import SETTINGS, shipping
 from ..module_utils._core.pool_names import POOLS
@@ -43,6 +44,8 @@ _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/backup.yml.j2": lambda it: it.members("backup-repository"),
     "rules/archive.yml.j2": lambda it: it.members("archive-repository"),
     "rules/logs.yml.j2": lambda it: it.members("logs"),
+    "rules/availability.yml.j2": lambda it: availability_list.listening(it.stack),
+    "rules/remote-write.yml.j2": lambda it: it.stack.components.monitoring.remote_write,
     "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
@@ -59,7 +62,7 @@ class Material:
     images: component or service name -> reference pinned by digest.
     secrets: name -> value, the platform's (`postgres_superuser`, `database_<name>` …) and the user's.
     ca: PEM of the environment's CA. certificates: host name (or `edge`) -> (certificate PEM, key PEM).
-    migrations: service name -> folder on the control node.
+    migrations: service name -> folder on the control node. environment: its name.
     bootstrap: the command that fills a new cluster of PostgreSQL's; "": it begins empty.
     """
 
@@ -68,6 +71,7 @@ class Material:
     ca: str
     certificates: Mapping[str, tuple[str, str]]
     migrations: Mapping[str, Path]
+    environment: str = ""
     bootstrap: str = ""
 
 
@@ -91,7 +95,10 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "bootstrap": material.bootstrap,
         "edge_certificate": fingerprint(material.certificates["edge"][0]),
         "root": f"/opt/{topology.stack.name}",
+        "sentry_variables": sentry_variables,
+        "environment": material.environment,
         "routing": routing,
+        "signs": SIGNS.values(),
         "owners": owners,
         "thresholds": alerts.thresholds,
         # What stands before docs/runbooks/… in an alert.
@@ -104,19 +111,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         if COMPONENTS[component].tls:
             certificate = "edge" if component == "edge" else view.host.name
             files += _tls(f"config/{component}/tls", COMPONENTS[component].uid, material, certificate)
-    if view.runs("alertmanager"):
-        files += [
-            File(f"config/alertmanager/{SECRETS}/{name}", material.secrets[name], 0o400, SLIPWAY_UID)
-            for name in secret_names(alerts)
-        ]
-    outside = topology.stack.components.monitoring.outside
-    if outside and view.runs("prometheus"):
-        # For a program of the host, as are those below.
-        files.append(File(f"{FOLDER}/list.json", listing(outside), 0o400, 0))
-        files += [
-            File(f"{FOLDER}/secrets/{name}", material.secrets[name], 0o400, 0)
-            for name in third_party_secrets(outside)
-        ]
+    files += _monitoring(topology, view, material)
     # For the modules that look after this host, not for any container.
     files += _tls("config/host/tls", 0, material, view.host.name)
     if where := shipping(topology, view):
@@ -169,6 +164,29 @@ def _configuration(environment: jinja2.Environment, component: str, context: Map
     return files
 
 
+def _monitoring(topology: Topology, view: HostView, material: Material) -> list[File]:
+    """Secrets of what watches, and what programs of this host ask and tell."""
+    stack, files = topology.stack, []
+    monitoring = stack.components.monitoring
+    if view.runs("alertmanager"):
+        files += _secrets(f"config/alertmanager/{SECRETS}", secret_names(monitoring.alerts), material)
+    if view.runs("prometheus"):
+        files += _secrets(f"config/prometheus/{SECRETS}", remote_secrets(stack), material)
+    if monitoring.outside and view.runs("prometheus"):
+        files.append(File(f"{FOLDER}/list.json", listing(monitoring.outside), 0o400, 0))
+        files += _secrets(f"{FOLDER}/secrets", third_party_secrets(monitoring.outside), material, 0)
+    if availability_list.here(topology, view):
+        folder, hooks = availability_list.FOLDER, availability_list.listening(stack)
+        told = availability_list.listing(topology, view, material.environment)
+        files.append(File(f"{folder}/list.json", told, 0o400, 0))
+        files += _secrets(f"{folder}/secrets", availability_list.secret_names(hooks), material, 0)
+    return files
+
+
+def _secrets(folder: str, names: Sequence[str], material: Material, uid: int = SLIPWAY_UID) -> list[File]:
+    return [File(f"{folder}/{name}", material.secrets[name], 0o400, uid) for name in names]
+
+
 def _tls(folder: str, uid: int, material: Material, certificate: str) -> list[File]:
     public, key = material.certificates[certificate]
     return [
@@ -188,6 +206,7 @@ def _service_secrets(topology: Topology, name: str, folder: str, material: Mater
         wanted["database_password"] = material.secrets[f"database_{service.database}"]
     if service.redis:
         wanted["redis_password"] = material.secrets["redis"]
+    wanted |= sentry_files(topology.stack, name, material.secrets)
     wanted["ca.crt"] = material.ca
     if service.secrets_in_environment:
         wanted["with-environment.sh"] = with_environment(service.secrets_in_environment)

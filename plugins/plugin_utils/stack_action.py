@@ -85,7 +85,7 @@ def material(declared: Declared, images: Mapping[str, str]) -> Material:
         for service in declared.stack.services.values()
         if service.migrations
     }
-    return Material(images, keyring.secrets, keyring.ca, keyring.certificates, folders)
+    return Material(images, keyring.secrets, keyring.ca, keyring.certificates, folders, declared.environment)
 
 
 def host_tls(stack: str) -> dict[str, str]:

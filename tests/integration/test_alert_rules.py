@@ -16,14 +16,17 @@ from whole_stack import (
     stack,
     with_alerts,
     with_archive,
+    with_listeners,
     with_logs,
     with_outside,
     with_service,
     with_slo,
+    with_stores,
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-STACK = with_alerts(with_logs(with_archive(with_outside(with_service(stack(), "web", owner="web-team")))))
+OWNED = with_service(stack(), "web", owner="web-team")
+STACK = with_alerts(with_stores(with_listeners(with_logs(with_archive(with_outside(OWNED))))))
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,7 @@ def test_alertmanager_takes_its_configuration(tree: Path) -> None:
         ("alertname=HostDown severity=critical host=h1.test escalation=2", "team+bus"),
         ("alertname=HostDown severity=critical host=h1.test escalation=3", "bus"),
         ("alertname=Watchdog severity=none", "Watchdog"),
+        ("alertname=SiteAnswers severity=none", "SiteAnswers"),
         ("alertname=Unknown severity=other", "nobody"),
     ],
 )

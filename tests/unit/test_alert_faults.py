@@ -22,6 +22,7 @@ GOOD: dict[str, Any] = {
     "routes": [{"services": ["web"], "owners": ["front"], "receivers": ["team"]}],
     "escalation": [{"after": "15m", "receivers": ["pager"]}, {"after": "30m", "receivers": ["team"]}],
     "watchdog": {"receivers": ["pager"]},
+    "uptime": {"receivers": ["team"], "every": "2m"},
 }
 
 
@@ -147,11 +148,30 @@ def test_the_watchdog_and_escalation_come_before_what_the_user_routes(
     told = routing(parse_stack(definition, hosts).components.monitoring.alerts)
     assert [branch.audience for branch in told.branches] == [
         "Watchdog",
+        "SiteAnswers",
         "pager",
         "team",
         "team",
         "team+pager",
         "team",
     ]
-    assert set(told.audiences) == {"Watchdog", "pager", "team", "team+pager"}
-    assert told.branches[3].matchers == ('service = "web"', 'owner = "front"')
+    assert set(told.audiences) == {"Watchdog", "SiteAnswers", "pager", "team", "team+pager"}
+    assert told.branches[4].matchers == ('service = "web"', 'owner = "front"')
+
+
+def test_a_push_monitor_is_told_at_every_interval_and_never_of_an_end(
+    definition: dict[str, Any], hosts: list[Host]
+) -> None:
+    assert judged(definition, hosts, GOOD) == {}
+    told = routing(parse_stack(definition, hosts).components.monitoring.alerts)
+    sign = told.branches[1]
+    assert (sign.matchers, sign.wait, sign.interval) == (('alertname = "SiteAnswers"',), 0, 120)
+    assert sign.repeat < sign.interval, "equal to it, every second one would be missed"
+
+
+def test_where_nothing_has_a_route_there_is_nothing_to_tell_a_push_monitor(
+    definition: dict[str, Any], hosts: list[Host]
+) -> None:
+    for service in definition["services"].values():
+        service.pop("route", None)
+    assert judged(definition, hosts, GOOD) == {"uptime": "has nothing to tell: no service has a route"}

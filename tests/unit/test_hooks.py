@@ -25,6 +25,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_hooks 
 from ansible_collections.slipway.compose.plugins.module_utils._core.record import OUTCOMES, Record
 from ansible_collections.slipway.compose.plugins.module_utils._core.schema_hooks import EVENTS
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.webhooks import signature
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 
 FAILED = Record(
@@ -206,6 +207,28 @@ class TestWebhook:
             assert tell(webhook(port)) == ["webhook 127.0.0.1: told"]
         assert [headers["Idempotency-Key"] for _, _, headers in server.got] == [f"{FAILED.id}-failed"] * 2
 
+    def test_what_is_posted_is_signed_where_the_stack_names_a_secret(self) -> None:
+        with serving(server := Receiver(503, 200)) as port:
+            tell(webhook(port, signing_secret="key"), secrets={"key": "k" * 32})
+            tell(webhook(port))
+        first, second, plain = server.got
+        for _, body, given in (first, second):
+            headers = {name.lower(): value for name, value in given.items()}
+            at, told = int(headers["webhook-timestamp"]), json.dumps(body).encode()
+            assert headers["webhook-id"] == f"{FAILED.id}-failed"
+            assert headers["webhook-signature"] == signature("k" * 32, headers["webhook-id"], at, told)
+        assert "webhook-signature" not in {name.lower() for name in plain[2]}
+
+    def test_a_signature_is_what_the_libraries_of_receivers_expect(self) -> None:
+        # Made by the package `standardwebhooks` of PyPI.
+        body, identity = b'{"test": 2432232314}', "msg_p5jXN8AQM9LWM0D4loKWxJek"
+        made = signature("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", identity, 1614265330, body)
+        assert made == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+    def test_a_signing_secret_that_is_none_is_said_without_it(self) -> None:
+        told = tell(webhook(1, signing_secret="key"), secrets={"key": "whsec_no base64"})
+        assert "not told: its address or its answer" in told[0] and "no base64" not in told[0]
+
     @pytest.mark.parametrize(("status", "tries"), [(500, 2), (429, 2), (404, 1), (401, 1), (302, 1)])
     def test_a_final_answer_is_not_asked_for_again(self, status: int, tries: int) -> None:
         with serving(server := Receiver(status)) as port:
@@ -377,6 +400,15 @@ def test_hooks_are_read_as_yaml_writes_them(definition: dict[str, Any], hosts: l
         ({"on": ["failed"], "email": {**MAIL, "to": ["ops"]}}, "email/to/0: is"),
         ({"on": ["failed"], "email": {**MAIL, "server": "smtp"}}, "email/server: is"),
         ({"on": ["failed"], "email": {**MAIL, "server": "smtp:99999"}}, "email/server: has port 99999"),
+        (
+            {"on": ["down"], "email": MAIL},
+            "hooks/0/on: tells down by e-mail, which is what alerts do",
+        ),
+        (
+            {"on": ["failed"], "email": MAIL, "signing_secret": "chat"},
+            "signs what is posted, and this is e-mail",
+        ),
+        ({"on": ["up"], "webhook": "http://a/", "signing_secret": "made"}, "made is generated, so nobody"),
         ("https://a/", "stack/hooks/0: is text, not a table"),
     ],
 )
@@ -387,3 +419,12 @@ def test_a_faulty_hook_is_named_with_its_path(
     with pytest.raises(InvalidInputError) as fault:
         parse_stack(definition, hosts)
     assert any(told in str(problem) for problem in fault.value.problems), fault.value.problems
+
+
+def test_where_nothing_has_a_route_nobody_can_be_told_how_it_fares(
+    definition: dict[str, Any], hosts: list[Host]
+) -> None:
+    del definition["services"]["web"]["route"]
+    definition["hooks"] = [{"on": ["down", "up"], "webhook": "http://a/"}]
+    with pytest.raises(InvalidInputError, match="tells down, up, and no service has a route"):
+        parse_stack(definition, hosts)

@@ -23,14 +23,16 @@ from whole_stack import (
     stack,
     with_alerts,
     with_backup,
+    with_listeners,
     with_logs,
     with_outside,
     with_service,
     with_slo,
+    with_stores,
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-WHOLE = with_alerts(with_logs(with_backup(with_slo(with_outside(stack())))))
+WHOLE = with_alerts(with_stores(with_listeners(with_logs(with_backup(with_slo(with_outside(stack())))))))
 OWN_SECRETS = {"alert_token", "alert_url", "mail_ca", "mail_password", "pager_key"}
 
 
@@ -42,7 +44,7 @@ def alertmanager(base: Stack) -> dict[str, Any]:
 @pytest.mark.parametrize("rule", rules(WHOLE), ids=lambda rule: rule["alert"])
 def test_an_alert_says_how_bad_what_and_where_to_read(rule: dict[str, Any]) -> None:
     escalated = rule["alert"].startswith("Unanswered")
-    known = {"Watchdog": "none"}.get(rule["alert"])
+    known = {"SiteAnswers": "none", "Watchdog": "none"}.get(rule["alert"])
     assert escalated or rule["labels"]["severity"] in ((known,) if known else ("critical", "warning"))
     assert rule["annotations"].keys() == {"summary", "runbook_url"}
     assert re.fullmatch(r"docs/runbooks/[a-z-]+\.md(#[a-z-]+)?", rule["annotations"]["runbook_url"])
@@ -50,7 +52,7 @@ def test_an_alert_says_how_bad_what_and_where_to_read(rule: dict[str, Any]) -> N
 
 def test_a_summary_has_a_number_or_says_for_how_long() -> None:
     # What a proof of a backup says, and a sign of life, is yes or no.
-    plain = {"BackupNotProven", "Watchdog"}
+    plain = {"BackupNotProven", "SiteAnswers", "Watchdog"}
     for rule in rules(WHOLE):
         said = rule["annotations"]["summary"]
         counted = re.search(r"\$value|[0-9]|minute|hour|an hour", said)
@@ -132,7 +134,7 @@ def test_only_a_sign_of_life_has_no_end() -> None:
         if kind != "name"
         for one in entries
     ]
-    assert {name for name, resolved in parts if not resolved} == {"Watchdog"}
+    assert {name for name, resolved in parts if not resolved} == {"SiteAnswers", "Watchdog"}
     assert len(parts) > 6
 
 
@@ -144,7 +146,8 @@ def test_no_alert_silences_itself_or_a_cause() -> None:
         if source and "!~" in target:
             named = re.search(r'alertname !~ "([^"]+)"', target)
             above = causes[: causes.index(source[1]) + 1] if source[1] != "EnvironmentDown" else causes[:1]
-            assert named and {*above, "Watchdog"} >= {source[1], "Watchdog"} <= set(named[1].split("|"))
+            signs = {"SiteAnswers", "Watchdog"}
+            assert named and {*above, *signs} >= {source[1], *signs} <= set(named[1].split("|"))
 
 
 def test_owners_are_told_by_service() -> None:
@@ -162,7 +165,7 @@ def test_an_alert_with_an_owner_waits_as_long_as_any_other() -> None:
         WHOLE,
         components=replace(WHOLE.components, monitoring=replace(WHOLE.components.monitoring, alerts=slow)),
     )
-    for route in alertmanager(base)["route"]["routes"][1:]:
+    for route in alertmanager(base)["route"]["routes"][2:]:
         assert (route["group_wait"], route["group_interval"], route["repeat_interval"]) == (
             "45s",
             "60s",

@@ -34,6 +34,8 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     ThirdParty,
     Tls,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_hooks import Hook
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_integrations import RemoteWrite
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import Gates
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import (
     LatencyObjective,
@@ -85,6 +87,12 @@ SECRETS = {
         "postgres_superuser",
         "redis",
         "redis_admin",
+        "status_key",
+        "status_url",
+        "store_ca",
+        "store_password",
+        "store_token",
+        "tracker_dsn",
         "third_party",
     )
 }
@@ -212,8 +220,24 @@ def with_alerts(base: Stack, **changes: Any) -> Stack:
         "routes": (AlertRoute(("warning",), ("api", "web"), ("web-team",), ("bus",)),),
         "escalation": (Step(900, ("pager",)), Step(1800, ("team", "bus")), Step(3600, ("bus",))),
         "watchdog": Watchdog(("bus",), 60),
+        "uptime": Watchdog(("bus",), 60),
     }
     monitoring = replace(base.components.monitoring, alerts=Alerts(**{**settings, **changes}))
+    return replace(base, components=replace(base.components, monitoring=monitoring))
+
+
+def with_listeners(base: Stack) -> Stack:
+    """The same stack, which tells a status page and a chat how its services fare."""
+    page = Hook(("failed", "down", "degraded", "up"), None, "status_url", "json", None, "status_key")
+    chat = Hook(("down",), "https://chat.test/in", None, "slack", None)
+    return replace(base, hooks=(page, chat))
+
+
+def with_stores(base: Stack) -> Stack:
+    """The same stack, whose metrics two others get, too; one of them some only."""
+    mimir = RemoteWrite("https://mimir.test/push", "shop", "store_password", None, "store_ca", None)
+    lake = RemoteWrite("https://lake.test/write", None, None, "store_token", None, "slipway_.*|up")
+    monitoring = replace(base.components.monitoring, remote_write={"mimir": mimir, "lake": lake})
     return replace(base, components=replace(base.components, monitoring=monitoring))
 
 
@@ -248,12 +272,12 @@ def with_slo(base: Stack) -> Stack:
     return base
 
 
-def rendered(base: Stack, host: str = "h1.test", bootstrap: str = "") -> dict[str, str]:
+def rendered(base: Stack, host: str = "h1.test", bootstrap: str = "", **secrets: str) -> dict[str, str]:
     """The tree of one host: path -> text."""
     laid = topology(base)
     images = {name: f"registry.test/{name}@sha256:0" for name in [*IMAGES, *base.services]}
     certificates = dict.fromkeys(["edge", *laid.views], (CERTIFICATE, "KEY"))
-    material = Material(images, SECRETS, "CA", certificates, {}, bootstrap)
+    material = Material(images, {**SECRETS, **secrets}, "CA", certificates, {}, bootstrap=bootstrap)
     return {file.path: file.content for file in render(laid, laid.views[host], material)}
 
 

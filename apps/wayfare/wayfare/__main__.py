@@ -35,6 +35,8 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return EXIT_CONFIGURATION
     configure(settings)
+    if settings.sentry:
+        import_module(".reporting", __package__).report_faults(settings.sentry, settings)
     settings.misbehaviour.crash_if_told_to_on_start()
     run = import_module(f".commands.{command}", __package__).run
     asyncio.run(run(settings))

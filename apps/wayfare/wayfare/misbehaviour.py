@@ -1,6 +1,6 @@
 """Faults on demand, so that health checks, canaries and automatic rollback have something to catch.
 
-MISBEHAVE="errors=0.1,latency=300ms,crash_after=30s,crash_on_start,never_ready,slow_start=20s,leak=5MB/s"
+MISBEHAVE="errors=0.1,bugs=0.1,latency=300ms,crash_after=30s,crash_on_start,never_ready,slow_start=20s,leak=5MB/s"
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ log = logging.getLogger("wayfare.misbehaviour")
 
 @dataclass(frozen=True)
 class Misbehaviour:
-    """errors: share of requests that fail. Durations in seconds. leak: bytes a second never freed."""
+    """errors, bugs: shares of requests that fail, as foreseen and not. Durations in seconds.
+
+    leak: bytes a second never freed.
+    """
 
     errors: float = 0.0
+    bugs: float = 0.0
     latency: float = 0.0
     crash_after: float | None = None
     crash_on_start: bool = False
@@ -36,6 +40,10 @@ class Misbehaviour:
 
     def fails_now(self) -> bool:
         return self.errors > 0 and random.random() < self.errors
+
+    def raise_if_told_to(self) -> None:
+        if self.bugs > 0 and random.random() < self.bugs:
+            raise RuntimeError("told to by MISBEHAVE")
 
     def crash_if_told_to_on_start(self) -> None:
         if self.crash_on_start:
@@ -96,6 +104,7 @@ def _rate(value: str | None) -> int | None:
 
 SWITCHES: dict[str, tuple[Callable[[str | None], Any], str]] = {
     "errors": (_share, "errors=0.1 (a share above 0, up to 1)"),
+    "bugs": (_share, "bugs=0.1 (a share above 0, up to 1)"),
     "latency": (_duration, "latency=300ms (ms, s or m, up to an hour)"),
     "crash_after": (_duration, "crash_after=30s (ms, s or m, up to an hour)"),
     "crash_on_start": (_flag, "crash_on_start (no value)"),

@@ -102,6 +102,7 @@ async def misbehave(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     if misbehaviour.latency:
         await asyncio.sleep(misbehaviour.latency)
+    misbehaviour.raise_if_told_to()
     if misbehaviour.fails_now():
         return error(500, "misbehaviour", "Told to fail by MISBEHAVE")
     return await handler(request)

@@ -45,6 +45,16 @@ class RedisSettings:
 
 
 @dataclass(frozen=True)
+class SentrySettings:
+    """Where errors are reported, and as what."""
+
+    dsn: str = field(repr=False)
+    ca_file: str | None
+    release: str | None
+    environment: str | None
+
+
+@dataclass(frozen=True)
 class Settings:
     """`drain_delay`: seconds from /ready turning 503 to the listener closing, for routers to notice."""
 
@@ -56,6 +66,7 @@ class Settings:
     database: DatabaseSettings | None
     redis: RedisSettings | None
     session_key: bytes | None = field(repr=False)
+    sentry: SentrySettings | None
 
     @classmethod
     def parse(cls, environ: Mapping[str, str], command: str, needs: Collection[str]) -> Settings:
@@ -69,6 +80,7 @@ class Settings:
             database=_database(reader) if "database" in needs else None,
             redis=_redis(reader) if "redis" in needs else None,
             session_key=_session_key(reader) if "session_key" in needs else None,
+            sentry=_sentry(reader),
         )
         if reader.problems:
             raise InvalidSettingsError(reader.problems)
@@ -186,6 +198,20 @@ def _redis(reader: _Reader) -> RedisSettings:
         port=reader.port("REDIS_PORT"),
         password=reader.secret("REDIS_PASSWORD_FILE"),
         ca_file=reader.readable("REDIS_CA_FILE"),
+    )
+
+
+def _sentry(reader: _Reader) -> SentrySettings | None:
+    """None without a DSN: nothing is reported."""
+    hidden = reader.optional("SENTRY_DSN_FILE", "")
+    dsn = reader.secret("SENTRY_DSN_FILE") if hidden else reader.optional("SENTRY_DSN", "")
+    if not dsn:
+        return None
+    return SentrySettings(
+        dsn=dsn,
+        ca_file=reader.readable("SENTRY_CA_FILE") if reader.optional("SENTRY_CA_FILE", "") else None,
+        release=reader.optional("SENTRY_RELEASE", "") or None,
+        environment=reader.optional("SENTRY_ENVIRONMENT", "") or None,
     )
 
 

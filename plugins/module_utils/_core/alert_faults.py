@@ -23,6 +23,8 @@ def alert_faults(stack: Stack) -> Iterator[Problem]:
     yield from _routes(alerts, stack)
     yield from _escalation(alerts)
     yield from _thresholds(alerts)
+    if alerts.uptime and not any(it.route for it in stack.services.values()):
+        yield Problem(f"{PATH}/uptime", "has nothing to tell: no service has a route", "Remove it")
     for name, receiver in alerts.receivers.items():
         yield from _receiver(receiver, f"{PATH}/receivers/{name}", stack)
 
@@ -32,7 +34,8 @@ def used(alerts: Alerts) -> dict[str, tuple[str, ...]]:
     places = {"critical": alerts.critical, "warning": alerts.warning}
     places |= {f"routes/{index}/receivers": it.receivers for index, it in enumerate(alerts.routes)}
     places |= {f"escalation/{index}/receivers": it.receivers for index, it in enumerate(alerts.escalation)}
-    return places | ({"watchdog/receivers": alerts.watchdog.receivers} if alerts.watchdog else {})
+    signs = {"watchdog": alerts.watchdog, "uptime": alerts.uptime}
+    return places | {f"{name}/receivers": it.receivers for name, it in signs.items() if it}
 
 
 def _names(alerts: Alerts) -> Iterator[Problem]:
@@ -45,7 +48,7 @@ def _names(alerts: Alerts) -> Iterator[Problem]:
                 yield Problem(f"{PATH}/{place}/{index}", f"{name} is not a receiver", remedy)
     for name in alerts.receivers:
         if not any(name in names for names in places.values()):
-            remedy = "Name it in critical, warning, routes, escalation or watchdog; or remove it"
+            remedy = "Name it in critical, warning, routes, escalation, watchdog or uptime; or remove it"
             yield Problem(f"{PATH}/receivers/{name}", "gets no alert", remedy)
 
 

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 
 from .alert_faults import secrets_of, used
 from .model import Stack
-from .model_alerts import SEVERITIES, Alerts, Receiver
+from .model_alerts import SEVERITIES, Alerts, Receiver, Watchdog
 from .model_service import Service
 
 NOBODY = "nobody"
 WATCHDOG = "Watchdog"
+UPTIME = "SiteAnswers"
+# Alerts that say that all is well, by the setting that names who expects them.
+SIGNS = {"watchdog": WATCHDOG, "uptime": UPTIME}
 SECRETS = "secrets"
 
 
@@ -44,7 +47,9 @@ def routing(alerts: Alerts) -> Routing:
     def branch(matchers: Sequence[str], names: Sequence[str]) -> Branch:
         return Branch(tuple(matchers), audience(names), alerts.wait, alerts.interval, alerts.repeat)
 
-    branches = [_watchdog(alerts)]
+    branches = [_sign(WATCHDOG, alerts.watchdog)]
+    # Its rule is there only with the setting.
+    branches += [_sign(UPTIME, alerts.uptime)] if alerts.uptime else []
     branches += [
         branch([matcher("escalation", [str(number)])], step.receivers)
         for number, step in enumerate(alerts.escalation, start=1)
@@ -54,19 +59,18 @@ def routing(alerts: Alerts) -> Routing:
         branches.append(branch([matcher(label, it) for label, it in chosen.items() if it], route.receivers))
     branches += [branch([matcher("severity", [it])], getattr(alerts, it)) for it in SEVERITIES]
     named = {
-        audience(it): it for place, it in used(alerts).items() if it and not place.startswith("watchdog")
+        audience(it): it for place, it in used(alerts).items() if it and not place.startswith(tuple(SIGNS))
     }
-    if alerts.watchdog:
-        named[WATCHDOG] = alerts.watchdog.receivers
+    named |= {name: sign.receivers for key, name in SIGNS.items() if (sign := getattr(alerts, key))}
     told = {name: tuple(alerts.receivers[it] for it in names) for name, names in named.items()}
     return Routing(tuple(branches), told)
 
 
-def _watchdog(alerts: Alerts) -> Branch:
+def _sign(name: str, expected: Watchdog | None) -> Branch:
     # An audience of its own, which is not told of an end. No receiver of the user's has a capital letter.
-    told, every = (WATCHDOG, alerts.watchdog.every) if alerts.watchdog else (NOBODY, 3600)
+    told, every = (name, expected.every) if expected else (NOBODY, 3600)
     # It repeats at the first interval after this: equal to it, it would miss every second one.
-    return Branch((matcher("alertname", [WATCHDOG]),), told, 0, every, every * 4 // 5)
+    return Branch((matcher("alertname", [name]),), told, 0, every, every * 4 // 5)
 
 
 def audience(names: Sequence[str]) -> str:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from .errors import Problem
 from .model import Stack
 from .model_hooks import Hook
-from .wording import did_you_mean
+from .schema_hooks import STATES
+from .wording import did_you_mean, listed
 
 # Whoever knows such a URL can post.
 SECRET_URLS = ("hooks.slack.com", "discord.com", "discordapp.com", "webhook.office.com")
@@ -21,6 +22,7 @@ def hook_faults(stack: Stack) -> Iterator[Problem]:
         yield from _secrets(hook, path, stack)
         yield from _login(hook, path)
         yield from _port(hook, path)
+        yield from _states(hook, path, stack)
 
 
 def _one_target(hook: Hook, path: str) -> Iterator[Problem]:
@@ -34,6 +36,18 @@ def _one_target(hook: Hook, path: str) -> Iterator[Problem]:
         yield Problem(f"{path}/webhook", "is a secret: whoever knows it can post there", remedy)
 
 
+def _states(hook: Hook, path: str, stack: Stack) -> Iterator[Problem]:
+    if hook.email and hook.signing_secret:
+        yield Problem(f"{path}/signing_secret", "signs what is posted, and this is e-mail", "Remove it")
+    told = [it for it in hook.on if it in STATES]
+    if told and hook.email:
+        remedy = "Name a receiver with email in stack/components/monitoring/alerts"
+        yield Problem(f"{path}/on", f"tells {listed(told)} by e-mail, which is what alerts do", remedy)
+    if told and not any(it.route for it in stack.services.values()):
+        remedy = f"Leave {listed(told)} out"
+        yield Problem(f"{path}/on", f"tells {listed(told)}, and no service has a route", remedy)
+
+
 def _port(hook: Hook, path: str) -> Iterator[Problem]:
     if hook.email and hook.email.server:
         port = int(hook.email.server.rpartition(":")[2])
@@ -42,7 +56,7 @@ def _port(hook: Hook, path: str) -> Iterator[Problem]:
 
 
 def _secrets(hook: Hook, path: str, stack: Stack) -> Iterator[Problem]:
-    named = {"webhook_secret": hook.webhook_secret}
+    named = {"webhook_secret": hook.webhook_secret, "signing_secret": hook.signing_secret}
     named |= {"email/password_secret": hook.email.password_secret} if hook.email else {}
     for key, name in named.items():
         if name and name not in stack.secrets:

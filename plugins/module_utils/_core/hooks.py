@@ -14,29 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
-from http.client import HTTPException
-from threading import Thread
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import (
-    HTTPDefaultErrorHandler,
-    HTTPErrorProcessor,
-    HTTPHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-    UnknownHandler,
-)
+from urllib.error import HTTPError
 
+from . import webhooks
 from .model_hooks import Email, Hook
 from .record import Record
 from .record_text import one_line, page
+from .webhooks import DEADLINE, GRACE, within
 
-DEADLINE = 5.0
 TRIES = 2
-# Sockets are given up after the try that they belong to, so that its deadline alone decides what is said.
-_GRACE = 1.0
 # An unchanged run went well; an interrupted one did not.
 _EVENTS = {"running": "started", "unchanged": "succeeded", "interrupted": "failed"}
 _SIGNS = {"started": "▶", "succeeded": "✔", "failed": "✘", "rolled_back": "↩"}
@@ -91,47 +77,23 @@ def _sender(
         message = _mail(mail, record)
         return lambda: _send(mail, message, password, deadline, context), f"e-mail to {', '.join(mail.to)}"
     url = hook.webhook or secrets[str(hook.webhook_secret)]
-    body = payload(hook.format, record)
-    return lambda: _post(url, body, record, deadline, context), f"webhook {_host(url)}"
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or "without a host"
-    except ValueError:
-        return "without a host"
+    key = secrets[hook.signing_secret] if hook.signing_secret else ""
+    body = json.dumps(payload(hook.format, record)).encode()
+    posted = webhooks.Message(body, f"{record.id}-{event(record)}", key)
+    return lambda: webhooks.post(url, posted, context, deadline), f"webhook {webhooks.host(url)}"
 
 
 def _tried(send: Callable[[], None], deadline: float) -> str:
     """Why it could not be sent; "" when it was."""
     problem = ""
     for _ in range(TRIES):
-        failure = _within(send, deadline)
+        failure = within(send, deadline)
         if failure is None:
             return ""
         problem = _reason(failure, deadline)
         if _final(failure):
             break
     return problem
-
-
-def _within(send: Callable[[], None], deadline: float) -> Exception | None:
-    """What went wrong, if anything. A socket's timeout counts from the last byte, this from the first."""
-    outcomes: list[Exception | None] = []
-
-    def attempt() -> None:
-        try:
-            send()
-            outcomes.append(None)
-        except (OSError, HTTPException, ValueError, OverflowError) as error:
-            outcomes.append(error)
-
-    worker = Thread(target=attempt, daemon=True, name="slipway-hook")
-    worker.start()
-    worker.join(deadline)
-    if worker.is_alive():
-        return TimeoutError()
-    return outcomes[0] if outcomes else RuntimeError("a fault in Slipway, told on standard error")
 
 
 def _final(failure: Exception) -> bool:
@@ -145,19 +107,11 @@ def _final(failure: Exception) -> bool:
 
 
 def _reason(failure: Exception, deadline: float) -> str:
-    """In words, without the URL, which may be a secret."""
-    if isinstance(failure, HTTPError):
-        return f"it answers {failure.code} {failure.reason}"
     if isinstance(failure, smtplib.SMTPResponseException):
         error = failure.smtp_error
         told = error.decode(errors="replace") if isinstance(error, bytes) else error
         return f"it answers {failure.smtp_code} {' '.join(told.split())}"
-    cause = failure.reason if isinstance(failure, URLError) else failure
-    if isinstance(cause, TimeoutError):
-        return f"no answer within {deadline:g} s"
-    if isinstance(failure, ValueError | OverflowError | HTTPException) and not isinstance(failure, OSError):
-        return f"its address or its answer is not valid ({type(failure).__name__})"
-    return " ".join(str(cause).split()) or type(cause).__name__
+    return webhooks.reason(failure, deadline)
 
 
 def payload(form: str, record: Record) -> dict[str, object]:
@@ -165,37 +119,8 @@ def payload(form: str, record: Record) -> dict[str, object]:
     where = f"{record.stack} {record.environment}".strip()
     text = f"{_SIGNS[event(record)]} {where}: {one_line(record)}"
     if form == "slack":
-        return {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}
+        return {"text": webhooks.escaped(text)}
     return {"event": event(record), "text": text, "record": record.to_dict()}
-
-
-def _post(
-    url: str, body: Mapping[str, object], record: Record, deadline: float, context: ssl.SSLContext
-) -> None:
-    headers = {
-        "Content-Type": "application/json; charset=utf-8",
-        "User-Agent": "slipway",
-        # The same on a second try: a receiver that got both can tell.
-        "Idempotency-Key": f"{record.id}-{event(record)}",
-    }
-    request = Request(url, json.dumps(body).encode(), headers, method="POST")
-    with _opener(context).open(request, timeout=deadline + _GRACE) as answer:
-        answer.read(65536)
-
-
-def _opener(context: ssl.SSLContext) -> OpenerDirector:
-    """One that follows no redirection: a POST would arrive as a GET without its content."""
-    opener = OpenerDirector()
-    for handler in (
-        ProxyHandler(),
-        HTTPHandler(),
-        HTTPSHandler(context=context),
-        HTTPErrorProcessor(),
-        HTTPDefaultErrorHandler(),
-        UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener
 
 
 def _mail(email: Email, record: Record) -> EmailMessage:
@@ -217,10 +142,10 @@ def _send(
     own = socket.gethostname()  # smtplib would ask the name service, for as long as that takes
     if email.tls == "implicit":
         client: smtplib.SMTP = smtplib.SMTP_SSL(
-            host, int(port), own, timeout=deadline + _GRACE, context=context
+            host, int(port), own, timeout=deadline + GRACE, context=context
         )
     else:
-        client = smtplib.SMTP(host, int(port), own, timeout=deadline + _GRACE)
+        client = smtplib.SMTP(host, int(port), own, timeout=deadline + GRACE)
     with client:
         if email.tls == "starttls":
             client.starttls(context=context)

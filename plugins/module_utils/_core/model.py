@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from .model_components import Components
 from .model_hooks import Hook
+from .model_integrations import Sentry
 from .model_rollout import Strategy
 from .model_service import Service
 
@@ -75,3 +76,4 @@ class Stack:
     protected_releases: tuple[str, ...] = ()
     jobs: Mapping[str, Job] = field(default_factory=dict)
     objectives: Objectives = Objectives()
+    sentry: Sentry | None = None

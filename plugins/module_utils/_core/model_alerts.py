@@ -124,6 +124,7 @@ class Alerts:
     routes: tuple[AlertRoute, ...] = ()
     escalation: tuple[Step, ...] = ()
     watchdog: Watchdog | None = None
+    uptime: Watchdog | None = None
     wait: int = 20
     interval: int = 300
     repeat: int = 14400
@@ -133,12 +134,12 @@ class Alerts:
 
 def alerts_from(given: Mapping[str, Any]) -> Alerts:
     """From what the schema has read."""
-    watchdog = given["watchdog"]
+    signs = {name: Watchdog(**it) if (it := given[name]) else None for name in ("watchdog", "uptime")}
     computed = {
         "receivers": {name: _receiver(one) for name, one in given["receivers"].items()},
         "routes": tuple(AlertRoute(**route) for route in given["routes"]),
         "escalation": tuple(Step(**step) for step in given["escalation"]),
-        "watchdog": Watchdog(**watchdog) if watchdog else None,
+        **signs,
         "thresholds": _thresholds(given["thresholds"]),
     }
     return Alerts(**{**given, **computed})

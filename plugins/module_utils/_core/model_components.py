@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .model_alerts import Alerts
+from .model_integrations import RemoteWrite
 
 
 @dataclass(frozen=True)
@@ -159,13 +160,14 @@ class ThirdParty:
 class Monitoring:
     """Prometheus, Alertmanager and the blackbox prober; exporters stand beside what they watch.
 
-    outside: by the user's own names, what the monitoring hosts ask.
+    outside: by the user's own names, what the monitoring hosts ask. remote_write: who gets the metrics, too.
     """
 
     hosts: tuple[str, ...]
     retention: int
     alerts: Alerts = field(default_factory=Alerts)
     outside: Mapping[str, ThirdParty] = field(default_factory=dict)
+    remote_write: Mapping[str, RemoteWrite] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whom to tell of a release, as declared; values only."""
+"""Whom to tell of a release, and of how services fare, as declared; values only."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ class Email:
 
 @dataclass(frozen=True)
 class Hook:
-    """Whom to tell of which events of a release. One of `webhook`, `webhook_secret` and `email` is set."""
+    """Whom to tell of which events. One of `webhook`, `webhook_secret` and `email` is set.
+
+    signing_secret: names the declared secret that what is posted is signed with.
+    """
 
     on: tuple[str, ...]
     webhook: str | None
     webhook_secret: str | None
     format: str
     email: Email | None
+    signing_secret: str | None = None

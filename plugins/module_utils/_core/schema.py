@@ -21,6 +21,7 @@ from .kinds import Choice, Entries, Integer, Key, ListOf, Table, duration
 from .model import BEFORE_TRAFFIC, JOB_TIMES
 from .schema_components import COMPONENT_SETTINGS
 from .schema_hooks import HOOK
+from .schema_integrations import SENTRY
 from .schema_rollout import STRATEGY_TABLE
 from .schema_service import SERVICE
 
@@ -92,6 +93,9 @@ STACK = Table(
             ListOf(RELEASE, distinct=True), "Ids of releases that are kept however old they get.", []
         ),
         "objectives": Key(OBJECTIVES, "What a fault may cost: a drill that costs more fails.", {}),
-        "hooks": Key(ListOf(HOOK), "Whom to tell of a release.", []),
+        "hooks": Key(ListOf(HOOK), "Whom to tell of a release, and of how services fare.", []),
+        "sentry": Key(
+            SENTRY, "Where applications report errors: Sentry, or what is compatible with it.", None
+        ),
     },
 )

@@ -97,6 +97,15 @@ WATCHDOG = Table(
 )
 
 
+UPTIME = Table(
+    "sign that the site answers",
+    {
+        "receivers": Key(_RECEIVERS, "What expects the sign, and calls you when there is none."),
+        "every": Key(duration("30s", "1d"), "How often the sign is given.", "1m"),
+    },
+)
+
+
 def _pair(kind: Kind, title: str, warning: float | str, critical: float | str, doc: str) -> Key:
     keys = {
         "warning": Key(kind, "From here on a warning.", warning),
@@ -155,6 +164,11 @@ ALERTS = Table(
             ListOf(STEP), "Who is told of a critical alert that goes on and that nobody silences.", []
         ),
         "watchdog": Key(WATCHDOG, "Who is to notice that the monitoring itself is gone.", None),
+        "uptime": Key(
+            UPTIME,
+            "Push monitors, told while every service with a route answers through one edge host or more.",
+            None,
+        ),
         "wait": Key(duration("1s", "5m"), "How long a first alert waits for others of its kind.", "20s"),
         "interval": Key(duration("10s", "1d"), "After which time changes of a group are told.", "5m"),
         "repeat": Key(duration("1m", "30d"), "After which time what still fires is told again.", "4h"),

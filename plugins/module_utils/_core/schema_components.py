@@ -8,6 +8,7 @@ from .model_alerts import SEVERITIES
 from .schema_alerts import ALERTS
 from .schema_backup import BACKUP
 from .schema_hooks import URL
+from .schema_integrations import REMOTE_WRITE
 
 _KEEPER = "the third host, or the last of fewer"
 CONTENT_SECURITY_POLICY = (
@@ -170,6 +171,9 @@ MONITORING = Table(
         "alerts": Key(ALERTS, "Who is told of what, and at which numbers alerts begin.", {}),
         "outside": Key(
             Entries(NAME, THIRD_PARTY), "What others run and you need, by a name of your own.", {}
+        ),
+        "remote_write": Key(
+            Entries(NAME, REMOTE_WRITE), "Who gets the metrics as well, by a name of your own.", {}
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""The part of the schema that says whom to tell of a release."""
+"""The part of the schema that says whom to tell of a release, and of how services fare."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from .forms import SECRET
 from .kinds import Choice, Key, ListOf, Table, Text
 
 EVENTS = ("started", "succeeded", "failed", "rolled_back")
+# Of a service with a route: what its users see.
+STATES = ("down", "degraded", "up")
 FORMATS = ("json", "slack")
 TLS_MODES = ("starttls", "implicit", "none")
 
@@ -34,7 +36,11 @@ EMAIL = Table(
 HOOK = Table(
     "hook",
     {
-        "on": Key(ListOf(Choice(EVENTS), least=1, distinct=True), "Events that are told."),
+        "on": Key(
+            ListOf(Choice((*EVENTS, *STATES)), least=1, distinct=True),
+            "Events that are told: of a release by the control node; that a service with a route is `down`, "
+            "`degraded` or `up` again by the first monitoring host.",
+        ),
         "webhook": Key(URL, "URL that an HTTP POST goes to; this, `webhook_secret` or `email`.", None),
         "webhook_secret": Key(SECRET, "Declared secret with that URL, where knowing it is enough.", None),
         "format": Key(
@@ -43,6 +49,12 @@ HOOK = Table(
             "as Slack and those compatible with it take it.",
             "json",
         ),
-        "email": Key(EMAIL, "E-mail to send.", None),
+        "signing_secret": Key(
+            SECRET,
+            "Declared secret that what is posted is signed with (HMAC-SHA256, as Standard Webhooks has it).",
+            None,
+            "not signed",
+        ),
+        "email": Key(EMAIL, "E-mail to send. Not for `down`, `degraded` and `up`: alerts send that.", None),
     },
 )

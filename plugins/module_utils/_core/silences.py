@@ -20,7 +20,7 @@ DEADLINE = 5.0
 LONGEST = timedelta(hours=12)
 _MOST = 4 * 1024 * 1024
 # Planned work is no reason to be blind to these.
-NEVER = ("EnvironmentDown", "SiteDown", "PostgresNoLeader", "PostgresTwoLeaders", "Watchdog")
+NEVER = ("EnvironmentDown", "SiteDown", "PostgresNoLeader", "PostgresTwoLeaders", "SiteAnswers", "Watchdog")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from .alert_faults import alert_faults
 from .backup_rules import backup_faults
 from .errors import Problem
 from .hook_rules import hook_faults
+from .integrations import integration_faults
 from .job_rules import job_faults
 from .model import Stack
 from .ports import collisions
@@ -168,4 +169,5 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     backup_faults,
     alert_faults,
     third_party_faults,
+    integration_faults,
 )

@@ -29,6 +29,7 @@ from .model_components import (
     Tls,
 )
 from .model_hooks import Email, Hook
+from .model_integrations import RemoteWrite, Sentry
 from .model_rollout import Strategy
 from .model_service import RateLimit, Resources, Route, Scale, Service
 from .ports import publish_base
@@ -85,6 +86,7 @@ def _stack(given: Mapping[str, Any], hosts: tuple[Host, ...], faults: Faults) ->
         jobs={name: Job(name, **job) for name, job in given["jobs"].items()},
         strategies=own,
         objectives=Objectives(**given["objectives"]),
+        sentry=Sentry(**given["sentry"]) if given["sentry"] else None,
     )
 
 
@@ -142,7 +144,9 @@ def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str) -> 
 
 def _monitoring(given: Mapping[str, Any]) -> Monitoring:
     outside = {name: ThirdParty(**one) for name, one in given["outside"].items()}
-    return Monitoring(**{**given, "alerts": alerts_from(given["alerts"]), "outside": outside})
+    stores = {name: RemoteWrite(**one) for name, one in given["remote_write"].items()}
+    computed = {"alerts": alerts_from(given["alerts"]), "outside": outside, "remote_write": stores}
+    return Monitoring(**{**given, **computed})
 
 
 def _backup(given: Mapping[str, Any], stack: str) -> Backup:

@@ -5,8 +5,9 @@ from wayfare.misbehaviour import Misbehaviour, parse_misbehaviour
 
 
 def test_every_switch_is_understood() -> None:
-    text = "errors=0.1,latency=300ms, crash_after=30s,crash_on_start,never_ready,slow_start=1m,leak=5MB/s"
-    assert parse_misbehaviour(text) == (Misbehaviour(0.1, 0.3, 30.0, True, True, 60.0, 5 * 1024**2), [])
+    text = "errors=0.1,bugs=0.2,latency=300ms, crash_after=30s,crash_on_start,never_ready,slow_start=1m"
+    text += ",leak=5MB/s"
+    assert parse_misbehaviour(text) == (Misbehaviour(0.1, 0.2, 0.3, 30.0, True, True, 60.0, 5 * 1024**2), [])
 
 
 @pytest.mark.parametrize("text", ["", " "])

@@ -97,3 +97,20 @@ def test_an_unknown_command_is_answered_with_the_usage(
 ) -> None:
     assert main(arguments) == 64
     assert "usage: wayfare web | api | updates | journeys" in capsys.readouterr().err
+
+
+def test_errors_are_reported_where_the_environment_says_and_nowhere_else(tmp_path: Path) -> None:
+    assert Settings.parse({}, "web", ()).sentry is None
+    plain = Settings.parse(
+        {"SENTRY_DSN": "https://3f2a@a/1", "SENTRY_RELEASE": "shop@77aa"}, "web", ()
+    ).sentry
+    assert plain is not None
+    assert (plain.dsn, plain.release, plain.ca_file) == ("https://3f2a@a/1", "shop@77aa", None)
+    (tmp_path / "dsn").write_text("https://77bb@b/2\n")
+    hidden = Settings.parse({"SENTRY_DSN_FILE": str(tmp_path / "dsn")}, "web", ()).sentry
+    assert hidden is not None and hidden.dsn == "https://77bb@b/2" and "77bb" not in repr(hidden)
+
+
+def test_a_dsn_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(InvalidSettingsError, match="SENTRY_DSN_FILE names /nowhere, which cannot be read"):
+        Settings.parse({"SENTRY_DSN_FILE": "/nowhere"}, "web", ())

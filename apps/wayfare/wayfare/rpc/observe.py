@@ -64,6 +64,7 @@ class Observe(grpc.aio.ServerInterceptor):
     async def _misbehave(self, context: grpc.aio.ServicerContext) -> None:
         if self._misbehaviour.latency:
             await asyncio.sleep(self._misbehaviour.latency)
+        self._misbehaviour.raise_if_told_to()
         if self._misbehaviour.fails_now():
             await context.abort(grpc.StatusCode.INTERNAL, "Told to fail by MISBEHAVE")
 
