@@ -117,7 +117,8 @@ class Cluster:
         wanted = {name: newest(name) for name in self.built}
         images = {name: wanted.get(name, f"none/{name}") for name in [*IMAGES, *self.stack.services]}
         certificates = {"edge": next(iter(self._pairs.values())), **self._pairs}
-        material = Material(images, self.secrets, self._ca.certificate, certificates, {}, bootstrap=self.bootstrap)
+        ca, filled = self._ca.certificate, self.bootstrap
+        material = Material(images, self.secrets, ca, certificates, {}, bootstrap=filled)
         for index, view in enumerate(laid.views.values(), 1):
             for file in render(laid, view, material):
                 target = self.folder / f"h{index}" / file.path

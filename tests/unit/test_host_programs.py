@@ -12,7 +12,7 @@ from host_programs import CORE, ROLE
 
 PROGRAMS = sorted(file.name.removesuffix("_main.py") for file in (ROLE / "files").glob("*_main.py"))
 # The others are started by timers, and found anew each time.
-SERVICES = ["container_metrics", "log_shipper", "third_parties"]
+SERVICES = ["availability", "container_metrics", "log_shipper", "third_parties"]
 
 
 def imported(file: Path) -> set[str]:
