@@ -15,15 +15,15 @@ from whole_stack import (
     rendered,
     stack,
     with_alerts,
-    with_archive,
     with_logs,
     with_outside,
+    with_second,
     with_service,
     with_slo,
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-STACK = with_alerts(with_logs(with_archive(with_outside(with_service(stack(), "web", owner="web-team")))))
+STACK = with_alerts(with_logs(with_second(with_outside(with_service(stack(), "web", owner="web-team")))))
 
 
 @pytest.fixture(scope="module")

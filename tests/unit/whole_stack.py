@@ -183,6 +183,16 @@ def with_archive(base: Stack, *volumes: str) -> Stack:
     return with_backup(base, archive=Archive("03:00", 7, volumes or ("alertmanager",)))
 
 
+def with_second(base: Stack, **place: Any) -> Stack:
+    """The same stack with archives, and a second place for them and for backups: `s3` or `sftp`."""
+    archived = with_archive(base)
+    assert archived.components.backup
+    store = S3("s3.example.com", "shop", "eu", True, "redis", "redis_admin")
+    second = SecondRepository(**{"path": "/wayfare", "s3": None if place else store, "sftp": None, **place})
+    backup = replace(archived.components.backup, second=second)
+    return replace(archived, components=replace(archived.components, backup=backup))
+
+
 def with_logs(base: Stack) -> Stack:
     """The same stack with a log store on its last host."""
     logs = Logs((base.hosts[-1].name,), 30 * 86400, 2555 * 86400, 8 << 30, 1 << 30, 512 << 20)

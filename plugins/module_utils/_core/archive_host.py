@@ -21,7 +21,7 @@ from .run import Run
 SETTINGS = Path("config/host/archive/settings.json")
 CACHE = "/var/cache/slipway-archive"
 KEPT = "/var/lib/archive"
-_LOCK = "--retry-lock=10m"
+LOCK = "--retry-lock=10m"
 
 
 class AtWorkError(SlipwayError):
@@ -74,10 +74,18 @@ class ArchiveHost:
             raise explain("the archive cannot be reached", 1, str(error)) from error
 
     def ask(self, repository: str, *arguments: str) -> tuple[int, str, str]:
-        command = ["restic", f"--repo=rest:https://{self.settings.repository}/{repository}/", _LOCK]
-        command += [f"--password-file={self.own}/{repository}.password", f"--cache-dir={CACHE}"]
-        command += [f"--cacert={self._tls}/ca.crt", f"--tls-client-cert={self._tls}/tls.pem"]
+        where, key = self.way(repository)
+        command = ["restic", f"--repo={where}", f"--password-file={key}", *self.trusting()]
         return self.run([*command, *arguments])
+
+    def way(self, repository: str) -> tuple[str, Path]:
+        """Where restic finds a repository over the network, and the file with its password."""
+        return f"rest:https://{self.settings.repository}/{repository}/", self.own / f"{repository}.password"
+
+    def trusting(self) -> list[str]:
+        """restic's options on that way."""
+        own = [f"--cacert={self._tls}/ca.crt", f"--tls-client-cert={self._tls}/tls.pem"]
+        return [LOCK, f"--cache-dir={CACHE}", *own]
 
     def restic(self, what: str, repository: str, *arguments: str) -> str:
         code, out, err = self.ask(repository, *arguments)
@@ -108,7 +116,7 @@ class ArchiveHost:
         """Where the files are, as their owner; the container, which the net reaches, keeps no password."""
         password = (self.own / f"{repository}.password").read_text(encoding="utf-8")
         inside = ["docker", "exec", "--interactive", self.container("archive-repository")]
-        restic = ["restic", f"--repo={KEPT}/{repository}", "--no-cache", _LOCK, *arguments]
+        restic = ["restic", f"--repo={KEPT}/{repository}", "--no-cache", LOCK, *arguments]
         return self.run([*inside, *restic], stdin=f"{password}\n")
 
     def volume(self, name: str) -> Path:
@@ -128,9 +136,9 @@ class ArchiveHost:
         return out
 
     @contextmanager
-    def only_one(self) -> Iterator[None]:
-        """Hold the lock of all work on this host's archives, which ends with this process."""
-        handle = os.open(self.root / "state/archive.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    def only_one(self, lock: str = "archive") -> Iterator[None]:
+        """Hold the lock of all work on this host's archives, or another; it ends with this process."""
+        handle = os.open(self.root / f"state/{lock}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
