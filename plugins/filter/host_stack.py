@@ -88,7 +88,7 @@ def host_stack(
         asked["archive"] = {
             "take": calendar(str(archive.get("at") or "03:00"), "24h"),
             "keep": calendar("00:30", "1h") if "backup" in asked else "",
-            "copy": calendar("00:50", "1h") if "backup" in asked and elsewhere else "",
+            "second": calendar("00:50", "1h") if "backup" in asked and elsewhere else "",
         }
     if isinstance(logs, Mapping):
         asked["logs"] = {"buffer": str(logs.get("buffer") or "1G")}

@@ -21,6 +21,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts
     Watchdog,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
+    S3,
     Archive,
     Backup,
     Components,
@@ -31,6 +32,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     Postgres,
     Redis,
     Registry,
+    SecondRepository,
     ThirdParty,
     Tls,
 )
