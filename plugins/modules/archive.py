@@ -154,12 +154,12 @@ def copied(archive: Archive) -> dict[str, Any]:
 
 
 def refilled(module: AnsibleModule, archive: Archive) -> dict[str, Any]:
-    absent = archive_second.lost(archive.host)
     if module.check_mode:
+        absent = archive_second.lost(archive.host)
         steps = [f"{name}: {len(those)} would come back" for name, those in absent.items()]
         return {"changed": bool(steps), "steps": steps}
     steps = []
-    archive_second.refill(archive.host, absent, steps.append)
+    archive_second.refill(archive.host, steps.append)
     there = {
         name.removeprefix("host-"): it.short for name, it in archive_second.returned(archive.host).items()
     }

@@ -170,8 +170,7 @@ class Keeper(ArchiveCluster):
 
     def refill(self) -> list[str]:
         said: list[str] = []
-        host = self.archive(2).host
-        archive_second.refill(host, archive_second.lost(host), said.append)
+        archive_second.refill(self.archive(2).host, said.append)
         return said
 
     def files(self, folder: Path) -> dict[str, tuple[int, int, str]]:

@@ -260,11 +260,20 @@ def test_what_was_lost_here_comes_back_once(tmp_path: Path) -> None:
     anew = Snapshot("anew", datetime.now(UTC), "a", ("/x",))
     places.here["host-a"] = [anew]
     said: list[str] = []
+    assert [it.origin for it in archive_second.lost(places.host)["host-a"]] == ["new"]
     for _again in range(2):
-        archive_second.refill(places.host, archive_second.lost(places.host), said.append)
+        archive_second.refill(places.host, said.append)
     assert said == ["host-a: 1 came back from the second place"]
     assert [it.origin for it in places.here["host-a"]] == ["anew", "new"]
     assert {name: it.origin for name, it in archive_second.returned(places.host).items()} == {"host-a": "new"}
+
+
+def test_one_repository_that_is_spoiled_there_keeps_no_other_from_coming_back(tmp_path: Path) -> None:
+    places = Places(tmp_path, spoiled=True)
+    places.there["redis"] = [Snapshot("copy-of-keys", datetime.now(UTC), "a", ("/d",), "keys")]
+    with pytest.raises(SlipwayError, match="host-a cannot be listed"):
+        archive_second.refill(places.host, lambda _line: None)
+    assert [it.original for it in places.here["redis"]] == ["keys"]
 
 
 def test_a_host_that_copies_nothing_says_what_to_declare(tmp_path: Path) -> None:

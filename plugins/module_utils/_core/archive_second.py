@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -70,11 +70,13 @@ class Second:
             raise self._failed(f"{repository} cannot be listed", code, err)
         return snapshots(repository, out)
 
-    def copy(self, repository: str, new: Sequence[Snapshot]) -> None:
-        """Add archives of here to those of there."""
+    def copy(self, repository: str, new: Sequence[Snapshot]) -> list[Snapshot]:
+        """Add archives of here to those of there, and list them."""
         there, here = self._way(repository), self._host.way(repository)
         self._carry(f"{repository} cannot be copied", here, there, new)
-        self._whole(repository, new, self.kept(repository))
+        found = self.kept(repository)
+        self._whole(repository, new, found)
+        return found
 
     def back(self, repository: str, lost: Sequence[Snapshot]) -> None:
         """Add archives of there to those of here."""
@@ -88,17 +90,20 @@ class Second:
         if code and not no_repository(code, err):
             raise self._failed(f"{repository} cannot be unlocked", code, err)
 
-    def delete(self, repository: str, old: Sequence[str]) -> None:
+    def delete(self, repository: str, old: Sequence[str]) -> list[Snapshot]:
+        """Delete there, and list what is left."""
         for arguments in (("forget", "--prune", *old), ("check", "--with-cache")):
             code, _out, err = self._ask(repository, *arguments)
             if code:
                 raise self._failed(f"{repository}: restic {arguments[0]} failed", code, err)
         # restic calls it a success also where it could delete nothing.
-        if any(it.id in old for it in self.kept(repository)):
+        found = self.kept(repository)
+        if any(it.id in old for it in found):
             raise SlipwayError(
                 f"the second place: {repository}: what is old could not be deleted",
                 "Let the user of stack/components/backup/second delete what is below `path`",
             )
+        return found
 
     def _know(self) -> None:
         """Have the one host key that is declared be the only one that ssh takes."""
@@ -124,6 +129,8 @@ class Second:
         if no_repository(code, err):
             # Only so is what is alike stored once there, too.
             code, _out, err = self._restic(target, "init", *given, "--copy-chunker-params")
+            if code and not self._restic(target, "cat", "config")[0]:
+                code = 0  # a host that archives was first
         if not code:
             code, _out, err = self._restic(target, "copy", *given, *(it.id for it in which))
         if code:
@@ -178,23 +185,20 @@ def copy(host: ArchiveHost, say: Say) -> None:
     """Have the second place hold what is kept here, by the same days; each also if another fails."""
     now, days = datetime.now(UTC), host.settings.keep_days
     with host.only_one(_LOCK), host.telling("copy"):
-        second = Second(host)
-        host.reachable()
-        second.reachable()
+        second = _both(host)
         with together() as attempt:
             before = host.told(_KEPT)
             told = {name: told_before(name, before) for name in host.settings.keeps}
             for name in told:
                 with attempt():
                     second.unlock(name)
-                    if new := missing(host.kept(name), second.kept(name), days, now):
-                        second.copy(name, new)
-                        say(f"{name}: {len(new)} copied to the second place")
                     there = second.kept(name)
+                    if new := missing(host.kept(name), there, days, now):
+                        there = second.copy(name, new)
+                        say(f"{name}: {len(new)} copied to the second place")
                     told[name] = kept_metrics(name, there, now, "_second")
                     if old := expired(there, days, now):
-                        second.delete(name, old)
-                        left = [it for it in there if it.id not in old]
+                        left = second.delete(name, old)
                         told[name] = kept_metrics(name, left, now, "_second")
                         say(f"{name}: {len(old)} deleted in the second place")
                 host.write(_KEPT, chain.from_iterable(told.values()))
@@ -202,21 +206,33 @@ def copy(host: ArchiveHost, say: Say) -> None:
 
 def lost(host: ArchiveHost) -> dict[str, list[Snapshot]]:
     """By repository, what only the second place has."""
-    second, now, days = Second(host), datetime.now(UTC), host.settings.keep_days
-    host.reachable()
-    second.reachable()
-    found = {name: missing(second.kept(name), host.kept(name), days, now) for name in host.settings.keeps}
+    second = _both(host)
+    found = {name: _lost(host, second, name) for name in host.settings.keeps}
     return {name: those for name, those in found.items() if those}
 
 
-def refill(host: ArchiveHost, absent: Mapping[str, Sequence[Snapshot]], say: Say) -> None:
-    """Fetch them, each repository also if another fails; nothing that is here is replaced."""
-    with host.only_one(_LOCK), together() as attempt:
-        second = Second(host)
-        for name, those in absent.items():
-            with attempt():
-                second.back(name, those)
-                say(f"{name}: {len(those)} came back from the second place")
+def refill(host: ArchiveHost, say: Say) -> None:
+    """Fetch it, each repository also if another fails; nothing that is here is replaced."""
+    with host.only_one(_LOCK):
+        second = _both(host)
+        with together() as attempt:
+            for name in host.settings.keeps:
+                with attempt():
+                    if those := _lost(host, second, name):
+                        second.back(name, those)
+                        say(f"{name}: {len(those)} came back from the second place")
+
+
+def _lost(host: ArchiveHost, second: Second, name: str) -> list[Snapshot]:
+    return missing(second.kept(name), host.kept(name), host.settings.keep_days, datetime.now(UTC))
+
+
+def _both(host: ArchiveHost) -> Second:
+    """The second place, when both it and the first can be reached."""
+    second = Second(host)
+    host.reachable()
+    second.reachable()
+    return second
 
 
 def listed(host: ArchiveHost) -> dict[str, list[Snapshot]]:
