@@ -33,6 +33,7 @@ NAME = f"archive-second-try-{os.getpid()}"
 SUBNET = "10.98.86"
 PLACE = f"{SUBNET}.40"
 LIMIT = 60
+BUCKET = "shop-archives"
 # As a host of Debian 13 has them; the image is of Debian 13, too. radosgw is S3 without a cluster.
 PACKAGES = {"sftp": "openssh-client openssh-server", "s3": "openssh-client radosgw"}
 SSHD = """
@@ -60,7 +61,8 @@ mon_host = 127.0.0.1
 rgw_frontends = beast ssl_port=8443 ssl_certificate=/place/store.pem
 END
 set -- -c /tmp/ceph.conf -n client.radosgw --no-mon-config
-radosgw-admin "$@" user create --uid=keeper --display-name=keeper --access-key=access --secret-key=hidden
+radosgw-admin "$@" user info --uid=keeper ||
+  radosgw-admin "$@" user create --uid=keeper --display-name=keeper --access-key=access --secret-key=hidden
 exec radosgw "$@" -f
 """
 
@@ -211,13 +213,17 @@ class StoreKeeper(Keeper):
         (self.own / "store.pem").write_text(pair.certificate + pair.key)
         (self.own / "ca.crt").write_text(self.authority.certificate)
         self.secrets |= {"place_access": "access", "place_secret": "hidden"}
-        store = S3(f"{PLACE}:8443", "shop-archives", "default", True, "place_access", "place_secret")
+        store = S3(f"{PLACE}:8443", BUCKET, "default", True, "place_access", "place_secret")
         self.declare(s3=store)
 
     def _ready(self) -> None:
         trust = "cat > /usr/local/share/ca-certificates/company.crt; update-ca-certificates"
         docker("exec", "-i", self.tools, "sh", "-c", trust, stdin=self.authority.certificate)
         super()._ready()
+        # Whoever has it already has it again.
+        ask = ["curl", "--silent", "--show-error", "--fail", "--user", "access:hidden"]
+        ask += ["--aws-sigv4", "aws:amz:default:s3", "--request", "PUT"]
+        docker("exec", self.tools, *ask, f"https://{PLACE}:8443/{BUCKET}")
 
 
 def made(kind: type[Keeper], folder: Path) -> Keeper:
@@ -337,6 +343,15 @@ def test_keys_that_are_not_taken_are_named(keeper: Keeper, copied: list[str]) ->
         keeper.secrets[name] = right
         keeper.render()
     assert 'last_ok{what="copy"} 0' in keeper.metrics("archive_copy")
+
+
+def test_a_bucket_that_is_not_there_is_named(keeper: Keeper, copied: list[str]) -> None:
+    backup = keeper.stack.components.backup
+    assert backup and backup.second
+    if store := backup.second.s3:
+        wrong = replace(store, bucket="another")
+        with keeper.changed(s3=wrong), pytest.raises(SlipwayError, match="the store has no such bucket"):
+            keeper.copy()
 
 
 def test_a_server_that_is_another_one_is_not_trusted(

@@ -153,6 +153,7 @@ def test_a_host_key_is_known_by_its_fingerprint() -> None:
         ("subprocess ssh: keeper@h: Permission denied (publickey).", "does not take the user's key"),
         ("client.BucketExists: Access Denied.", "the store refuses the keys"),
         ("The specified bucket does not exist", "no such bucket"),
+        ("client.MakeBucket: The specified location-constraint is not valid", "no such bucket"),
         (
             "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed",
             "a certificate that this host does not",

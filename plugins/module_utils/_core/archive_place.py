@@ -76,7 +76,8 @@ SIGNS: Signs = (
         f"Correct the secrets that {_DECLARED}/s3 names; they must be let list, read, write and delete",
     ),
     (
-        "NoSuchBucket|bucket does not exist",
+        # restic would make it, and may not.
+        "NoSuchBucket|bucket does not exist|MakeBucket",
         "the store has no such bucket",
         f"Make it, or correct {_DECLARED}/s3/bucket",
     ),
