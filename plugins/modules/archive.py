@@ -197,7 +197,7 @@ def main() -> None:
     state = module.params["state"]
     os.umask(0o022)
     if module.check_mode and state not in ("listed", "refilled"):
-        module.exit_json(changed=state in ("taken", "restored"), steps=[])
+        module.exit_json(changed=state in ("taken", "copied", "restored"), steps=[])
     with reporting(module):
         root = Path("/opt") / module.params["stack"]
         if state == "ready":

@@ -141,8 +141,8 @@ def test_what_an_archive_is_a_copy_of_is_read() -> None:
 def test_a_host_key_is_known_by_its_fingerprint() -> None:
     known = Place("", "backup.example.com", 2222, (), "")
     line = f"[backup.example.com]:2222 ssh-ed25519 {KEY}"
-    others = f"# a comment\nother.example.com ssh-ed25519 {KEY}\n[backup.example.com]:2222 ssh-rsa !!\n"
-    assert shown(f"{others}{line}\n", known) == {hashlib.sha256(b"a host key").hexdigest(): line}
+    others = f"\n# a comment\nother.example.com ssh-ed25519 {KEY}\n[backup.example.com]:2222 ssh-rsa !!\n"
+    assert shown(f"{line}{others}", known) == {hashlib.sha256(b"a host key").hexdigest(): line}
     assert shown(f"backup.example.com ssh-rsa {KEY}", replace(known, port=22))
 
 
