@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,12 +27,14 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.archive_plan
     missing,
     snapshots,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive_work import Archive
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
     S3,
     SecondRepository,
     Sftp,
 )
+from ansible_collections.slipway.compose.plugins.modules import archive as module
 from whole_stack import SECRETS, rendered, stack, with_archive, with_second
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -267,6 +270,19 @@ def test_what_was_lost_here_comes_back_once(tmp_path: Path) -> None:
     assert said == ["host-a: 1 came back from the second place"]
     assert [it.origin for it in places.here["host-a"]] == ["anew", "new"]
     assert {name: it.origin for name, it in archive_second.returned(places.host).items()} == {"host-a": "new"}
+
+
+def test_the_module_says_what_would_come_back_and_what_came(tmp_path: Path) -> None:
+    places, archive = Places(tmp_path), Archive(tmp_path)
+    archive.host = places.host
+    archive.copy(lambda _line: None)
+    places.here["host-a"] = []
+    dry, wet = SimpleNamespace(check_mode=True), SimpleNamespace(check_mode=False)
+    assert module.refilled(dry, archive) == {"changed": True, "steps": ["host-a: 1 would come back"]}
+    done = module.refilled(wet, archive)
+    assert (done["changed"], done["refilled"]) == (True, {"a": "copy-of-"})
+    again = module.refilled(wet, archive)
+    assert again == {"changed": False, "steps": [], "refilled": {"a": "copy-of-"}}
 
 
 def test_one_repository_that_is_spoiled_there_keeps_no_other_from_coming_back(tmp_path: Path) -> None:
