@@ -2,7 +2,8 @@
 
 Runs on every host from the timer `slipway-archive`, and where archives are kept from `slipway-archive-keep`,
 which deletes old ones, and `slipway-archive-second`, which copies them to the second place.
-Needs nothing but Python, restic and the engine; the modules in `core` are Slipway's own.
+Needs nothing but Python, restic, the engine, and ssh where the second place is an SFTP server; the modules
+in `core` are Slipway's own.
 """
 
 from __future__ import annotations
