@@ -22,8 +22,15 @@ class ActionModule(StackAction):
                 "Declare stack/components/backup/archive and deploy: docs/runbooks/backups.md",
             )
         hosts: tuple[str, ...] = tuple(self.topology.views)
-        if state == "listed":
+        if state in ("copied", "listed", "refilled"):
             hosts = backup.hosts
+        if state == "copied" and not backup.second:
+            return {"skipped": True, "skip_reason": "there is no second place"}
+        if not backup.second and (state == "refilled" or int(arguments.get("repository") or 1) != 1):
+            raise SlipwayError(
+                f"the stack {stack.name} has no second place",
+                "Declare stack/components/backup/second and deploy: docs/runbooks/backups.md",
+            )
         if state == "restored":
             self._consent(arguments)
             hosts = archive_layout.restoring(

@@ -59,6 +59,7 @@ def host_stack(
     registry = components.get("registry") or {}
     backup = components.get("backup")
     archive = backup.get("archive") if isinstance(backup, Mapping) else None
+    elsewhere = isinstance(backup, Mapping) and isinstance(backup.get("second"), Mapping)
     logs = components.get("logs")
     own = {
         **PORTS,
@@ -92,6 +93,7 @@ def host_stack(
         asked["archive"] = {
             "take": calendar(str(archive.get("at") or "03:00"), "24h"),
             "keep": calendar("00:30", "1h") if "backup" in asked else "",
+            "second": calendar("00:50", "1h") if "backup" in asked and elsewhere else "",
         }
     if isinstance(logs, Mapping):
         asked["logs"] = {"buffer": str(logs.get("buffer") or "1G")}

@@ -19,10 +19,14 @@ options:
       - V(ready) has the first archive begin where there never was one. Where a release serves that is from
         before the stack kept an archive, there is none to begin.
       - V(taken) archives now.
+      - V(copied), on the host that keeps the archives, has the second place hold the same now
+        (C(stack.components.backup.second)). Where there is none, nothing is done.
       - V(listed), on the host that keeps the archives, tells which there are.
+      - V(refilled) fetches, onto the host that keeps the archives, what only the second place has. For when
+        that host was lost. Nothing is replaced; where nothing is missing, nothing is done.
       - V(restored) brings O(what) back from O(snapshot).
     type: str
-    choices: [ready, taken, listed, restored]
+    choices: [ready, taken, copied, listed, refilled, restored]
     required: true
   what:
     description:
@@ -32,9 +36,16 @@ options:
       - V(volume:<name>) exchanges a volume's data while its containers stand still. What it held is kept.
     type: str
   snapshot:
-    description: V(latest), or the beginning of an archive's id.
+    description:
+      - V(latest), or the beginning of an archive's id.
+      - V(refilled) is the newest that came back from the second place, whatever was archived since.
     type: str
     default: latest
+  repository:
+    description: Whose archives are V(listed); V(2) is the second place.
+    type: int
+    choices: [1, 2]
+    default: 1
   "on":
     description:
       - Host to restore on. Needed for a volume that several hosts have. Without it V(redis) comes back
@@ -56,6 +67,11 @@ EXAMPLES = r"""
 - name: Archive now
   slipway.compose.archive:
     state: taken
+  become: true
+
+- name: Fetch all archives from the second place, after the host that keeps them was lost
+  slipway.compose.archive:
+    state: refilled
   become: true
 
 - name: Bring yesterday's keys back
@@ -80,6 +96,13 @@ archives:
   elements: dict
   returned: state is listed
   sample: [{of: redis, id: 3f2a9c0d, time: "2026-11-27 03:04 UTC", taken_on: app-2.example.com}]
+refilled:
+  description:
+    - The newest archive that came back from the second place, by what it is of, C(redis) or a host.
+    - Also those that came back in an earlier run; empty where none ever did.
+  type: dict
+  returned: state is refilled, not in check mode
+  sample: {redis: 3f2a9c0d, app-1.example.com: 77d0e1f2}
 """
 
 import os
@@ -88,6 +111,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core import archive_second
 from ..module_utils._core.ansible import reporting
 from ..module_utils._core.archive_host import SETTINGS
 from ..module_utils._core.archive_restore import restore
@@ -95,10 +119,12 @@ from ..module_utils._core.archive_work import Archive
 
 UNIT = "slipway-archive.service"
 SYSTEMD = Path("/etc/systemd/system")
+STATES = ["ready", "taken", "copied", "listed", "refilled", "restored"]
 ARGUMENT_SPEC: dict[str, Any] = {
-    "state": {"type": "str", "choices": ["ready", "taken", "listed", "restored"], "required": True},
+    "state": {"type": "str", "choices": STATES, "required": True},
     "what": {"type": "str"},
     "snapshot": {"type": "str", "default": "latest"},
+    "repository": {"type": "int", "choices": [1, 2], "default": 1},
     "on": {"type": "str", "default": ""},
     "confirm": {"type": "str", "default": ""},
     "stack": {"type": "str"},
@@ -121,7 +147,27 @@ def taken(archive: Archive) -> dict[str, Any]:
     return {"changed": True, "steps": steps}
 
 
-def listed(archive: Archive) -> dict[str, Any]:
+def copied(archive: Archive) -> dict[str, Any]:
+    steps: list[str] = []
+    archive.copy(steps.append)
+    return {"changed": bool(steps), "steps": steps}
+
+
+def refilled(module: AnsibleModule, archive: Archive) -> dict[str, Any]:
+    if module.check_mode:
+        absent = archive_second.lost(archive.host)
+        steps = [f"{name}: {len(those)} would come back" for name, those in absent.items()]
+        return {"changed": bool(steps), "steps": steps}
+    steps = []
+    archive_second.refill(archive.host, steps.append)
+    there = {
+        name.removeprefix("host-"): it.short for name, it in archive_second.returned(archive.host).items()
+    }
+    return {"changed": bool(steps), "steps": steps, "refilled": there}
+
+
+def listed(module: AnsibleModule, archive: Archive) -> dict[str, Any]:
+    there = archive.listed() if module.params["repository"] == 1 else archive_second.listed(archive.host)
     archives = [
         {
             "of": repository.removeprefix("host-"),
@@ -129,7 +175,7 @@ def listed(archive: Archive) -> dict[str, Any]:
             "time": f"{it.time:%Y-%m-%d %H:%M} UTC",
             "taken_on": it.host,
         }
-        for repository, found in archive.listed().items()
+        for repository, found in there.items()
         for it in found
     ]
     lines = [f"{it['time']}  {it['id']}  {it['of']}, taken on {it['taken_on']}" for it in archives]
@@ -150,8 +196,8 @@ def main() -> None:
     )
     state = module.params["state"]
     os.umask(0o022)
-    if module.check_mode and state != "listed":
-        module.exit_json(changed=state in ("taken", "restored"), steps=[])
+    if module.check_mode and state not in ("listed", "refilled"):
+        module.exit_json(changed=state in ("taken", "copied", "restored"), steps=[])
     with reporting(module):
         root = Path("/opt") / module.params["stack"]
         if state == "ready":
@@ -159,8 +205,12 @@ def main() -> None:
         archive = Archive(root)
         if state == "taken":
             module.exit_json(**taken(archive))
+        if state == "copied":
+            module.exit_json(**copied(archive))
+        if state == "refilled":
+            module.exit_json(**refilled(module, archive))
         if state == "listed":
-            module.exit_json(**listed(archive))
+            module.exit_json(**listed(module, archive))
         module.exit_json(**restored(module, archive))
 
 

@@ -15,10 +15,10 @@ from whole_stack import (
     rendered,
     stack,
     with_alerts,
-    with_archive,
     with_listeners,
     with_logs,
     with_outside,
+    with_second,
     with_service,
     with_slo,
     with_stores,
@@ -26,7 +26,7 @@ from whole_stack import (
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
 OWNED = with_service(stack(), "web", owner="web-team")
-STACK = with_alerts(with_stores(with_listeners(with_logs(with_archive(with_outside(OWNED))))))
+STACK = with_alerts(with_stores(with_listeners(with_logs(with_second(with_outside(OWNED))))))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -15,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.archive_restore import Restored, restore
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_work import Archive
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process
-from backup_cluster import Cluster, docker
+from archive_cluster import ArchiveCluster
+from backup_cluster import docker
 from images import newest
 from whole_stack import stack, with_archive
 
@@ -29,27 +28,11 @@ PORT = 8434
 LIMIT = 120
 
 
-class Kept(Cluster):
-    """Redis on h1 leads, on h2 it follows; h3 keeps. Of h2 and h3 all is named as Compose names it."""
-
-    def container(self, component: str, host: int = 1) -> str:
-        own = component == "host" or host == 1
-        return f"{self.name}-h{host}-{component}" if own else f"{self.stack.name}-{component}-1"
-
-    def volume(self, name: str, host: int) -> str:
-        return f"{self.name}-h1-{name}" if host == 1 else f"{self.stack.name}_{name}"
+class Kept(ArchiveCluster):
+    """Redis on h1 leads, on h2 it follows; h3 keeps."""
 
     def start(self) -> None:
-        docker("network", "create", f"--subnet={SUBNET}.0/24", self.name)
-        self.render()
-        for index, host in enumerate(self.stack.hosts, 1):
-            place = ["--network", self.name, "--ip", host.address, "--name", self.container("host", index)]
-            docker("run", "--detach", "--init", *place, newest("redis"), "sleep", "infinity")
-            root = self.folder / f"h{index}"
-            (root / "releases/one").mkdir(parents=True)
-            shutil.copy(root / "docker-compose.prod.yml", root / "releases/one")
-            (root / "current").symlink_to("releases/one")
-            (root / "state").mkdir()
+        self.lay()
         for component, index in (("redis", 1), ("redis", 2), ("archive-repository", 3)):
             self.run(component, index)
         volume = f"--volume={self.volume('alertmanager', 3)}:/held"
@@ -75,9 +58,6 @@ class Kept(Cluster):
             check=False,
         )  # fmt: skip
         return told.removeprefix("OK\n").replace("\r", "").strip()
-
-    def archive(self, host: int) -> Archive:
-        return Archive(self.folder / f"h{host}", self.command)
 
     def restore(self, host: int, what: str, wanted: str) -> Restored:
         return restore(self.archive(host).host, what, wanted)

@@ -199,3 +199,12 @@ def test_a_host_that_cannot_be_spared_stays_in_service(site, spoil, host, expect
     assert done.status == 2
     assert expected in done.output, done.output
     assert "no host was touched" in done.output
+
+
+@pytest.mark.parametrize("asked", [["refill=true"], ["list=true", "repository=2"]])
+def test_a_second_place_that_is_not_declared_is_asked_for_nothing(site, asked):
+    site.stack["components"] = {"backup": {"archive": {}}}
+    site.run("secrets")
+    done = site.run("archive", *(word for it in asked for word in ("-e", it)))
+    assert done.status == 2
+    assert "the stack shop has no second place" in done.output, done.output

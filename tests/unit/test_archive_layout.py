@@ -127,8 +127,8 @@ def test_the_smallest_declaration_keeps_a_week_and_the_silences(
 def test_every_host_archives_and_the_keeper_deletes() -> None:
     declared = {"components": {"backup": {"archive": {"at": "04:30"}}}}
     told = {host: host_stack(declared, host, ["a", "b"], VARIABLES) for host in ("a", "b")}
-    assert told["a"]["archive"] == {"take": "*-*-* 04:30:00 UTC", "keep": ""}
-    assert told["b"]["archive"]["keep"].endswith(":30:00 UTC")
+    assert told["a"]["archive"] == {"take": "*-*-* 04:30:00 UTC", "keep": "", "second": ""}
+    assert told["b"]["archive"]["keep"].endswith(":30:00 UTC") and told["b"]["archive"]["second"] == ""
     assert "8434" in told["a"]["peer_ports"]
 
 
@@ -162,19 +162,40 @@ def test_what_cannot_come_back_is_refused(what: str, on: str, expected: str) -> 
         restoring(with_archive(base, "alertmanager", "api.uploads"), what, on)
 
 
+KEEP, SECOND = "slipway-archive-keep", "slipway-archive-second"
+COPYING = {"archive_second", "archive_copy"}
+
+
 @pytest.mark.parametrize(
-    ("archive", "unwanted"),
+    ("archive", "unwanted", "metrics"),
     [
-        pytest.param(None, {"slipway-archive", "slipway-archive-keep"}, id="none-at-all"),
-        pytest.param({"take": "03:00", "keep": ""}, {"slipway-archive-keep"}, id="another-host-keeps"),
-        pytest.param({"take": "03:00", "keep": "*:30"}, set(), id="all-of-them"),
+        pytest.param(
+            None,
+            {"slipway-archive", KEEP, SECOND},
+            {"archive", "archive_keep", "archive_take", *COPYING},
+            id="none-at-all",
+        ),
+        pytest.param(
+            {"take": "03:00", "keep": "", "second": ""},
+            {KEEP, SECOND},
+            {"archive", "archive_keep", *COPYING},
+            id="another-host-keeps",
+        ),
+        pytest.param(
+            {"take": "03:00", "keep": "*:30", "second": ""}, {SECOND}, COPYING, id="there-is-no-second-place"
+        ),
+        pytest.param({"take": "03:00", "keep": "*:30", "second": "*:50"}, set(), set(), id="all-of-them"),
     ],
 )
-def test_services_of_archives_go_with_their_timers(
-    archive: dict[str, str] | None, unwanted: set[str]
+def test_services_of_archives_go_with_their_timers_and_with_what_they_told(
+    archive: dict[str, str] | None, unwanted: set[str], metrics: set[str]
 ) -> None:
     loader = DataLoader()
     variables = loader.load_from_file(str(ROLE / "vars/main.yml"), trusted_as_template=True)
     known = {**variables, "host_stack": {} if archive is None else {"archive": archive}}
-    told = Templar(loader=loader, variables=known).template(variables["_host_archive_units_unwanted"])
+    templar = Templar(loader=loader, variables=known)
+    told = templar.template(variables["_host_archive_units_unwanted"])
     assert set(told) == {f"{name}.{kind}" for name in unwanted for kind in ("service", "timer")}
+    assert set(templar.template(variables["_host_archive_metrics_unwanted"])) == metrics
+    wanted = {f"{name}.timer" for name in {"slipway-archive", KEEP, SECOND} - unwanted}
+    assert set(templar.template(variables["_host_archive_timers"])) == wanted

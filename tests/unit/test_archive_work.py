@@ -155,6 +155,7 @@ def test_the_hosts_program_has_all_that_it_needs(tmp_path: Path) -> None:
     for arguments, status, told in (
         ([], 2, "usage:"),
         (["shop", "take"], 1, "archives nothing of shop"),
+        (["shop", "copy"], 1, "archives nothing of shop"),
     ):
         command = [sys.executable, "-I", str(program), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")

@@ -21,6 +21,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts
     Watchdog,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
+    S3,
     Archive,
     Backup,
     Components,
@@ -31,6 +32,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     Postgres,
     Redis,
     Registry,
+    SecondRepository,
     ThirdParty,
     Tls,
 )
@@ -189,6 +191,16 @@ def with_backup(base: Stack, **changes: Any) -> Stack:
 def with_archive(base: Stack, *volumes: str) -> Stack:
     """The same stack with backups, and what is no database archived beside them."""
     return with_backup(base, archive=Archive("03:00", 7, volumes or ("alertmanager",)))
+
+
+def with_second(base: Stack, **place: Any) -> Stack:
+    """The same stack with archives, and a second place for them and for backups: `s3` or `sftp`."""
+    archived = with_archive(base)
+    assert archived.components.backup
+    store = S3("s3.example.com", "shop", "eu", True, "redis", "redis_admin")
+    second = SecondRepository(**{"path": "/wayfare", "s3": None if place else store, "sftp": None, **place})
+    backup = replace(archived.components.backup, second=second)
+    return replace(archived, components=replace(archived.components, backup=backup))
 
 
 def with_logs(base: Stack) -> Stack:

@@ -20,7 +20,7 @@ from .run import Run, process
 SETTINGS = Path("config/host/archive/settings.json")
 CACHE = "/var/cache/slipway-archive"
 KEPT = "/var/lib/archive"
-_LOCK = "--retry-lock=10m"
+LOCK = "--retry-lock=10m"
 
 
 class AtWorkError(SlipwayError):
@@ -65,10 +65,18 @@ class ArchiveHost:
             raise explain("the archive cannot be reached", 1, str(error)) from error
 
     def ask(self, repository: str, *arguments: str) -> tuple[int, str, str]:
-        command = ["restic", f"--repo=rest:https://{self.settings.repository}/{repository}/", _LOCK]
-        command += [f"--password-file={self.own}/{repository}.password", f"--cache-dir={CACHE}"]
-        command += [f"--cacert={self._tls}/ca.crt", f"--tls-client-cert={self._tls}/tls.pem"]
+        where, key = self.way(repository)
+        command = ["restic", f"--repo={where}", f"--password-file={key}", *self.trusting()]
         return self.run([*command, *arguments])
+
+    def way(self, repository: str) -> tuple[str, Path]:
+        """Where restic finds a repository over the network, and the file with its password."""
+        return f"rest:https://{self.settings.repository}/{repository}/", self.own / f"{repository}.password"
+
+    def trusting(self) -> list[str]:
+        """restic's options on that way."""
+        own = [f"--cacert={self._tls}/ca.crt", f"--tls-client-cert={self._tls}/tls.pem"]
+        return [LOCK, f"--cache-dir={CACHE}", *own]
 
     def restic(self, what: str, repository: str, *arguments: str) -> str:
         code, out, err = self.ask(repository, *arguments)
@@ -99,7 +107,7 @@ class ArchiveHost:
         """Where the files are, as their owner; the container, which the net reaches, keeps no password."""
         password = (self.own / f"{repository}.password").read_text(encoding="utf-8")
         inside = ["docker", "exec", "--interactive", self.container("archive-repository")]
-        restic = ["restic", f"--repo={KEPT}/{repository}", "--no-cache", _LOCK, *arguments]
+        restic = ["restic", f"--repo={KEPT}/{repository}", "--no-cache", LOCK, *arguments]
         return self.run([*inside, *restic], stdin=f"{password}\n")
 
     def volume(self, name: str) -> Path:
@@ -118,13 +126,13 @@ class ArchiveHost:
             raise explain(what, code, err)
         return out
 
-    def only_one(self) -> AbstractContextManager[None]:
-        """All work on this host's archives."""
+    def only_one(self, lock: str = "archive") -> AbstractContextManager[None]:
+        """All work on this host's archives, or another kind of it."""
         at_work = AtWorkError(
             "another one works on the archive of this host",
             "Wait until it has ended: `systemctl list-units 'slipway-archive*'`",
         )
-        return only_one(self.root / "state/archive.lock", at_work)
+        return only_one(self.root / f"state/{lock}.lock", at_work)
 
     @contextmanager
     def telling(self, what: str) -> Iterator[None]:

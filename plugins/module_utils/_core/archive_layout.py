@@ -6,10 +6,13 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+from .archive_place import CREDENTIALS, KEY, PLACE, SECOND, Place
 from .archive_plan import FILES, REDIS, VOLUME, Settings, repository_of
 from .errors import Problem, SlipwayError
 from .model import Stack
+from .model_components import SecondRepository
 from .topology import ARCHIVE_PORTS, PORTS, HostView, Topology
 from .wording import did_you_mean, listed
 
@@ -105,7 +108,44 @@ def files(topology: Topology, view: HostView, secrets: Mapping[str, str]) -> dic
     told = {f"{name}.password": password(secrets[_SECRET], name) for name in sorted(mine)}
     if found.redis_port:
         told["redis_admin"] = secrets["redis_admin"]
-    return {"settings.json": json.dumps(found.to_dict(), indent=1, sort_keys=True) + "\n", **told}
+    backup = topology.stack.components.backup
+    if backup and backup.second and found.keeps:
+        elsewhere = _elsewhere(backup.second, found.keeps, secrets)
+        told |= {f"{SECOND}/{name}": text for name, text in elsewhere.items()}
+    return {"settings.json": _json(found.to_dict()), **told}
+
+
+def place(second: SecondRepository) -> Place:
+    """Beside pgBackRest's, in a folder of its own."""
+    folder = f"{second.path}/restic"
+    if it := second.s3:
+        address, _, port = it.endpoint.partition(":")
+        lookup = "path" if it.path_style else "dns"
+        options = (f"s3.region={it.region}", f"s3.bucket-lookup={lookup}")
+        return Place(f"s3:https://{it.endpoint}/{it.bucket}{folder}", address, int(port or 443), options, "")
+    assert second.sftp
+    to = second.sftp
+    # Two slashes: from the server's root, as pgBackRest goes.
+    return Place(f"sftp://{to.user}@{to.host}:{to.port}/{folder}", to.host, to.port, (), to.fingerprint)
+
+
+def _elsewhere(
+    second: SecondRepository, keeps: tuple[str, ...], secrets: Mapping[str, str]
+) -> dict[str, str]:
+    """What the keeper copies with. No host's own password opens what is stored there."""
+    told = {PLACE: _json(place(second).to_dict())}
+    told |= {f"{name}.password": password(secrets[_SECRET], f"{SECOND}/{name}") for name in keeps}
+    if second.s3:
+        pair = (secrets[second.s3.access_key], secrets[second.s3.secret_key])
+        told[CREDENTIALS] = "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n".format(*pair)
+    if second.sftp:
+        # ssh takes no key whose last line has no end.
+        told[KEY] = secrets[second.sftp.private_key].rstrip("\n") + "\n"
+    return told
+
+
+def _json(told: Mapping[str, Any]) -> str:
+    return json.dumps(told, indent=1, sort_keys=True) + "\n"
 
 
 def password(secret: str, repository: str) -> str:

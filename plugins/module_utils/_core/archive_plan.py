@@ -17,6 +17,8 @@ REDIS = "redis"
 FILES = "files"
 VOLUME = "volume:"
 LATEST = "latest"
+# The newest of those that came back from the second place: what was archived since is of a stack made anew.
+REFILLED = "refilled"
 # restic's exit status where there is no repository yet; before 0.17 only its words tell.
 NO_REPOSITORY = 10
 _NO_REPOSITORY = "Is there a repository at the following location"
@@ -56,12 +58,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One archive as its repository tells it."""
+    """One archive as its repository tells it. original: what it is a copy of, or ""."""
 
     id: str
     time: datetime
     host: str
     paths: tuple[str, ...]
+    original: str = ""
+
+    @property
+    def origin(self) -> str:
+        """The same for all copies, and for what they are copies of."""
+        return self.original or self.id
 
     @property
     def short(self) -> str:
@@ -73,11 +81,15 @@ def snapshots(repository: str, told: str) -> list[Snapshot]:
     try:
         found = [
             Snapshot(
-                str(it["id"]), datetime.fromisoformat(it["time"]), str(it["hostname"]), tuple(it["paths"])
+                str(it["id"]),
+                datetime.fromisoformat(it["time"]),
+                str(it["hostname"]),
+                tuple(it["paths"]),
+                str(it.get("original") or ""),
             )
             for it in json.loads(told) or ()
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SlipwayError(
             f"{repository} holds an archive that is none of ours: {error!r} in what restic tells of it",
             "Find it with `restic snapshots` in the container archive-repository, and forget it there",
@@ -86,9 +98,10 @@ def snapshots(repository: str, told: str) -> list[Snapshot]:
 
 
 def chosen(found: Sequence[Snapshot], wanted: str, now: datetime) -> Snapshot:
-    """The snapshot to restore. wanted: `latest`, or the beginning of an id."""
-    known = _credible(found, now) if wanted == LATEST else [it for it in found if it.id.startswith(wanted)]
-    if not known or (wanted != LATEST and len(known) > 1):
+    """The snapshot to restore. wanted: `latest`, `refilled`, or the beginning of an id."""
+    newest_of = {LATEST: _credible(found, now), REFILLED: refilled(found, now)}
+    known = newest_of.get(wanted, [it for it in found if it.id.startswith(wanted)])
+    if not known or (wanted not in newest_of and len(known) > 1):
         named = ", ".join(f"{it.short} ({it.time:%Y-%m-%d %H:%M})" for it in found[-5:]) or "none"
         raise SlipwayError(f"there is no one archive {wanted!r}", f"The newest there are: {named}")
     return known[-1]
@@ -101,6 +114,19 @@ def expired(found: Sequence[Snapshot], keep_days: int, now: datetime) -> list[st
     """
     newest = _credible(found, now)[-1:]
     return [it.id for it in found if now - it.time > timedelta(days=keep_days) and it not in newest]
+
+
+def missing(
+    found: Sequence[Snapshot], elsewhere: Sequence[Snapshot], keep_days: int, now: datetime
+) -> list[Snapshot]:
+    """What is here, is not to be deleted, and is not elsewhere yet."""
+    gone, there = expired(found, keep_days, now), {it.origin for it in elsewhere}
+    return [it for it in found if it.id not in gone and it.origin not in there]
+
+
+def refilled(found: Sequence[Snapshot], now: datetime) -> list[Snapshot]:
+    """Those that came back from the second place: hosts add no copies."""
+    return [it for it in _credible(found, now) if it.original]
 
 
 def newest(found: Sequence[Snapshot], now: datetime) -> float:
@@ -133,7 +159,9 @@ def unread(told: str) -> list[str]:
     return [line for line in lines if not any(words in line for words in _NOBODYS_FAULT)]
 
 
-_SIGNS = (
+# A pattern in what was said, what it means, what to do.
+Signs = Sequence[tuple[str, str, str]]
+_SIGNS: Signs = (
     (
         "repository is already locked",
         "another one works on the same archive",
@@ -164,13 +192,13 @@ _SIGNS = (
 )
 
 
-def explain(what: str, code: int, told: str) -> SlipwayError:
+def explain(what: str, code: int, told: str, signs: Signs = _SIGNS) -> SlipwayError:
     """The error to raise: its cause where it is known, and the tool's own words."""
     lines = [line.strip() for line in told.splitlines() if line.strip()]
     words = next((line for line in lines if "atal" in line), lines[-1] if lines else f"exit status {code}")[
         :300
     ]
-    for pattern, problem, remedy in _SIGNS:
+    for pattern, problem, remedy in signs:
         if re.search(pattern, told, re.IGNORECASE):
             return SlipwayError(f"{what}: {problem} ({words})", remedy)
     return SlipwayError(f"{what}: {words}", "Correct what is named, then run this again")
@@ -200,12 +228,12 @@ def last_metrics(what: str, ok: bool, ended: float, seconds: float) -> Iterable[
     yield f"slipway_archive_last_duration_seconds{label} {seconds:.1f}"
 
 
-def kept_metrics(repository: str, found: Sequence[Snapshot], now: datetime) -> list[str]:
-    """When its newest archive was taken (0: never), and how many there are."""
+def kept_metrics(repository: str, found: Sequence[Snapshot], now: datetime, place: str = "") -> list[str]:
+    """When its newest archive was taken (0: never), and how many there are. place: "", or `_second`."""
     label = _label(repository)
     return [
-        f"slipway_archive_newest_seconds{label} {newest(found, now):.0f}",
-        f"slipway_archives{label} {len(found)}",
+        f"slipway_archive{place}_newest_seconds{label} {newest(found, now):.0f}",
+        f"slipway_archives{place}{label} {len(found)}",
     ]
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
-from . import archive_redis
+from . import archive_redis, archive_second
 from .archive_host import ArchiveHost, AtWorkError
 from .archive_plan import (
     FILES,
@@ -92,6 +92,10 @@ class Archive:
             )
         return found
 
+    def copy(self, say: Say) -> None:
+        """On the repositories' host: have the second place hold the same."""
+        archive_second.copy(self.host, say)
+
     def listed(self) -> dict[str, list[Snapshot]]:
         """On the repositories' host: every archive there is, by repository."""
         return {name: self.host.kept(name) for name in self.host.settings.keeps}
@@ -151,14 +155,15 @@ class Archive:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`STACK take` or `STACK keep`, from a timer or by a person at the host."""
-    if len(arguments) != 2 or arguments[1] not in ("take", "keep"):
-        print("usage: archive STACK take|keep", file=sys.stderr)
+    """`STACK take`, `keep` or `copy`, from a timer or by a person at the host."""
+    if len(arguments) != 2 or arguments[1] not in ("take", "keep", "copy"):
+        print("usage: archive STACK take|keep|copy", file=sys.stderr)
         return 2
     stack, what = arguments
     try:
         archive = Archive(Path("/opt") / stack)
-        (archive.take if what == "take" else archive.keep)(lambda line: print(line, flush=True))
+        work = {"take": archive.take, "keep": archive.keep, "copy": archive.copy}
+        work[what](lambda line: print(line, flush=True))
     except AtWorkError as error:
         print(error, flush=True)
         return TRY_AGAIN

@@ -86,7 +86,7 @@ class Sftp:
 
 @dataclass(frozen=True)
 class SecondRepository:
-    """Where every backup and all WAL goes, too. One of `s3` and `sftp` is set."""
+    """Where every backup, all WAL and every archive goes, too. One of `s3` and `sftp` is set."""
 
     path: str
     s3: S3 | None

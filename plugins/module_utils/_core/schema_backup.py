@@ -109,7 +109,9 @@ BACKUP = Table(
         "keep_full": Key(Integer(1, 1000), "Full backups to keep, in place of `keep_days`.", None),
         "verify_at": Key(TIME_OF_DAY, "When the newest backup is restored and tried, with jitter.", "05:00"),
         "assertions": Key(ListOf(ASSERTION), "Your own questions to a restored copy.", []),
-        "second": Key(SECOND, "A second repository, elsewhere, with everything the first has.", None),
+        "second": Key(
+            SECOND, "A second place, elsewhere, with all the first has: backups, WAL, and archives.", None
+        ),
         "archive": Key(
             ARCHIVE,
             "What is no database, encrypted and beside the backups: a snapshot of Redis, each host's "

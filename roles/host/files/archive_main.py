@@ -1,7 +1,9 @@
-"""Archive what is no database: `python3 -I /usr/local/lib/slipway/archive STACK take|keep`.
+"""Archive what is no database: `python3 -I /usr/local/lib/slipway/archive STACK take|keep|copy`.
 
-Runs on every host from the timer `slipway-archive`, and where archives are kept from `slipway-archive-keep`.
-Needs nothing but Python, restic and the engine; the modules in `core` are Slipway's own.
+Runs on every host from the timer `slipway-archive`, and where archives are kept from `slipway-archive-keep`,
+which deletes old ones, and `slipway-archive-second`, which copies them to the second place.
+Needs nothing but Python, restic, the engine, and ssh where the second place is an SFTP server; the modules
+in `core` are Slipway's own.
 """
 
 from __future__ import annotations
