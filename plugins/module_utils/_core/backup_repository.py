@@ -65,7 +65,9 @@ class Settings:
 
 
 @contextmanager
-def only_one(path: Path) -> Iterator[None]:
+def only_one(
+    path: Path, at_work: str = "another backup or verification is at work on this host"
+) -> Iterator[None]:
     """Hold the lock of all work on this host's backups, which ends with this process."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -73,7 +75,7 @@ def only_one(path: Path) -> Iterator[None]:
         yield
     except BlockingIOError:
         raise LockedError(
-            "another backup or verification is at work on this host",
+            at_work,
             "Wait until it has ended: `systemctl list-units 'slipway-backup*'`",
         ) from None
     finally:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from .alert_faults import alert_faults
 from .backup_rules import backup_faults
+from .data_rules import data_faults
 from .errors import Problem
 from .hook_rules import hook_faults
 from .job_rules import job_faults
@@ -168,4 +169,5 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     backup_faults,
     alert_faults,
     third_party_faults,
+    data_faults,
 )

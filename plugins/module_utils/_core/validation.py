@@ -28,6 +28,7 @@ from .model_components import (
     ThirdParty,
     Tls,
 )
+from .model_data import Data, DatabaseCare, Retention, Subject
 from .model_hooks import Email, Hook
 from .model_rollout import Strategy
 from .model_service import RateLimit, Resources, Route, Scale, Service
@@ -85,7 +86,20 @@ def _stack(given: Mapping[str, Any], hosts: tuple[Host, ...], faults: Faults) ->
         jobs={name: Job(name, **job) for name, job in given["jobs"].items()},
         strategies=own,
         objectives=Objectives(**given["objectives"]),
+        data=_data(given["data"]),
     )
+
+
+def _data(given: Mapping[str, Any]) -> Data:
+    databases = {
+        name: DatabaseCare(
+            care["masking"],
+            tuple(Retention(**rule) for rule in care["retention"]),
+            Subject(**care["subject"]),
+        )
+        for name, care in given["databases"].items()
+    }
+    return Data(given["protected"], given["retention_at"], databases)
 
 
 def _strategy(name: str, given: Mapping[str, Any], faults: Faults) -> Strategy:
