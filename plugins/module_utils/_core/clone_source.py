@@ -1,4 +1,4 @@
-"""A copy of databases for another environment, masked where the backups are; nothing else leaves that host."""
+"""A copy of databases for another environment, masked where the backups are before it leaves that host."""
 
 from __future__ import annotations
 
@@ -38,80 +38,84 @@ class Copy:
     extensions: tuple[str, ...]
 
 
-def make(
-    repository: Repository,
-    root: Path,
-    rules: Mapping[str, Rules],
-    say: Say,
-    *,
-    owner: int = 0,
-    volume_options: tuple[str, ...] = (),
-) -> list[Copy]:
-    """Restore the newest backup where nobody sees it, mask and check each database, and dump it.
+class Source:
+    """The backups of a stack on their host, as the source of copies. owner: uid that may fetch the dumps."""
 
-    rules: database -> its rules. owner: uid that may fetch the dumps. The restored copy is gone afterwards,
-    however this ends; so are dumps, unless all is well.
-    """
-    folder = root / FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.chown(folder, owner, -1)
-    with only_one(root / "state/clone.lock", _AT_WORK):
-        clear(root)
-        info = repository.info().of(1)
-        archive = newest(info).archive
-        line = repository.line(archive, 1, repository.files(archive, 1))
-        backup = newest(on_line([it for it in info if it.archive == archive], line))
-        with scratch(
-            repository.run, repository.container, repository.stanza, volume_options, "clone"
-        ) as place:
-            free = place.free()
-            # Every row of a table is written once more.
-            needed = 2 * backup.size + MARGIN
-            if free < needed:
-                raise SlipwayError(
-                    f"the disk is full: {needed >> 20} MB are needed, {free >> 20} MB are free",
-                    "Make room on the backup host: `df -h /var/lib/docker`",
-                )
-            say(f"restore backup {backup.label}, {backup.size >> 20} MB")
-            place.restore(f"--repo={backup.repository}", f"--set={backup.label}")
-            place.start(DAY)
-            try:
-                return [
-                    _database(repository.run, place, name, own, folder, say, owner)
-                    for name, own in rules.items()
-                ]
-            except BaseException:
-                clear(root)
-                raise
+    def __init__(
+        self,
+        repository: Repository,
+        root: Path,
+        say: Say,
+        owner: int = 0,
+        volume_options: tuple[str, ...] = (),
+    ) -> None:
+        self._repository = repository
+        self._root = root
+        self._say = say
+        self._owner = owner
+        self._volume_options = volume_options
+
+    def copy(self, rules: Mapping[str, Rules]) -> list[Copy]:
+        """Restore the newest backup where nobody sees it, mask and check each database, and dump it.
+
+        rules: database -> its rules. The restored copy is gone afterwards, however this ends; so are dumps,
+        unless all is well.
+        """
+        folder = self._root / FOLDER
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chown(folder, self._owner, -1)
+        source, stanza = self._repository.container, self._repository.stanza
+        with only_one(self._root / "state/clone.lock", _AT_WORK):
+            clear(self._root)
+            with scratch(self._repository.run, source, stanza, self._volume_options, "clone") as place:
+                self._restore(place)
+                try:
+                    return [self._database(place, name, own) for name, own in rules.items()]
+                except BaseException:
+                    clear(self._root)
+                    raise
+
+    def _restore(self, place: Scratch) -> None:
+        found = self._repository.info().of(1)
+        archive = newest(found).archive
+        line = self._repository.line(archive, 1, self._repository.files(archive, 1))
+        backup = newest(on_line([it for it in found if it.archive == archive], line))
+        # Every row of a table is written once more.
+        needed, free = 2 * backup.size + MARGIN, place.free()
+        if free < needed:
+            raise SlipwayError(
+                f"the disk is full: {needed >> 20} MB are needed, {free >> 20} MB are free",
+                "Make room on the backup host: `df -h /var/lib/docker`",
+            )
+        self._say(f"restore backup {backup.label}, {backup.size >> 20} MB")
+        place.restore(f"--repo={backup.repository}", f"--set={backup.label}")
+        place.start(DAY)
+
+    def _database(self, place: Scratch, database: str, rules: Rules) -> Copy:
+        masked = Masked(place, database, self._say)
+        masked.mask(rules)
+        masked.check()
+        rows = masked.settled()
+        path = self._root / FOLDER / f"{database}.dump"
+        dump(self._repository.run, place.name, database, path)
+        # Ansible fetches files as whom it logs in as, not as root.
+        os.chown(path, self._owner, -1)
+        size = path.stat().st_size / (1 << 20)
+        self._say(f"{database}: dumped, {size:.1f} MB for {sum(rows.values())} rows")
+        return Copy(
+            database,
+            str(path),
+            digest(path),
+            int(place.ask(f"SELECT pg_database_size({sql.literal(database)});")),
+            rows,
+            tuple(json.loads(place.ask(masking_sql.EXTENSIONS, database))),
+        )
 
 
 def clear(root: Path) -> None:
     """Forget dumps, of this copy or of one that was broken off."""
     for path in (root / FOLDER).glob("*.dump"):
         path.unlink()
-
-
-def _database(
-    run: Run, place: Scratch, database: str, rules: Rules, folder: Path, say: Say, owner: int
-) -> Copy:
-    masked = Masked(place, database, say)
-    masked.mask(rules)
-    masked.check()
-    rows = masked.settled()
-    path = folder / f"{database}.dump"
-    dump(run, place.name, database, path)
-    size = path.stat().st_size
-    say(f"{database}: dumped, {size / (1 << 20):.1f} MB for {sum(rows.values())} rows")
-    # Ansible fetches files as whom it logs in as, not as root.
-    os.chown(path, owner, -1)
-    return Copy(
-        database,
-        str(path),
-        digest(path),
-        int(place.ask(f"SELECT pg_database_size({sql.literal(database)});")),
-        rows,
-        tuple(json.loads(place.ask(masking_sql.EXTENSIONS, database))),
-    )
 
 
 class Masked:
@@ -139,7 +143,7 @@ class Masked:
             self._say(f"{self._database}: masked {', '.join(map(str, own))}")
 
     def check(self) -> None:
-        """SlipwayError where a value of a masked column is still there, in it or anywhere that is searched."""
+        """SlipwayError where a value of a masked column is still there, in it or in one that is searched."""
         found = []
         for column, rule in self._masked.items():
             if count := int(self._ask(masking_sql.left_over(column, rule))):
@@ -147,13 +151,13 @@ class Masked:
         searched = [it for it in self._columns if _is_searched(it, self._rules.get(it))]
         for column in searched:
             for line in self._ask(masking_sql.leaks(column)).splitlines():
-                source, count = line.rsplit("|", 1)
-                found.append(f"{column} has {count} texts with values of {source}, which is masked")
+                source, texts = line.rsplit("|", 1)
+                found.append(f"{column} has {texts} texts with values of {source}, which is masked")
         if found:
             raise SlipwayError(
                 f"nothing was copied, {self._database} would have shown what it hides: {'; '.join(found)}",
-                "Mask these columns, too (the same value gives the same hash); what is the same for everybody "
-                "is `public`, and not searched. See docs/data-care.md",
+                "Mask these columns, too (the same value gives the same hash); what is the same for "
+                "everybody is `public`, and not searched. See docs/data-care.md",
             )
         self._say(
             f"{self._database}: no value of {len(self._masked)} masked columns is in them any more, nor in "
@@ -180,11 +184,10 @@ def _is_searched(column: Column, rule: str | None) -> bool:
 
 
 def dump(run: Run, container: str, database: str, path: Path) -> None:
-    """Into a file that nobody but root may read, with what its owner owns; privileges are the target's."""
-    tool = (
-        "pg_dump --format=custom --compress=zstd --no-owner --no-privileges --no-comments --no-large-objects"
-    )
-    script = f'umask 077; exec docker exec "$1" {tool} --no-publications --no-subscriptions "$2" > "$3"'
+    """Into a file that nobody else may read; who owns what, and who may see it, is the target's affair."""
+    without = "owner privileges comments large-objects publications subscriptions"
+    tool = f"pg_dump --format=custom --compress=zstd --no-{without.replace(' ', ' --no-')}"
+    script = f'umask 077; exec docker exec "$1" {tool} "$2" > "$3"'
     code, _out, err = run(["sh", "-ec", script, "sh", container, database, str(path)])
     if code:
         told = err.strip().splitlines()[-1:] or [str(code)]
