@@ -118,10 +118,10 @@ def copied(repository: Repository, root: Path, rules: object = None) -> tuple[Co
     return copy, said
 
 
-def arrive(target: Cluster, copy: Copy, keep: str = "true") -> str:
+def arrive(target: Cluster, copy: Copy, keep: bool = True) -> str:
     place = at(target)
     said = place.restore(Path(copy.path), clone_source.told([copy])[0])
-    place.swap(patience(60), keep)
+    place.swap(patience(60), keep=keep)
     other = 3 - target.leader()
     follow(Psql(run, target.container("postgres", other)), ["shop"], patience(60))
     return said
@@ -246,7 +246,7 @@ def swapped_under_readers(target: Cluster, copy: Copy, background: Background, u
 
     threads = [background(read)[0] for _reader in range(3)]
     until(lambda: "marker" in seen)
-    place.swap(patience(60), "false")
+    place.swap(patience(60), keep=False)
     until(lambda: "new" in seen)
     stop.append(True)
     for thread in threads:

@@ -75,10 +75,10 @@ class Target:
         self._send("ANALYZE;", inside.as_user(owner))
         return self._counted(inside, told["rows"])
 
-    def swap(self, patience: Patience, keep: str) -> None:
+    def swap(self, patience: Patience, keep: bool) -> None:
         """Put the copy in its place, in one transaction: whoever asks finds the old data or the new.
 
-        keep: "true" keeps what it has replaced until the next copy.
+        keep: what it has replaced stays until the next copy.
         """
         if not exists(self._psql, self._fresh):
             raise SlipwayError(
@@ -101,7 +101,7 @@ class Target:
                 f"{self._database} cannot be replaced: {answer.error or answer.code}",
                 "Run this again; what serves is as it was",
             )
-        if keep != "true":
+        if not keep:
             self._send(f"DROP DATABASE IF EXISTS {sql.name(self._old)} WITH (FORCE);")
 
     def discard(self) -> None:
