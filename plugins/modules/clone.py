@@ -172,7 +172,7 @@ def on_member(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
         if state == "restored":
             steps.append(target.restore(Path(copy["path"]), copy))
         else:
-            target.swap(patience(PATIENCE), params["keep"])
+            target.swap(patience(PATIENCE), keep=params["keep"])
             steps.append(f"{copy['database']}: replaced")
     return {"changed": True, "steps": steps, "leader": True}
 

@@ -23,6 +23,8 @@ from ..module_utils._core.edge_counts import BOUNDS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
 from ..module_utils._core.log_store import SETTINGS, shipping
+from ..module_utils._core.retention_work import SETTINGS as RETENTION
+from ..module_utils._core.retention_work import Rule, settings
 from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
 from ..module_utils._core.third_parties import FOLDER, listing
 from ..module_utils._core.third_parties import secret_names as third_party_secrets
@@ -43,6 +45,7 @@ _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/backup.yml.j2": lambda it: it.members("backup-repository"),
     "rules/archive.yml.j2": lambda it: it.members("archive-repository"),
     "rules/logs.yml.j2": lambda it: it.members("logs"),
+    "rules/data.yml.j2": lambda it: _retention(it),
     "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
@@ -118,6 +121,8 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
     files += _tls("config/host/tls", 0, material, view.host.name)
     if where := shipping(topology, view):
         files.append(File(SETTINGS, where, 0o400, 0))
+    if view.runs("postgres") and (rules := _retention(topology)):
+        files.append(File(str(RETENTION), settings(rules), 0o400, 0))
     if view.runs("redis"):
         files.append(File("config/host/redis_password", material.secrets["redis"], 0o400, 0))
     files += [
@@ -142,6 +147,15 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         File("docker-compose.prod.yml", _render(environment, "docker-compose.prod.yml.j2", context), 0o644, 0)
     )
     return files
+
+
+def _retention(topology: Topology) -> list[Rule]:
+    """What is deleted when it is old, in the order in which it was declared."""
+    return [
+        Rule(name, rule.table, rule.column, rule.keep)
+        for name, care in topology.stack.data.databases.items()
+        for rule in care.retention
+    ]
 
 
 def _configuration(environment: jinja2.Environment, component: str, context: Mapping[str, Any]) -> list[File]:

@@ -75,7 +75,7 @@ class Target:
         self._send("ANALYZE;", inside.as_user(owner))
         return self._counted(inside, told["rows"])
 
-    def swap(self, patience: Patience, keep: bool) -> None:
+    def swap(self, patience: Patience, *, keep: bool) -> None:
         """Put the copy in its place, in one transaction: whoever asks finds the old data or the new.
 
         keep: what it has replaced stays until the next copy.
