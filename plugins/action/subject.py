@@ -1,4 +1,4 @@
-"""Read and judge the stack's SQL files, ask for consent, and write an export where only its reader sees it."""
+"""Judge the stack's SQL files, ask for consent, and write an export where nobody else sees it."""
 
 from __future__ import annotations
 

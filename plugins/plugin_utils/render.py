@@ -40,12 +40,22 @@ from ..module_utils._core.topology import (
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 
+
+def _retention(topology: Topology) -> list[Rule]:
+    """What is deleted when it is old, in the order in which it was declared."""
+    return [
+        Rule(name, rule.table, rule.column, rule.keep)
+        for name, care in topology.stack.data.databases.items()
+        for rule in care.retention
+    ]
+
+
 # Alerts of what a stack may lack: their absence of figures would be one.
 _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/backup.yml.j2": lambda it: it.members("backup-repository"),
     "rules/archive.yml.j2": lambda it: it.members("archive-repository"),
     "rules/logs.yml.j2": lambda it: it.members("logs"),
-    "rules/data.yml.j2": lambda it: _retention(it),
+    "rules/data.yml.j2": _retention,
     "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
@@ -147,15 +157,6 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         File("docker-compose.prod.yml", _render(environment, "docker-compose.prod.yml.j2", context), 0o644, 0)
     )
     return files
-
-
-def _retention(topology: Topology) -> list[Rule]:
-    """What is deleted when it is old, in the order in which it was declared."""
-    return [
-        Rule(name, rule.table, rule.column, rule.keep)
-        for name, care in topology.stack.data.databases.items()
-        for rule in care.retention
-    ]
 
 
 def _configuration(environment: jinja2.Environment, component: str, context: Mapping[str, Any]) -> list[File]:

@@ -1,4 +1,4 @@
-"""Delete rows that are older than they are to be kept: by a timer on each of PostgreSQL's hosts, by its leader.
+"""Delete rows that are older than they are to be kept: by a timer on PostgreSQL's hosts, where it leads.
 
 roles/host installs this file and those it imports as a program of the host: nothing but Python may be needed.
 """
@@ -133,7 +133,7 @@ class Retention:
         limits = (
             f"SET statement_timeout = '{_SECONDS - 5}s';\nSET lock_timeout = '5s';\nSET TimeZone = 'UTC';\n"
         )
-        answer = owner.send(limits + script, _SECONDS)
+        answer = owner.send(f"{limits}\n{script}", _SECONDS)
         if not answer.ok:
             raise SlipwayError(
                 f"{answer.error or answer.code}".replace("\n", " "), "See docs/runbooks/data-care.md"
