@@ -18,12 +18,14 @@ from whole_stack import (
     with_archive,
     with_logs,
     with_outside,
+    with_retention,
     with_service,
     with_slo,
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-STACK = with_alerts(with_logs(with_archive(with_outside(with_service(stack(), "web", owner="web-team")))))
+BASE = with_retention(with_service(stack(), "web", owner="web-team"))
+STACK = with_alerts(with_logs(with_archive(with_outside(BASE))))
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,8 @@ DATA = {
         }
     }
 }
-SHOP = """CREATE TABLE visits (id bigint PRIMARY KEY, email text NOT NULL, page text NOT NULL, at timestamptz NOT NULL);
+SHOP = """CREATE TABLE visits (
+    id bigint PRIMARY KEY, email text NOT NULL, page text NOT NULL, at timestamptz NOT NULL);
 INSERT INTO visits SELECT n, CASE WHEN n <= 3 THEN 'CANARY' ELSE n || '@private.example' END, '/home',
     now() - make_interval(days => n) FROM generate_series(1, 500) AS n;
 """.replace("CANARY", CANARY)

@@ -34,6 +34,11 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     ThirdParty,
     Tls,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_data import (
+    Data,
+    DatabaseCare,
+    Retention,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import Gates
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import (
     LatencyObjective,
@@ -181,6 +186,12 @@ def with_backup(base: Stack, **changes: Any) -> Stack:
 def with_archive(base: Stack, *volumes: str) -> Stack:
     """The same stack with backups, and what is no database archived beside them."""
     return with_backup(base, archive=Archive("03:00", 7, volumes or ("alertmanager",)))
+
+
+def with_retention(base: Stack) -> Stack:
+    """The same stack, with rows that are deleted when they are old."""
+    care = DatabaseCare(retention=(Retention("visits", "at", 365 * 86400),))
+    return replace(base, data=Data(databases={"wayfare": care}))
 
 
 def with_logs(base: Stack) -> Stack:
