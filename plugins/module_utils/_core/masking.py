@@ -91,22 +91,24 @@ def applied(columns: Sequence[Column], rules: Rules) -> dict[Column, str]:
     known = {**_PLATFORM, **{name.removeprefix("public."): own for name, own in rules.items()}}
     problems = [*_unknown(columns, rules), *_unfit(columns, known)]
     missing = [it for it in columns if it.sensitive and it.name not in known.get(it.table, {})]
-    if problems or missing:
+    if missing:
+        problems.append("columns that can hold text have no rule, and one of them may be new")
+    if problems:
         raise SlipwayError(
-            "nothing is copied: " + "; ".join([*problems, *([_missing(missing)] if missing else [])]),
-            "Correct stack/data/databases/…/masking. Which rule there is for what: docs/data-care.md",
+            f"nothing is copied: {'; '.join(problems)}",
+            f"Correct stack/data/databases/…/masking; docs/data-care.md says which rule is for what"
+            f"{_to_paste(missing)}",
         )
     return {it: known[it.table][it.name] for it in columns if it.name in known.get(it.table, {})}
 
 
-def _missing(columns: Sequence[Column]) -> str:
-    """Ready to paste; what a column holds is for a person to judge, so each stands there masked."""
+def _to_paste(columns: Sequence[Column]) -> str:
+    """What a column holds is for a person to judge, so each stands there masked."""
     lines = []
     for table in dict.fromkeys(it.table for it in columns):
         lines.append(f"  {table}:")
         lines += [f"    {it.name}: {_suggested(it)}  # {it.type}" for it in columns if it.table == table]
-    listing = "\n".join(["masking:", *lines])
-    return f"columns that can hold text have no rule, among them may be a new one:\n{listing}\n"
+    return "\n".join([". Those without a rule, to paste and to judge:\nmasking:", *lines]) if lines else ""
 
 
 def _suggested(column: Column) -> str:
