@@ -58,7 +58,7 @@ def test_columns_without_a_rule_are_listed_to_be_pasted() -> None:
     ]
     assert (
         "masking:\n  people:\n    name: hash  # text\n    note: empty  # text\n    about: empty  # json\n"
-        "  web.visits:\n    seen: empty  # other\n" in refused(columns)
+        "  web.visits:\n    seen: empty  # other." in refused(columns)
     )
 
 
