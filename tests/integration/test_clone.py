@@ -80,7 +80,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(declared(2, "10.98.80"), tmp_path_factory.mktemp("target"))
+    made = Cluster(declared(2, "10.98.87"), tmp_path_factory.mktemp("target"))
     made.name = f"{made.name}-target"
     try:
         made.start()

@@ -237,7 +237,7 @@ def test_the_program_of_the_timer_does_the_same_without_ansible(site: Site, tmp_
     for name in modules:
         shutil.copy(CHECKOUT / f"plugins/module_utils/_core/{name}.py", tmp_path / "core")
     settings = Path("/opt") / NAMES["live"] / "config/host/retention/settings.json"
-    settings.parent.mkdir(parents=True)
+    settings.parent.mkdir(parents=True, exist_ok=True)
     rule = {"database": "shop", "table": "visits", "column": "at", "keep": 300 * 86_400}
     settings.write_text(json.dumps([rule]))
     for what, said in (
