@@ -17,8 +17,8 @@ WAYFARE = CARE["databases"]["wayfare"]
 ADA, BOB = "0d5f6c1e-6d3c-4f5e-9a51-0123456789ab", "7b0c5d2f-1e4a-4c1d-8b2e-ba9876543210"
 BOOK = """INSERT INTO bookings (reference, journey_id, session_id, idempotency_key, fingerprint, passenger,
     seats, price_cents, currency)
-    SELECT upper(left(md5(k::text || '{who}'), 8)), id, '{who}', 'key-' || k || '{who}', md5('{who}'), '{name}',
-        1, price_cents, 'EUR'
+    SELECT upper(left(md5(k::text || '{who}'), 8)), id, '{who}', 'key-' || k || '{who}', md5('{who}'),
+        '{name}', 1, price_cents, 'EUR'
     FROM (SELECT * FROM journeys ORDER BY id LIMIT 1) AS one, generate_series(1, 2) AS k;
 INSERT INTO audit_log (actor, action, subject_type, subject_id, request_id, detail)
     SELECT '{who}', 'booking.created', 'booking', id, 'req-{who}', '{{"seats": 1}}' FROM bookings
@@ -34,7 +34,8 @@ def wayfare(server: Psql) -> Psql:
         answer = made.send(path.read_text(), 120)
         assert answer.ok, answer.error
     ledger = migration_sql._CREATE
-    entry = f"INSERT INTO {migration_sql.LEDGER} VALUES (1, 'timetable', 'x', 'applied', 0, now(), 1, 'ada@laptop');"
+    row = "1, 'timetable', 'x', 'applied', 0, now(), 1, 'ada@laptop'"
+    entry = f"INSERT INTO {migration_sql.LEDGER} VALUES ({row});"
     names = ((ADA, "Ada Lovelace"), (BOB, "Bob Marley"))
     book = "".join(BOOK.format(who=who, name=name) for who, name in names)
     answer = made.send(f"{ledger}{entry}{book}")
