@@ -191,9 +191,12 @@ def test_the_fingerprint_follows_every_program_that_a_host_is_given(
     monkeypatch.setattr(fingerprint, "ROLE", role)
     monkeypatch.setattr(fingerprint, "CORE", core)
     variables = yaml.safe_load((role / "vars/main.yml").read_text(encoding="utf-8"))
-    named = {*variables["_host_archive_core"], *variables["_host_backup_core"]}
+    lists = [names for variable, names in variables.items() if variable.endswith("_core")]
+    named = {name for names in lists for name in names}
     programs = [*(role / "files").glob("*.py"), *(core / f"{name}.py" for name in named)]
-    assert {"log_shipper.py", "third_parties.py", "archive_work.py"} <= {path.name for path in programs}
+    assert {"log_shipper.py", "third_parties.py", "archive_work.py", "retention_work.py"} <= {
+        path.name for path in programs
+    }
     digests = [fingerprint._role_digest.__wrapped__()]
     for changed in (*programs, core / "rollout.py"):
         changed.write_text(changed.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
