@@ -28,8 +28,8 @@ class ActionModule(StackAction):
         if state == "permitted":
             return self._permitted()
         arguments |= {"stack": stack.name}
-        if state in ("masked", "removed"):
-            return self._on_backup_host(state, arguments, task_vars)
+        if state == "masked":
+            return self._on_backup_host(arguments, task_vars)
         if not self.view.runs("postgres"):
             return NOT_A_MEMBER
         arguments |= member(stack, self.view)
@@ -65,7 +65,7 @@ class ActionModule(StackAction):
         cares = stack.data.databases
         return {name: dict(cares[name].masking) if name in cares else {} for name in wanted or known}
 
-    def _on_backup_host(self, state: str, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
+    def _on_backup_host(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         backup = self.declared.stack.components.backup
         if not backup:
             raise SlipwayError(
@@ -74,7 +74,7 @@ class ActionModule(StackAction):
             )
         if self.view.host.name != backup.hosts[0]:
             return dict(_NOTHING)
-        if state == "removed" or self._task.check_mode:
+        if self._task.check_mode:
             return self.module(arguments, task_vars)
         self._checked({**arguments, "rules": self._rules(arguments)}, task_vars)
         steps, copies = self._follow(arguments, task_vars)
@@ -122,7 +122,7 @@ class ActionModule(StackAction):
         """Only the leader gets the dumps; they are gone from it when this ends."""
         if not self._checked({**arguments, "step": "asked"}, task_vars)["leader"]:
             return {"changed": False, "steps": []}
-        folder = str(self._make_tmp_path())
+        folder = str(self._connection._shell.tmpdir or self._make_tmp_path())
         try:
             for copy in arguments["copies"]:
                 copy["path"] = f"{folder}/{copy['database']}.dump"

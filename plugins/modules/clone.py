@@ -23,9 +23,8 @@ options:
       - V(restored), on the target's leader, restores the dumps beside its databases.
       - V(swapped), on the target's leader, puts them in the place of its databases.
       - V(followed), on the target's other members, ends sessions that still read what was replaced.
-      - V(removed), on the host that keeps the source's backups, removes dumps that are left there.
     type: str
-    choices: [permitted, planned, masked, restored, swapped, followed, removed]
+    choices: [permitted, planned, masked, restored, swapped, followed]
     required: true
   databases:
     description: Databases to copy, separated by commas; all of the source's services where it is empty.
@@ -110,7 +109,7 @@ from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.member import leads, patience
 from ..module_utils._core.postgres import Psql
 
-STATES = ["permitted", "planned", "masked", "restored", "swapped", "followed", "removed"]
+STATES = ["permitted", "planned", "masked", "restored", "swapped", "followed"]
 PATIENCE = 60
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": STATES, "required": True},
@@ -186,9 +185,6 @@ def main() -> None:
             module.exit_json(**on_member(module, params))
         if module.check_mode:
             module.exit_json(changed=params["state"] != "followed", steps=[])
-        if params["state"] == "removed":
-            clone_source.clear(root)
-            module.exit_json(changed=False, steps=[])
         if params["state"] == "masked":
             module.exit_json(**masked(params, root))
         with alive(root / LOCK_FILE, params["run"]):

@@ -136,7 +136,8 @@ class Retention:
         answer = owner.send(f"{limits}\n{script}", _SECONDS)
         if not answer.ok:
             raise SlipwayError(
-                f"{answer.error or answer.code}".replace("\n", " "), "See docs/runbooks/data-care.md"
+                # Its first line: those that follow may quote what the rows hold.
+                (answer.error or str(answer.code)).splitlines()[0],
             )
         return answer.out.strip()
 

@@ -113,7 +113,8 @@ def _run(psql: Psql, script: str, mark: str) -> Any:
     )
     if not answer.ok:
         raise SlipwayError(
-            f"{psql.database}: {answer.error or answer.code}",
+            # Its first line: those that follow may quote the person's data.
+            f"{psql.database}: {(answer.error or str(answer.code)).splitlines()[0]}",
             "Nothing was changed; correct the SQL file, or what stands in its way",
         )
     found = answer.out.partition(f"slipway:{mark} ")[2]
