@@ -95,6 +95,10 @@ def host_stack(
             "keep": calendar("00:30", "1h") if "backup" in asked else "",
             "second": calendar("00:50", "1h") if "backup" in asked and elsewhere else "",
         }
+    data = stack.get("data") or {}
+    kept = any((care or {}).get("retention") for care in (data.get("databases") or {}).values())
+    if kept and host in ((components.get("postgres") or {}).get("hosts") or peers[:3]):
+        asked["retention"] = calendar(str(data.get("retention_at") or "04:30"), "24h")
     if isinstance(logs, Mapping):
         asked["logs"] = {"buffer": str(logs.get("buffer") or "1G")}
     return asked

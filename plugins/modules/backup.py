@@ -194,7 +194,7 @@ def main() -> None:
             module.exit_json(**begin(module, root))
         if state == "followed":
             module.exit_json(
-                changed=False, **backup_job.Log(root).follow(module.params["lines"], Backups(root))
+                changed=False, **backup_job.Log(root).follow(module.params["lines"], Backups(root).progress)
             )
         module.exit_json(**record(module))
 

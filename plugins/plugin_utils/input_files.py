@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from ..module_utils._core.errors import Problem
+from ..module_utils._core.errors import Problem, SlipwayError
 from ..module_utils._core.migrations_folder import check_names
 from ..module_utils._core.model import Stack
 from ..module_utils._core.model_service import Service
+from ..module_utils._core.subject import judged
 from . import pki
 from .minting import edge_names
 from .secrets import supplied
@@ -24,6 +25,7 @@ def problems(stack: Stack, checkout: Path, now: datetime) -> Iterator[Problem]:
         yield from _build(service, f"{path}/build", checkout)
         yield from _migrations(service, f"{path}/migrations", checkout)
     yield from _certificate(stack, checkout, now)
+    yield from _subject(stack, checkout)
 
 
 def _build(service: Service, path: str, checkout: Path) -> Iterator[Problem]:
@@ -45,6 +47,21 @@ def _migrations(service: Service, path: str, checkout: Path) -> Iterator[Problem
         return
     for fault in check_names(file.name for file in folder.iterdir()):
         yield Problem(path, f"in {service.migrations}, {fault.problem}", fault.remedy)
+
+
+def _subject(stack: Stack, checkout: Path) -> Iterator[Problem]:
+    for name, care in stack.data.databases.items():
+        for what, file in (("export", care.subject.export), ("erase", care.subject.erase)):
+            path = f"stack/data/databases/{name}/subject/{what}"
+            if not file:
+                continue
+            if not (checkout / file).is_file():
+                yield Problem(path, f"{file} is not a file", f"Name a file below {checkout}")
+                continue
+            try:
+                judged(file, (checkout / file).read_text(encoding="utf-8"), what)
+            except SlipwayError as fault:
+                yield Problem(path, fault.problem, fault.remedy)
 
 
 def _certificate(stack: Stack, checkout: Path, now: datetime) -> Iterator[Problem]:

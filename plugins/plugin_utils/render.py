@@ -25,6 +25,8 @@ from ..module_utils._core.integrations import remote_secrets, sentry_files, sent
 from ..module_utils._core.jobs import JOBS_FILE, told
 from ..module_utils._core.log_store import SETTINGS, shipping
 from ..module_utils._core.pool_names import POOLS
+from ..module_utils._core.retention_work import SETTINGS as RETENTION
+from ..module_utils._core.retention_work import Rule, settings
 from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
 from ..module_utils._core.third_parties import FOLDER, listing
 from ..module_utils._core.third_parties import secret_names as third_party_secrets
@@ -39,6 +41,16 @@ from ..module_utils._core.topology import (
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 
+
+def _retention(topology: Topology) -> list[Rule]:
+    """What is deleted when it is old, in the order in which it was declared."""
+    return [
+        Rule(name, rule.table, rule.column, rule.keep)
+        for name, care in topology.stack.data.databases.items()
+        for rule in care.retention
+    ]
+
+
 # Alerts of what a stack may lack: their absence of figures would be one.
 _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/backup.yml.j2": lambda it: it.members("backup-repository"),
@@ -46,6 +58,7 @@ _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/logs.yml.j2": lambda it: it.members("logs"),
     "rules/availability.yml.j2": lambda it: availability_list.listening(it.stack),
     "rules/remote-write.yml.j2": lambda it: it.stack.components.monitoring.remote_write,
+    "rules/data.yml.j2": _retention,
     "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
@@ -116,6 +129,8 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
     files += _tls("config/host/tls", 0, material, view.host.name)
     if where := shipping(topology, view):
         files.append(File(SETTINGS, where, 0o400, 0))
+    if view.runs("postgres") and (rules := _retention(topology)):
+        files.append(File(str(RETENTION), settings(rules), 0o400, 0))
     if view.runs("redis"):
         files.append(File("config/host/redis_password", material.secrets["redis"], 0o400, 0))
     files += [

@@ -44,7 +44,7 @@ class ThisRun:
 
 def this_run(folder: Path | None = None) -> ThisRun:
     """The run of the calling process, the same for all its workers, whichever asks first."""
-    path = (folder or _shared()) / _FILE
+    path = (folder or shared()) / _FILE
     if not path.exists():
         draft = path.with_name(f"{_FILE}.{uuid.uuid4().hex}")
         draft.write_text(json.dumps(asdict(_begin())), encoding="utf-8")
@@ -58,24 +58,24 @@ def this_run(folder: Path | None = None) -> ThisRun:
 def first_to(task: str, folder: Path | None = None) -> bool:
     """Whether no other worker of this run has done a task that is to be done once."""
     try:
-        ((folder or _shared()) / f"slipway-{task}").touch(exist_ok=False)
+        ((folder or shared()) / f"slipway-{task}").touch(exist_ok=False)
     except FileExistsError:
         return False
     return True
 
 
 def done_by_another(task: str, folder: Path | None = None) -> bool:
-    return ((folder or _shared()) / f"slipway-{task}").exists()
+    return ((folder or shared()) / f"slipway-{task}").exists()
 
 
 def note_step(step: Mapping[str, Any], folder: Path | None = None) -> None:
     """Remember a step for this run's record; a line at a time is written whole."""
-    with ((folder or _shared()) / _STEPS).open("a", encoding="utf-8") as file:
+    with ((folder or shared()) / _STEPS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(step) + "\n")
 
 
 def noted_steps(folder: Path | None = None) -> list[dict[str, Any]]:
-    path = (folder or _shared()) / _STEPS
+    path = (folder or shared()) / _STEPS
     return (
         [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
     )
@@ -86,7 +86,8 @@ def moment() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _shared() -> Path:
+def shared() -> Path:
+    """Ansible's own temporary folder of this run: for its user alone, and gone when it ends."""
     return Path(str(vars(constants)["DEFAULT_LOCAL_TMP"]))
 
 

@@ -18,6 +18,7 @@ from whole_stack import (
     with_listeners,
     with_logs,
     with_outside,
+    with_retention,
     with_second,
     with_service,
     with_slo,
@@ -25,7 +26,7 @@ from whole_stack import (
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-OWNED = with_service(stack(), "web", owner="web-team")
+OWNED = with_retention(with_service(stack(), "web", owner="web-team"))
 STACK = with_alerts(with_stores(with_listeners(with_logs(with_second(with_outside(OWNED))))))
 
 

@@ -194,7 +194,8 @@ def test_the_fingerprint_follows_every_program_that_a_host_is_given(
     named = {name for key, names in variables.items() if key.endswith("_core") for name in names}
     programs = [*(role / "files").glob("*.py"), *(core / f"{name}.py" for name in named)]
     names = {path.name for path in programs}
-    assert {"log_shipper.py", "third_parties_main.py", "archive_work.py", "textfile.py"} <= names
+    parts = {"log_shipper.py", "third_parties_main.py", "archive_work.py", "textfile.py"}
+    assert {*parts, "retention_work.py"} <= names
     digests = [fingerprint._role_digest.__wrapped__()]
     for changed in (*programs, core / "rollout.py"):
         changed.write_text(changed.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")

@@ -36,6 +36,11 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     ThirdParty,
     Tls,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_data import (
+    Data,
+    DatabaseCare,
+    Retention,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_hooks import Hook
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_integrations import RemoteWrite
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import Gates
@@ -201,6 +206,10 @@ def with_second(base: Stack, **place: Any) -> Stack:
     second = SecondRepository(**{"path": "/wayfare", "s3": None if place else store, "sftp": None, **place})
     backup = replace(archived.components.backup, second=second)
     return replace(archived, components=replace(archived.components, backup=backup))
+def with_retention(base: Stack) -> Stack:
+    """The same stack, with rows that are deleted when they are old."""
+    care = DatabaseCare(retention=(Retention("visits", "at", 365 * 86400),))
+    return replace(base, data=Data(databases={"wayfare": care}))
 
 
 def with_logs(base: Stack) -> Stack:

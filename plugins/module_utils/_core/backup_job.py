@@ -7,7 +7,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from .backup_work import Backups
 from .errors import SlipwayError
 
+BACKUP = "state/backups/job.jsonl"
 # How long one `follow` waits for news.
 PATIENCE = 10.0
 
@@ -22,8 +23,8 @@ PATIENCE = 10.0
 class Log:
     """Events of the job of one stack, a JSON object a line; its writer holds a lock on the file."""
 
-    def __init__(self, root: Path) -> None:
-        self.path = root / "state/backups/job.jsonl"
+    def __init__(self, root: Path, path: str = BACKUP) -> None:
+        self.path = root / path
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def clear(self) -> None:
@@ -46,8 +47,8 @@ class Log:
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
-    def follow(self, known: int, backups: Backups) -> dict[str, Any]:
-        """What happened after the first `known` events, whether it goes on, and a backup's percent."""
+    def follow(self, known: int, progress: Callable[[], float | None]) -> dict[str, Any]:
+        """What happened after the first `known` events, whether it goes on, and how far it is in percent."""
         limit = time.monotonic() + PATIENCE
         while self.at_work() and len(self.events()) <= known and time.monotonic() < limit:
             time.sleep(0.3)
@@ -55,15 +56,28 @@ class Log:
         percent = None
         if going_on and len(events) <= known:
             try:
-                percent = backups.progress()
+                percent = progress()
             except SlipwayError:
                 percent = None
         return {"events": events[known:], "going_on": going_on, "percent": percent}
 
 
 def work(root: Path, what: str, kind: str, adopt: bool) -> None:
+    """Do it to its end."""
+
+    def do(say: Callable[[str], object]) -> dict[str, Any]:
+        backups = Backups(root)
+        if what == "backup":
+            return {"done": asdict(backups.take(kind, say, adopt=adopt))}
+        proof = backups.verify(say)
+        return {"done": proof.to_dict(), "all": [it.to_dict() for it in backups.verifications()]}
+
+    telling(Log(root), what, do)
+
+
+def telling(log: Log, what: str, do: Callable[[Callable[[str], object]], Mapping[str, Any]]) -> None:
     """Do it to its end; how it went is the last event, never an exception."""
-    with Log(root).path.open("a", encoding="utf-8") as file:
+    with log.path.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
 
         def tell(event: Mapping[str, Any]) -> None:
@@ -73,13 +87,7 @@ def work(root: Path, what: str, kind: str, adopt: bool) -> None:
 
         tell({"say": f"{what} begins"})
         try:
-            backups = Backups(root)
-            if what == "backup":
-                last = backups.take(kind, lambda line: tell({"say": line}), adopt=adopt)
-                tell({"done": asdict(last)})
-            else:
-                proof = backups.verify(lambda line: tell({"say": line}))
-                tell({"done": proof.to_dict(), "all": [it.to_dict() for it in backups.verifications()]})
+            tell(do(lambda line: tell({"say": line})))
         except SlipwayError as error:
             tell({"problem": error.problem, "remedy": error.remedy})
         except Exception:

@@ -109,12 +109,14 @@ def recovery_error(log: str) -> SlipwayError:
 
 
 @contextmanager
-def scratch(run: Run, source: str, stanza: str, volume_options: Sequence[str] = ()) -> Iterator[Scratch]:
+def scratch(
+    run: Run, source: str, stanza: str, volume_options: Sequence[str] = (), purpose: str = "proof"
+) -> Iterator[Scratch]:
     """A container with what the container `source` sees, read only, and with its limits.
 
-    volume_options: for `docker volume create`.
+    volume_options: for `docker volume create`. purpose: there is one at a time for each.
     """
-    name = f"{source}-proof"
+    name = f"{source}-{purpose}"
     _remove(run, name)
     try:
         _do(run, ["docker", "volume", "create", *volume_options, name])

@@ -1,8 +1,8 @@
 """What an environment declares, parsed once: the stack as a whole.
 
-Its parts are in `model_service`, `model_rollout`, `model_hooks` and `model_components`. Values only:
-`validation.parse_stack` makes them from the user's input and names every fault with its path; `topology`
-decides what they mean for each host.
+Its parts are in `model_service`, `model_rollout`, `model_hooks`, `model_data` and `model_components`.
+Values only: `validation.parse_stack` makes them from the user's input and names every fault with its path;
+`topology` decides what they mean for each host.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .model_components import Components
+from .model_data import Data
 from .model_hooks import Hook
 from .model_integrations import Sentry
 from .model_rollout import Strategy
@@ -77,3 +78,4 @@ class Stack:
     jobs: Mapping[str, Job] = field(default_factory=dict)
     objectives: Objectives = Objectives()
     sentry: Sentry | None = None
+    data: Data = field(default_factory=Data)

@@ -1,8 +1,8 @@
 """Everything a stack definition can say: each key, its kind, its range, its default, and a sentence about it.
 
-This table and those of `schema_service`, `schema_rollout`, `schema_hooks` and `schema_components` are all
-there is: parsing, "did you mean" and docs/reference/stack.md are derived from them. Rules between keys are
-in `service_rules` and `stack_rules`.
+This table and those of `schema_service`, `schema_rollout`, `schema_hooks`, `schema_data` and
+`schema_components` are all there is: parsing, "did you mean" and docs/reference/stack.md are derived from
+them. Rules between keys are in `service_rules` and `stack_rules`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .forms import (
 from .kinds import Choice, Entries, Integer, Key, ListOf, Table, duration
 from .model import BEFORE_TRAFFIC, JOB_TIMES
 from .schema_components import COMPONENT_SETTINGS
+from .schema_data import DATA
 from .schema_hooks import HOOK
 from .schema_integrations import SENTRY
 from .schema_rollout import STRATEGY_TABLE
@@ -97,5 +98,6 @@ STACK = Table(
         "sentry": Key(
             SENTRY, "Where applications report errors: Sentry, or what is compatible with it.", None
         ),
+        "data": Key(DATA, "How the data of its databases are cared for.", {}),
     },
 )

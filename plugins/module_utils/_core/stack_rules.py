@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from .alert_faults import alert_faults
 from .backup_rules import backup_faults
+from .data_rules import data_faults
 from .errors import Problem
 from .hook_rules import hook_faults
 from .integrations import integration_faults
@@ -170,4 +171,5 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     alert_faults,
     third_party_faults,
     integration_faults,
+    data_faults,
 )

@@ -28,6 +28,7 @@ from .model_components import (
     ThirdParty,
     Tls,
 )
+from .model_data import Data, DatabaseCare, Retention, Subject
 from .model_hooks import Email, Hook
 from .model_integrations import RemoteWrite, Sentry
 from .model_rollout import Strategy
@@ -87,7 +88,20 @@ def _stack(given: Mapping[str, Any], hosts: tuple[Host, ...], faults: Faults) ->
         strategies=own,
         objectives=Objectives(**given["objectives"]),
         sentry=Sentry(**given["sentry"]) if given["sentry"] else None,
+        data=_data(given["data"]),
     )
+
+
+def _data(given: Mapping[str, Any]) -> Data:
+    databases = {
+        name: DatabaseCare(
+            care["masking"],
+            tuple(Retention(**rule) for rule in care["retention"]),
+            Subject(**care["subject"]),
+        )
+        for name, care in given["databases"].items()
+    }
+    return Data(given["protected"], given["retention_at"], databases)
 
 
 def _strategy(name: str, given: Mapping[str, Any], faults: Faults) -> Strategy:

@@ -1,0 +1,50 @@
+"""A copy that outlives the module call that began it, and tells its progress; and the plan of one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import masking_sql
+from .backup_job import Log, telling
+from .backup_work import Backups
+from .clone_source import Source, told
+from .masking import Column, Rules, applied, parse_columns
+from .postgres import Psql
+
+
+def log(root: Path) -> Log:
+    return Log(root, "state/clone.jsonl")
+
+
+def work(root: Path, rules: Mapping[str, Rules], owner: int) -> None:
+    """Do it to its end; the last event says where the dumps are."""
+    telling(
+        log(root),
+        "copy",
+        lambda say: {"done": told(Source(Backups(root).repository, root, say, owner).copy(rules))},
+    )
+
+
+def plan(psql: Psql, rules: Mapping[str, Rules]) -> list[str]:
+    """What a copy would be, as the databases are now; SlipwayError where the rules leave something open."""
+    lines = []
+    for database, own in rules.items():
+        inside = psql.on(database)
+        columns = parse_columns(inside.ask(masking_sql.COLUMNS))
+        rule_of = applied(columns, own)
+        sizes: Mapping[str, int] = json.loads(inside.ask(masking_sql.SIZES))
+        size = sum(sizes.values()) / (1 << 20)
+        lines.append(f"{database}: {len({it.table for it in columns})} tables, {size:.0f} MB")
+        lines += _of_tables(columns, rule_of)
+    return lines
+
+
+def _of_tables(columns: list[Column], rule_of: Mapping[Column, str]) -> list[str]:
+    tables = dict.fromkeys(column.table for column in columns)
+    return [
+        f"  {table}: "
+        + (", ".join(f"{it.name} {rule}" for it, rule in rule_of.items() if it.table == table) or "as it is")
+        for table in tables
+    ]
