@@ -138,6 +138,7 @@ class Retention:
             raise SlipwayError(
                 # Its first line: those that follow may quote what the rows hold.
                 (answer.error or str(answer.code)).splitlines()[0],
+                "See docs/runbooks/data-care.md",
             )
         return answer.out.strip()
 
