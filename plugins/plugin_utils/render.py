@@ -32,9 +32,11 @@ from ..module_utils._core.topology import (
     LOG_PORTS,
     POOLS,
     PORTS,
+    TRACE_PORTS,
     HostView,
     Topology,
 )
+from ..module_utils._core.traces import export_headers, told_by
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 
@@ -43,6 +45,10 @@ _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/backup.yml.j2": lambda it: it.members("backup-repository"),
     "rules/archive.yml.j2": lambda it: it.members("archive-repository"),
     "rules/logs.yml.j2": lambda it: it.members("logs"),
+    "rules/traces.yml.j2": lambda it: it.members("traces"),
+    "traces.html": lambda it: it.members("traces"),
+    "traces.js": lambda it: it.members("traces"),
+    "traces.conf.j2": lambda it: it.members("traces"),
     "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
@@ -77,7 +83,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "topology": topology,
         "view": view,
         "host": view.host,
-        "ports": {**PORTS, **BACKUP_PORTS, **ARCHIVE_PORTS, **LOG_PORTS},
+        "ports": {**PORTS, **BACKUP_PORTS, **ARCHIVE_PORTS, **LOG_PORTS, **TRACE_PORTS},
         "pools": POOLS,
         "bounds": BOUNDS,
         "objectives": objectives(topology.stack.services),
@@ -89,6 +95,9 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "edge_certificate": fingerprint(material.certificates["edge"][0]),
         "root": f"/opt/{topology.stack.name}",
         "routing": routing,
+        "traces": topology.stack.components.logs.traces if topology.stack.components.logs else None,
+        "export_headers": export_headers,
+        "told_by": told_by,
         "owners": owners,
         "thresholds": alerts.thresholds,
         # What stands before docs/runbooks/… in an alert.

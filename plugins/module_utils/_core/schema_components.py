@@ -8,6 +8,7 @@ from .model_alerts import SEVERITIES
 from .schema_alerts import ALERTS
 from .schema_backup import BACKUP
 from .schema_hooks import URL
+from .schema_traces import TRACES
 
 _KEEPER = "the third host, or the last of fewer"
 CONTENT_SECURITY_POLICY = (
@@ -197,6 +198,11 @@ LOGS = Table(
             "1G",
         ),
         "memory": Key(size("128M", "64G"), "Memory of each of the two stores.", "512M"),
+        "traces": Key(
+            TRACES,
+            "The ways of single requests through all services, kept beside the lines. Absent: none are taken.",
+            None,
+        ),
     },
     may_be_off=True,
 )
