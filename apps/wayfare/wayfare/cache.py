@@ -101,7 +101,7 @@ class Cache:
                 command.close()
             raise CacheAwayError("not asked: it failed a moment ago")
         try:
-            with asking(name, "redis", db__system__name="redis"):
+            with asking(name, "redis", {"db.system.name": "redis"}):
                 answer = await asyncio.wait_for(command, 2 * ANSWER_WITHIN)
         except (RedisError, OSError, TimeoutError) as error:
             self._breaker.failed()

@@ -20,13 +20,13 @@ from .settings import DatabaseSettings, Identity
 from .tracing import asking, commented
 
 
-
 class Connection(AsyncConnection[DictRow]):
     """Each statement says whose it is, and is a span of its trace."""
 
     async def execute(self, query: Any, params: Any = None, **options: Any) -> AsyncCursor[DictRow]:
         name = query.split(None, 1)[0].rstrip(";") if query.strip() else "ping"
-        with asking(name, "postgresql", db__system__name="postgresql", db__query__text=query.strip()):
+        facts = {"db.system.name": "postgresql", "db.query.text": query.strip()}
+        with asking(name, "postgresql", facts):
             return await super().execute(commented(query, params), params, **options)
 
 

@@ -59,8 +59,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.path in PLATFORM_ROUTES:
         return await _measured(request, handler)
     name = f"{request.method} {_route(request)}"
-    facts = {"http__request__method": request.method, "url__path": request.path}
-    with answering(name, request.headers, **facts) as span:
+    facts = {"http.request.method": request.method, "url.path": request.path, "request_id": request["id"]}
+    with answering(name, request.headers, facts) as span:
         response = await _measured(request, handler)
         span.set_attribute("http.response.status_code", response.status)
         if response.status >= 500:

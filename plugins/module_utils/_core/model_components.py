@@ -178,7 +178,10 @@ class TraceExport:
 
 @dataclass(frozen=True)
 class Traces:
-    """What is kept of requests' ways. share: percent; slow, wait: milliseconds; retention: seconds; sizes: bytes."""
+    """What is kept of requests' ways. share: percent. slow, wait: milliseconds.
+
+    retention: seconds. disk, memory: bytes.
+    """
 
     share: int
     slow: int

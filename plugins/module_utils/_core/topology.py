@@ -44,7 +44,7 @@ ARCHIVE_PORTS: Mapping[str, int] = {"archive-repository": 8434}
 
 # The same of stacks that keep their logs in one place; `logs-search` is published on the loopback only.
 LOG_PORTS: Mapping[str, int] = {"logs-proxy": 9428, "logs-search": 9429}
-# Of those among them that keep traces, too: where hosts hand them to the store's, and each collector's figures.
+# Of those among them that keep traces, too: where hosts hand them to the one beside the store, and figures.
 TRACE_PORTS: Mapping[str, int] = {"collector": 4318, "collector-metrics": 8888}
 
 

@@ -49,7 +49,7 @@ def export_headers(name: str, text: str) -> dict[str, str]:
 def told_by(service: Service, host: Host, image: str, replica: Replica | None) -> Mapping[str, str]:
     """Variables that OpenTelemetry's SDKs read. What a service sets itself stays as it is."""
     resource = {
-        # A release is known by what it runs; its id is not in a container's definition, or each would replace all.
+        # Its image, not its release's id: that is in no definition, or each release would replace everything.
         "service.version": image.rpartition(":")[2][:12],
         "host.name": host.name,
         **({"slipway.pool": replica.pool, "service.instance.id": replica.name} if replica else {}),

@@ -11,6 +11,7 @@ from .errors import InvalidInputError, Problem
 from .model import Host, Job, Objectives, SecretRule, Stack
 from .model_alerts import alerts_from
 from .model_components import (
+    S3,
     Archive,
     Assertion,
     Backup,
@@ -22,7 +23,6 @@ from .model_components import (
     Postgres,
     Redis,
     Registry,
-    S3,
     SecondRepository,
     Sftp,
     ThirdParty,

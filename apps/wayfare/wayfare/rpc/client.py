@@ -43,7 +43,7 @@ class JourneysClient:
             origin=query.origin, destination=query.destination, day=query.day.isoformat(), text=query.text
         )
         try:
-            with asking(f"{JOURNEYS}/Search", "journeys", rpc__system="grpc"):
+            with asking(f"{JOURNEYS}/Search", "journeys", {"rpc.system": "grpc"}):
                 metadata = (("x-request-id", REQUEST_ID.get()), *headers().items())
                 reply = await self._search(request, timeout=DEADLINE, metadata=metadata)
         except grpc.aio.AioRpcError as error:

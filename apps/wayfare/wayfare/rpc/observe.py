@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from ..errors import RefusedError, UnavailableError
-from ..log import begin_request
+from ..log import REQUEST_ID, begin_request
 from ..metrics import RPC_IN_FLIGHT, RPC_REQUESTS, RPC_SECONDS
 from ..misbehaviour import Misbehaviour
 from ..tracing import answering
@@ -113,14 +113,20 @@ def _observed(method: str, context: grpc.aio.ServicerContext) -> Iterator[None]:
 @contextmanager
 def _traced(method: str, context: grpc.aio.ServicerContext) -> Iterator[None]:
     """Of calls with one answer; a stream lives for hours, and says nothing of its own before its end."""
-    carrier = {
-        key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
-    }
-    with answering(method.removeprefix("/"), carrier, rpc__system="grpc") as span:
+    carrier = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    facts = {"rpc.system": "grpc", "request_id": REQUEST_ID.get()}
+    with answering(method.removeprefix("/"), carrier, facts) as span:
         try:
             yield
-        finally:
-            span.set_attribute("rpc.grpc.status_code", _code(context) if context.code() else "OK")
+        except grpc.aio.AbortError:
+            code = _code(context)
+            span.set_attribute("rpc.grpc.status_code", code)
+            if code != grpc.StatusCode.INVALID_ARGUMENT.name:
+                span.failed(code)
+            raise
+        except Exception as error:
+            span.failed(type(error).__name__)
+            raise
 
 
 def _code(context: grpc.aio.ServicerContext) -> str:
