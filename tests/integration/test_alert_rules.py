@@ -16,14 +16,14 @@ from whole_stack import (
     stack,
     with_alerts,
     with_archive,
-    with_logs,
     with_outside,
     with_service,
     with_slo,
+    with_traces,
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-STACK = with_alerts(with_logs(with_archive(with_outside(with_service(stack(), "web", owner="web-team")))))
+STACK = with_alerts(with_traces(with_archive(with_outside(with_service(stack(), "web", owner="web-team")))))
 
 
 @pytest.fixture(scope="module")

@@ -200,7 +200,7 @@ LOGS = Table(
         "memory": Key(size("128M", "64G"), "Memory of each of the two stores.", "512M"),
         "traces": Key(
             TRACES,
-            "The ways of single requests through all services, kept beside the lines. Absent: there are none.",
+            "The ways of single requests through all services, kept beside the lines. Absent: none are kept.",
             None,
         ),
     },

@@ -20,7 +20,9 @@ _HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([ -~]+?)[ \t]*")
 
 def trace_faults(stack: Stack) -> Iterator[Problem]:
     logs = stack.components.logs
-    for name, export in (logs.traces.exports if logs and logs.traces else {}).items():
+    if logs is None or logs.traces is None:
+        return
+    for name, export in logs.traces.exports.items():
         path = f"{PATH}/{name}"
         if export.headers_secret is None:
             continue
