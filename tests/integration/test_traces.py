@@ -106,8 +106,8 @@ class Bench:
         return Trust(f"{tls}/ca.crt", f"{tls}/tls.crt", f"{tls}/tls.key")
 
     def get(self, path: str) -> tuple[int, bytes]:
-        address = self.address("h2")
-        reply = request(Place(self.address("proxy"), 8443, self.trust, "h2.test"), path, address, LIMIT, most=64 << 20)
+        place = Place(self.address("proxy"), 8443, self.trust, "h2.test")
+        reply = request(place, path, "h2.test", LIMIT, most=64 << 20)
         return reply.status, reply.body
 
     def ask(self, query: str) -> list[dict[str, Any]]:
