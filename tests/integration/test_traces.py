@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
-import socket
 import subprocess
 import time
 import urllib.error
@@ -31,12 +31,32 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.transport im
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 from images import newest
+from playwright.sync_api import expect, sync_playwright
 from whole_stack import IMAGES, SECRETS, stack, with_traces
 
 SUBNETS = [f"10.98.{number}" for number in range(160, 192)]
 LIMIT = 240
+CHROMIUM = "/usr/bin/chromium"
 TRACES = 10_000
-PARTS = ("config/collector/", "config/logs-proxy/", "config/host/", "docker-compose")
+# Tells what the edge would hand on, by the edge's own configuration.
+EDGE = """
+daemon off;
+pid /tmp/nginx.pid;
+error_log stderr;
+events {}
+http {
+    map $http_x_request_id $slipway_request_id { default $http_x_request_id; }
+    map $host $slipway_counted { default 1; }
+    client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c;
+    uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
+    include traces.conf;
+    server {
+        listen 8080;
+        location / { return 200 "00-$slipway_trace-$slipway_span-01 $slipway_tracestate"; }
+    }
+}
+"""
+PARTS = ("config/edge/traces", "config/collector/", "config/logs-proxy/", "config/host/", "docker-compose")
 SINK = """
 receivers: {otlp: {protocols: {http: {endpoint: "0.0.0.0:4318"}}}}
 exporters: {span_lines: {endpoint: "http://127.0.0.1:1", retry_on_failure: {enabled: false}}}
@@ -98,7 +118,7 @@ class Bench:
     folder: Path
 
     def address(self, part: str) -> str:
-        return f"{self.subnet}.{ {'h1': 11, 'h2': 12, 'proxy': 13, 'sink': 14}[part] }"
+        return f"{self.subnet}.{ {'h1': 11, 'h2': 12, 'proxy': 13, 'sink': 14, 'edge': 15}[part] }"
 
     @property
     def trust(self) -> Trust:
@@ -165,7 +185,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         until(bench.is_up, "all to be up")
         yield bench
     finally:
-        for part in ("h1", "sink", "h2", "proxy", "traces"):
+        for part in ("edge", "h1", "sink", "h2", "proxy", "traces"):
             docker("rm", "--force", "--volumes", f"{name}-{part}", check=False)
         docker("network", "rm", name)
 
@@ -208,10 +228,15 @@ def _start(bench: Bench) -> None:
     (bench.folder / "sink/collector.yml").write_text(SINK)
     (bench.folder / "socket").mkdir()
     (bench.folder / "socket").chmod(0o777)
+    (bench.folder / "h1/config/edge/nginx.conf").write_text(EDGE)
     store = definitions["h2"]["traces"]["command"]
     _run(bench, "traces", "victoria-logs", store, "--volume=/var/lib/victoria-logs", "--network-alias=traces")
     _run(bench, "sink", "collector", ["collector"], f"--volume={bench.folder}/sink:/config:ro")
-    proxy = [f"--volume={bench.folder}/h2/config/logs-proxy:/config:ro", "--tmpfs=/tmp"]
+    proxy = [
+        f"--volume={bench.folder}/h2/config/logs-proxy:/config:ro",
+        "--tmpfs=/tmp",
+        "--publish=127.0.0.1::8080",
+    ]
     _run(bench, "proxy", "nginx", definitions["h2"]["logs-proxy"]["command"], *proxy)
     for part in ("h2", "h1"):
         mounts = [f"--volume={bench.folder}/{part}/config/collector:/config:ro"]
@@ -220,12 +245,21 @@ def _start(bench: Bench) -> None:
         mounts += [f"--memory={definition['mem_limit']}"]
         mounts += [f"--env={key}={value}" for key, value in definition["environment"].items()]
         _run(bench, part, "collector", definition["command"], *mounts)
+    edge = ["--tmpfs=/tmp", f"--volume={bench.folder}/socket:/run/edge-traces:ro"]
+    edge += [f"--volume={bench.folder}/h1/config/edge:/config:ro"]
+    _run(bench, "edge", "nginx", ["nginx", "-c", "/config/nginx.conf"], *edge)
 
 
 def _run(bench: Bench, part: str, image: str, command: Sequence[str], *options: str) -> None:
     usual = ["--init", "--read-only", "--cap-drop=ALL", "--user=10001:10001", f"--network={bench.name}"]
     usual += [] if part == "traces" else [f"--ip={bench.address(part)}"]
     docker("run", "--detach", *usual, f"--name={bench.name}-{part}", *options, newest(image), *command)
+
+
+def _through_nginx(bench: Bench, headers: Mapping[str, str]) -> str:
+    asked = urllib.request.Request(f"http://{bench.address('edge')}:8080/", headers=dict(headers))
+    with urllib.request.urlopen(asked, timeout=LIMIT) as answer:
+        return str(answer.read().decode())
 
 
 def test_ten_thousand_traces_are_taken_found_and_told_to_somebody_else(bench: Bench) -> None:
@@ -288,32 +322,22 @@ def test_where_none_is_kept_those_with_errors_and_slow_ones_are_whole(bench: Ben
     bench.judge(share=1)
 
 
-def test_a_request_of_the_edge_becomes_a_span(bench: Bench) -> None:
-    trace = secrets.token_hex(16)
-    said = {
-        "trace": trace,
-        "span": "00000000000000aa",
-        "parent": "",
-        "request_id": "edge-request",
-        "ended": f"{time.time():.3f}",
-        "duration": "0.030",
-        "method": "GET",
-        "host": "wayfare.test",
-        "path": "/api/places",
-        "status": "200",
-        "client": "192.0.2.7",
-        "service": "api",
-        "pool": "blue",
-        "replica": "api-blue-1",
-    }
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        told = f"<190>Nov 28 03:00:00 edge: {json.dumps(said)}"
-        sender.sendto(told.encode(), str(bench.folder / "socket/spans.sock"))
-    until(lambda: bench.ask(f'trace_id:="{trace}"'), "the edge's span")
-    (found,) = bench.ask(f'trace_id:="{trace}"')
-    assert (found["service"], found["host"], found["_msg"]) == ("edge", "h1.test", "GET api")
-    assert (found["request_id"], found["duration_ms"]) == ("edge-request", "30.000")
-    assert json.loads(found["attributes"])["http.response.status_code"] == 200
+def test_the_edge_begins_a_trace_or_joins_the_clients(bench: Bench) -> None:
+    joined, given = secrets.token_hex(16), secrets.token_hex(8)
+    plain = _through_nginx(bench, {"X-Request-ID": "plain-request"})
+    client = {"traceparent": f"00-{joined}-{given}-00", "tracestate": "a=b"}
+    followed = _through_nginx(bench, {"X-Request-ID": "joined-request", **client})
+    broken = _through_nginx(bench, {**client, "traceparent": f"00-{joined}-{given}-zz"})
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01 ", plain)
+    assert re.fullmatch(f"00-{joined}-(?!{given})[0-9a-f]{{16}}-01 a=b", followed)
+    assert re.fullmatch(f"00-(?!{joined})[0-9a-f]{{32}}-[0-9a-f]{{16}}-01 ", broken)
+    for told, request_id, parent in ((plain, "plain-request", None), (followed, "joined-request", given)):
+        _version, trace, own, _flags = told.split(" ")[0].split("-")
+        until(lambda trace=trace: bench.ask(f'trace_id:="{trace}"'), "the edge's span")
+        (found,) = bench.ask(f'trace_id:="{trace}"')
+        assert (found["service"], found["host"], found["_msg"]) == ("edge", "h1.test", "GET")
+        assert (found["span_id"], found.get("parent_id"), found["request_id"]) == (own, parent, request_id)
+        assert json.loads(found["attributes"])["http.response.status_code"] == 200
 
 
 def test_nobody_hands_in_spans_without_a_certificate_of_the_environment(bench: Bench) -> None:
@@ -335,6 +359,42 @@ def test_the_page_for_the_browser_asks_the_store_of_traces(bench: Bench) -> None
     assert status("/traces/select/logsql/query?query=*%20%7C%20limit%201")[0] == 200
     assert status("/traces/insert/jsonline")[0] == 404
     assert 'href="traces"' in status("/")[1]
+
+
+def test_a_browser_shows_traces_and_one_of_them_as_a_waterfall(bench: Bench) -> None:
+    trace, own = secrets.token_hex(16), secrets.token_hex(8)
+    facts = {"request_id": "seen <b>in</b> a browser"}
+    bench.send([span("api", trace, "GET /api/places", own=own, facts=facts, took=40)])
+    status = {"status": {"code": 2, "message": "away"}}
+    bench.send([span("journeys", trace, "Search", parentSpanId=own, took=10, **status)])
+    until(lambda: len(bench.ask(f'trace_id:="{trace}"')) == 2, "the trace")
+    published = docker("port", f"{bench.name}-proxy", "8080/tcp").splitlines()[0].rpartition(":")[2]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        page.goto(f"http://localhost:{published}/traces")
+        page.fill("[name=id]", facts["request_id"])
+        page.select_option("[name=status]", "error")
+        page.click("button")
+        row = page.locator("#rows tr")
+        expect(row).to_have_count(1)
+        expect(row).to_contain_text(facts["request_id"])
+        expect(row).to_contain_text("api journeys")
+        page.click("#rows a")
+        spans = page.locator("#waterfall details")
+        expect(spans).to_have_count(2)
+        names = page.locator("#waterfall .name")
+        assert [it.strip() for it in names.all_inner_texts()] == ["api GET /api/places", "journeys Search"]
+        outer, inner = (page.locator("#waterfall i").nth(number).bounding_box() for number in (0, 1))
+        assert outer and inner and inner["width"] < outer["width"] / 2
+        spans.nth(1).locator("summary").click()
+        expect(spans.nth(1)).to_contain_text("error: away")
+        browser.close()
+    # The icon that browsers ask for by themselves is not there.
+    assert [it for it in errors if "404" not in it] == []
 
 
 def test_while_the_store_is_away_services_are_answered_and_what_is_kept_waits(bench: Bench) -> None:
