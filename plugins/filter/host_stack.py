@@ -9,7 +9,14 @@ from ..module_utils._core.backups import calendar
 from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED, publish_base
 from ..module_utils._core.schema_hooks import STATES
 from ..module_utils._core.schema_rollout import MOST_REPLICAS
-from ..module_utils._core.topology import ARCHIVE_PORTS, BACKUP_PORTS, LOG_PORTS, PORTS, keeper
+from ..module_utils._core.topology import (
+    ARCHIVE_PORTS,
+    BACKUP_PORTS,
+    LOG_PORTS,
+    PORTS,
+    TRACE_PORTS,
+    keeper,
+)
 
 DOCUMENTATION = r"""
 name: host_stack
@@ -69,6 +76,7 @@ def host_stack(
     ports = {*own.values(), int(registry.get("port") or REGISTRY_PORT)}
     if isinstance(logs, Mapping):
         ports.add(LOG_PORTS["logs-proxy"])
+        ports |= set(TRACE_PORTS.values()) if isinstance(logs.get("traces"), Mapping) else set()
     asked = {
         "name": str(stack.get("name", "slipway")),
         "peers": sorted({_address(peer, variables[peer]) for peer in peers}),

@@ -35,9 +35,11 @@ from ..module_utils._core.topology import (
     BACKUP_PORTS,
     LOG_PORTS,
     PORTS,
+    TRACE_PORTS,
     HostView,
     Topology,
 )
+from ..module_utils._core.traces import export_headers, told_by
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 
@@ -59,6 +61,10 @@ _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/availability.yml.j2": lambda it: availability_list.listening(it.stack),
     "rules/remote-write.yml.j2": lambda it: it.stack.components.monitoring.remote_write,
     "rules/data.yml.j2": _retention,
+    "rules/traces.yml.j2": lambda it: it.members("traces"),
+    "traces.html": lambda it: it.members("traces"),
+    "traces.js": lambda it: it.members("traces"),
+    "traces.conf.j2": lambda it: it.members("traces"),
     "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
@@ -96,7 +102,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "topology": topology,
         "view": view,
         "host": view.host,
-        "ports": {**PORTS, **BACKUP_PORTS, **ARCHIVE_PORTS, **LOG_PORTS},
+        "ports": {**PORTS, **BACKUP_PORTS, **ARCHIVE_PORTS, **LOG_PORTS, **TRACE_PORTS},
         "pools": POOLS,
         "bounds": BOUNDS,
         "objectives": objectives(topology.stack.services),
@@ -112,6 +118,9 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "environment": material.environment,
         "routing": routing,
         "signs": SIGNS.values(),
+        "traces": topology.stack.components.logs.traces if topology.stack.components.logs else None,
+        "export_headers": export_headers,
+        "told_by": told_by,
         "owners": owners,
         "thresholds": alerts.thresholds,
         # What stands before docs/runbooks/… in an alert.

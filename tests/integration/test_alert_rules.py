@@ -16,18 +16,18 @@ from whole_stack import (
     stack,
     with_alerts,
     with_listeners,
-    with_logs,
     with_outside,
     with_retention,
     with_second,
     with_service,
     with_slo,
     with_stores,
+    with_traces,
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
 OWNED = with_retention(with_service(stack(), "web", owner="web-team"))
-STACK = with_alerts(with_stores(with_listeners(with_logs(with_second(with_outside(OWNED))))))
+STACK = with_alerts(with_stores(with_listeners(with_traces(with_second(with_outside(OWNED))))))
 
 
 @pytest.fixture(scope="module")

@@ -24,15 +24,15 @@ from whole_stack import (
     with_alerts,
     with_backup,
     with_listeners,
-    with_logs,
     with_outside,
     with_service,
     with_slo,
     with_stores,
+    with_traces,
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-WHOLE = with_alerts(with_stores(with_listeners(with_logs(with_backup(with_slo(with_outside(stack())))))))
+WHOLE = with_alerts(with_stores(with_listeners(with_traces(with_backup(with_slo(with_outside(stack())))))))
 OWN_SECRETS = {"alert_token", "alert_url", "mail_ca", "mail_password", "pager_key"}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from whole_stack import rules, stack, with_logs, with_outside, with_retention, with_second, with_slo
+from whole_stack import rules, stack, with_outside, with_retention, with_second, with_slo, with_traces
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RUNBOOKS = CHECKOUT / "docs/runbooks"
@@ -21,6 +21,7 @@ ALIASES = {
     "backup-agent": "backups",
     "backup-repository": "backups",
     "blackbox": "prometheus",
+    "collector": "traces",
     "local-router": "router",
     "logs-proxy": "logs",
     "sentinel": "redis",
@@ -31,7 +32,7 @@ PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 def alerts() -> set[tuple[str, str]]:
     return {
         (rule["alert"], rule["annotations"]["runbook_url"])
-        for rule in rules(with_retention(with_logs(with_second(with_outside(with_slo(stack()))))))
+        for rule in rules(with_retention(with_traces(with_second(with_outside(with_slo(stack()))))))
     }
 
 

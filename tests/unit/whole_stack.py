@@ -35,6 +35,8 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     SecondRepository,
     ThirdParty,
     Tls,
+    TraceExport,
+    Traces,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_data import (
     Data,
@@ -60,6 +62,7 @@ IMAGES = (
     "alertmanager",
     "archive-repository",
     "blackbox-exporter",
+    "collector",
     "etcd",
     "haproxy",
     "mtail",
@@ -102,7 +105,7 @@ SECRETS = {
         "tracker_dsn",
         "third_party",
     )
-}
+} | {"trace_headers": "DD-API-KEY: hidden-trace$key\n"}
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nQ0VSVElGSUNBVEU=\n-----END CERTIFICATE-----\n"
 
 
@@ -216,6 +219,24 @@ def with_logs(base: Stack) -> Stack:
     """The same stack with a log store on its last host."""
     logs = Logs((base.hosts[-1].name,), 30 * 86400, 2555 * 86400, 8 << 30, 1 << 30, 512 << 20)
     return replace(base, components=replace(base.components, logs=logs))
+
+
+def with_traces(base: Stack, **changes: Any) -> Stack:
+    """The same stack with a log store, traces beside it, and somebody else who gets them, too."""
+    exports = {"tempo": TraceExport("https://tempo.test/v1/traces", "trace_headers")}
+    settings = {
+        "share": 10,
+        "slow": 1000,
+        "wait": 5000,
+        "retention": 7 * 86400,
+        "disk": 4 << 30,
+        "memory": 256 << 20,
+        "exports": exports,
+    }
+    stored = with_logs(base)
+    assert stored.components.logs
+    logs = replace(stored.components.logs, traces=Traces(**{**settings, **changes}))
+    return replace(stored, components=replace(stored.components, logs=logs))
 
 
 def with_alerts(base: Stack, **changes: Any) -> Stack:

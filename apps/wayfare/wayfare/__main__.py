@@ -7,6 +7,7 @@ import os
 import sys
 from importlib import import_module
 
+from . import tracing
 from .errors import InvalidSettingsError
 from .log import configure
 from .settings import Settings
@@ -37,9 +38,11 @@ def main(arguments: list[str]) -> int:
     configure(settings)
     if settings.sentry:
         import_module(".reporting", __package__).report_faults(settings.sentry, settings)
+    tracing.configure(os.environ)
     settings.misbehaviour.crash_if_told_to_on_start()
     run = import_module(f".commands.{command}", __package__).run
     asyncio.run(run(settings))
+    tracing.end()
     return 0
 
 

@@ -17,6 +17,7 @@ from .breaker import Breaker
 from .errors import CacheAwayError
 from .metrics import CACHE, FALLBACKS
 from .settings import RedisSettings
+from .tracing import asking
 
 CHANNEL = "wayfare:updates"
 SEARCH_TTL = 15
@@ -57,7 +58,7 @@ class Cache:
 
     async def search_result(self, day: str, key: str) -> list[dict[str, Any]] | None:
         try:
-            found = await self._ask(self.redis.hget(f"wayfare:search:{day}", key))
+            found = await self._ask("HGET", self.redis.hget(f"wayfare:search:{day}", key))
         except CacheAwayError:
             CACHE.labels("error").inc()
             FALLBACKS.labels("redis").inc()
@@ -69,38 +70,39 @@ class Cache:
         pipeline = self.redis.pipeline(transaction=False)
         pipeline.hset(f"wayfare:search:{day}", key, json.dumps(journeys))
         pipeline.expire(f"wayfare:search:{day}", SEARCH_TTL, nx=True)
-        await self._best_effort(pipeline.execute())
+        await self._best_effort("HSET", pipeline.execute())
 
     async def forget_searches(self, day: str) -> None:
         """One hash a day, so that a booking makes a whole day's results stale with one command."""
-        await self._best_effort(self.redis.delete(f"wayfare:search:{day}"))
+        await self._best_effort("DEL", self.redis.delete(f"wayfare:search:{day}"))
 
     async def announce(self, message: dict[str, Any]) -> None:
-        await self._best_effort(self.redis.publish(CHANNEL, json.dumps(message)))
+        await self._best_effort("PUBLISH", self.redis.publish(CHANNEL, json.dumps(message)))
 
     async def remember_visit(self, session: str) -> None:
-        await self._best_effort(self.redis.set(f"wayfare:searched:{session}", 1, ex=VISIT_TTL))
+        await self._best_effort("SET", self.redis.set(f"wayfare:searched:{session}", 1, ex=VISIT_TTL))
 
     async def end_visit(self, session: str) -> bool:
         """Whether this visitor had searched since the last booking."""
         try:
-            return bool(await self._ask(self.redis.delete(f"wayfare:searched:{session}")))
+            return bool(await self._ask("DEL", self.redis.delete(f"wayfare:searched:{session}")))
         except CacheAwayError:
             return False
 
-    async def _best_effort(self, command: Awaitable[Any]) -> None:
+    async def _best_effort(self, name: str, command: Awaitable[Any]) -> None:
         try:
-            await self._ask(command)
+            await self._ask(name, command)
         except CacheAwayError as away:
             log.debug("cache away", extra={"problem": str(away)})
 
-    async def _ask(self, command: Awaitable[T]) -> T:
+    async def _ask(self, name: str, command: Awaitable[T]) -> T:
         if not self._breaker.allows():
             if asyncio.iscoroutine(command):
                 command.close()
             raise CacheAwayError("not asked: it failed a moment ago")
         try:
-            answer = await asyncio.wait_for(command, 2 * ANSWER_WITHIN)
+            with asking(name, "redis", {"db.system.name": "redis"}):
+                answer = await asyncio.wait_for(command, 2 * ANSWER_WITHIN)
         except (RedisError, OSError, TimeoutError) as error:
             self._breaker.failed()
             if isinstance(error, ReadOnlyError):

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from psycopg import AsyncConnection, Error, OperationalError
+from psycopg import AsyncConnection, AsyncCursor, Error, OperationalError
 from psycopg.errors import QueryCanceled
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
@@ -17,8 +17,19 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from .errors import UnavailableError
 from .metrics import DATABASE_CONNECTIONS, DATABASE_RETRIES, DATABASE_WAITING
 from .settings import DatabaseSettings, Identity
+from .tracing import asking, commented
 
-Connection = AsyncConnection[DictRow]
+
+class Connection(AsyncConnection[DictRow]):
+    """Each statement says whose it is, and is a span of its trace."""
+
+    async def execute(self, query: Any, params: Any = None, **options: Any) -> AsyncCursor[DictRow]:
+        name = query.split(None, 1)[0].rstrip(";") if query.strip() else "ping"
+        facts = {"db.system.name": "postgresql", "db.query.text": query.strip()}
+        with asking(name, "postgresql", facts):
+            return await super().execute(commented(query, params), params, **options)
+
+
 Work = Callable[[Connection], Awaitable[Any]]
 T = TypeVar("T")
 
@@ -62,6 +73,7 @@ class _Pool:
         # PgBouncer gives each transaction any server connection, so a session's SET would reach strangers.
         self._begin = f"{begin}; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'"
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            connection_class=Connection,
             kwargs=_connection(settings, port, identity),
             min_size=5,
             max_size=20,

@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import uuid
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from datetime import UTC, datetime
 from .settings import Identity, Settings
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+# Where traces are taken: what says which one a line belongs to.
+TRACE_IDS: list[Callable[[], dict[str, str]]] = []
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -40,6 +43,8 @@ class JsonLines(logging.Formatter):
         }
         if REQUEST_ID.get():
             entry["request_id"] = REQUEST_ID.get()
+        for ids in TRACE_IDS:
+            entry |= ids()
         entry |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
@@ -51,5 +56,5 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(JsonLines(settings.identity))
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
     # Drivers narrate every reconnect attempt; our own lines say when a dependency goes and comes back.
-    for name in ("psycopg.pool", "aiohttp.server", "asyncio"):
+    for name in ("psycopg.pool", "aiohttp.server", "asyncio", "opentelemetry"):
         logging.getLogger(name).setLevel(max(logging.ERROR, logging.getLogger().level))

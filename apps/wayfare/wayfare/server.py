@@ -15,6 +15,7 @@ from .errors import RefusedError, UnavailableError
 from .lifecycle import FINISH_REQUESTS, Lifecycle
 from .log import REQUEST_ID, begin_request
 from .metrics import HTTP_IN_FLIGHT, HTTP_REQUESTS, HTTP_SECONDS
+from .tracing import answering
 
 PORT = 8080
 PLATFORM_ROUTES = ("/live", "/ready", "/metrics")
@@ -55,6 +56,19 @@ async def serve(app: web.Application, before_close: Callable[[], Awaitable[None]
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """One log line and one measurement a request, whatever becomes of it."""
     request["id"] = begin_request(request.headers.get("X-Request-ID"))
+    if request.path in PLATFORM_ROUTES:
+        return await _measured(request, handler)
+    name = f"{request.method} {_route(request)}"
+    facts = {"http.request.method": request.method, "url.path": request.path, "request_id": request["id"]}
+    with answering(name, request.headers, facts) as span:
+        response = await _measured(request, handler)
+        span.set_attribute("http.response.status_code", response.status)
+        if response.status >= 500:
+            span.failed(str(response.status))
+        return response
+
+
+async def _measured(request: web.Request, handler: Handler) -> web.StreamResponse:
     started = time.perf_counter()
     status, size = CLIENT_WENT_AWAY, 0
     HTTP_IN_FLIGHT.inc()
@@ -129,9 +143,13 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
         response.force_close()
 
 
-def _account(request: web.Request, status: int, size: int, seconds: float) -> None:
+def _route(request: web.Request) -> str:
     resource = request.match_info.route.resource
-    route = resource.canonical if resource else "unmatched"
+    return resource.canonical if resource else "unmatched"
+
+
+def _account(request: web.Request, status: int, size: int, seconds: float) -> None:
+    route = _route(request)
     platform = route in PLATFORM_ROUTES
     if not platform:
         HTTP_REQUESTS.labels(request.method, route, str(status)).inc()

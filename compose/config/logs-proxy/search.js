@@ -12,6 +12,12 @@ function row(line) {
     // Never as HTML: a line is what anybody may have sent.
     element.appendChild(document.createElement("td")).textContent = text ?? "";
   }
+  const trace = /"trace_id": ?"([0-9a-f]{32})"/.exec(line._msg ?? "");
+  if (trace) {
+    const link = element.lastChild.appendChild(document.createElement("a"));
+    link.textContent = " trace";
+    link.href = `traces?trace=${trace[1]}`;
+  }
   return element;
 }
 

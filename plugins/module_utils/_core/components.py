@@ -40,6 +40,7 @@ COMPONENTS: Mapping[str, Component] = {
     "pgbouncer": Component("pgbouncer", "data", uid=POSTGRES_UID, tls=True, reload="HUP"),
     "redis": Component("redis", "data", tls=True),
     "sentinel": Component("redis", "data", tls=True),
+    "collector": Component("collector", "data", tls=True, check=("collector", "validate")),
     "local-router": Component(
         "haproxy", "data", tls=True, reload="USR2", check=("haproxy", "-c", "-f", "/config/haproxy.cfg")
     ),
@@ -78,6 +79,7 @@ COMPONENTS: Mapping[str, Component] = {
     "blackbox": Component("blackbox-exporter", "edge", tls=True, reload="HUP"),
     "logs": Component("victoria-logs", "edge"),
     "audit-logs": Component("victoria-logs", "edge"),
+    "traces": Component("victoria-logs", "edge"),
     # The stores have no authentication of their own: this asks for a certificate of the environment's CA.
     "logs-proxy": Component(
         "nginx", "edge", tls=True, reload="HUP", check=("nginx", "-t", "-q", "-c", "/config/nginx.conf")

@@ -8,7 +8,7 @@ from typing import Any
 from .health import Probe
 from .model_components import Postgres
 from .readiness import readiness
-from .topology import ARCHIVE_PORTS, BACKUP_PORTS, LOG_PORTS, PORTS, HostView, Topology
+from .topology import ARCHIVE_PORTS, BACKUP_PORTS, LOG_PORTS, PORTS, TRACE_PORTS, HostView, Topology
 
 # Where components answer plainly that they are well; the port is looked up under the component's own name.
 _PAGES: Mapping[str, tuple[str, str]] = {
@@ -44,6 +44,8 @@ def probes_for(topology: Topology, view: HostView) -> list[Probe]:
         "logs": _log_store("logs"),
         "audit-logs": _log_store("audit-logs"),
         "logs-proxy": _logs_proxy,
+        "traces": _log_store("traces"),
+        "collector": _collector,
     }
     probes = []
     for component in view.components:
@@ -86,7 +88,7 @@ def _over_tls(component: str, port: int) -> Callable[[Topology, HostView], list[
 
 def _log_store(component: str) -> Callable[[Topology, HostView], list[Probe]]:
     """Through the proxy, as whoever sends lines reaches them."""
-    path = {"logs": "/health", "audit-logs": "/audit/health"}[component]
+    path = {"logs": "/health", "audit-logs": "/audit/health", "traces": "/traces/health"}[component]
     return lambda topology, view: [
         Probe(
             "answers",
@@ -95,6 +97,14 @@ def _log_store(component: str) -> Callable[[Topology, HostView], list[Probe]]:
             {"url": f"https://{view.host.address}:{LOG_PORTS['logs-proxy']}{path}", **_trust(topology)},
         )
     ]
+
+
+def _collector(topology: Topology, view: HostView) -> list[Probe]:
+    url = f"http://{view.host.address}:{TRACE_PORTS['collector-metrics']}/metrics"
+    probes = [Probe("answers", "collector", "http", {"url": url})]
+    if view.runs("traces"):
+        probes.append(_certificate(topology, view, "collector", TRACE_PORTS["collector"]))
+    return probes
 
 
 def _logs_proxy(topology: Topology, view: HostView) -> list[Probe]:

@@ -171,6 +171,30 @@ class Monitoring:
 
 
 @dataclass(frozen=True)
+class TraceExport:
+    """Somebody else who gets traces; `headers_secret` names a declared secret."""
+
+    url: str
+    headers_secret: str | None
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What is kept of requests' ways. share: percent. slow, wait: milliseconds.
+
+    retention: seconds. disk, memory: bytes.
+    """
+
+    share: int
+    slow: int
+    wait: int
+    retention: int
+    disk: int
+    memory: int
+    exports: Mapping[str, TraceExport] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Logs:
     """Where the lines of all hosts and containers are kept. Times in seconds, sizes in bytes.
 
@@ -183,6 +207,7 @@ class Logs:
     disk: int
     buffer: int
     memory: int
+    traces: Traces | None = None
 
 
 @dataclass(frozen=True)

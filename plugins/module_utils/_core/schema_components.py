@@ -9,6 +9,7 @@ from .schema_alerts import ALERTS
 from .schema_backup import BACKUP
 from .schema_hooks import URL
 from .schema_integrations import REMOTE_WRITE
+from .schema_traces import TRACES
 
 _KEEPER = "the third host, or the last of fewer"
 CONTENT_SECURITY_POLICY = (
@@ -201,6 +202,11 @@ LOGS = Table(
             "1G",
         ),
         "memory": Key(size("128M", "64G"), "Memory of each of the two stores.", "512M"),
+        "traces": Key(
+            TRACES,
+            "The ways of single requests through all services, kept beside the lines. Absent: none are kept.",
+            None,
+        ),
     },
     may_be_off=True,
 )

@@ -17,6 +17,7 @@ from .ports import collisions
 from .service_rules import IMAGES, SERVICE_RULES
 from .strategy_rules import strategy_faults
 from .third_parties import third_party_faults
+from .traces import trace_faults
 from .wording import did_you_mean, listed
 
 _TAKEN_SECRETS = re.compile(r"redis|edge_probe|(redis|postgres|patroni|database)_.*")
@@ -172,4 +173,5 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     third_party_faults,
     integration_faults,
     data_faults,
+    trace_faults,
 )

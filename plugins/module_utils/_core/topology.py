@@ -42,6 +42,8 @@ ARCHIVE_PORTS: Mapping[str, int] = {"archive-repository": 8434}
 
 # The same of stacks that keep their logs in one place; `logs-search` is published on the loopback only.
 LOG_PORTS: Mapping[str, int] = {"logs-proxy": 9428, "logs-search": 9429}
+# Of those among them that keep traces, too: where hosts hand them to the one beside the store, and figures.
+TRACE_PORTS: Mapping[str, int] = {"collector": 4318, "collector-metrics": 8888}
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
     every = tuple(host.name for host in stack.hosts)
     backup = parts.backup.hosts if parts.backup else ()
     logs = parts.logs.hosts if parts.logs else ()
+    traces = logs if parts.logs and parts.logs.traces else ()
     return {
         "etcd": parts.etcd.hosts if parts.postgres else (),
         "backup-repository": backup,
@@ -144,6 +147,8 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
         "pgbouncer": postgres,
         "redis": redis,
         "sentinel": redis,
+        # Before what sends to it; nothing waits for it.
+        "collector": every if traces else (),
         "local-router": tuple(name for name in every if name in apps),
         "router": parts.edge.hosts,
         "edge-log": parts.edge.hosts,
@@ -158,6 +163,7 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
         "blackbox": parts.monitoring.hosts,
         "logs": logs,
         "audit-logs": logs,
+        "traces": traces,
         "logs-proxy": logs,
     }
 

@@ -27,6 +27,8 @@ from .model_components import (
     Sftp,
     ThirdParty,
     Tls,
+    TraceExport,
+    Traces,
 )
 from .model_data import Data, DatabaseCare, Retention, Subject
 from .model_hooks import Email, Hook
@@ -152,8 +154,16 @@ def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str) -> 
         redis=Redis(**_placed(redis, first_three)) if redis else None,
         monitoring=_monitoring(_placed(given["monitoring"], one)),
         backup=_backup(_placed(given["backup"], one), name) if given["backup"] else None,
-        logs=Logs(**_placed(given["logs"], one)) if given["logs"] else None,
+        logs=_logs(_placed(given["logs"], one)) if given["logs"] else None,
     )
+
+
+def _logs(given: Mapping[str, Any]) -> Logs:
+    traces = given["traces"]
+    if not traces:
+        return Logs(**{**given, "traces": None})
+    exports = {name: TraceExport(**one) for name, one in traces["exports"].items()}
+    return Logs(**{**given, "traces": Traces(**{**traces, "exports": exports})})
 
 
 def _monitoring(given: Mapping[str, Any]) -> Monitoring:

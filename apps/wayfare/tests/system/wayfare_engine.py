@@ -38,7 +38,9 @@ def until(question: Callable[[], object], seconds: float, what: str) -> object:
 
 
 def build() -> None:
-    docker("build", "-q", "--build-arg", f"BASE={BASE}", "-t", IMAGE, str(APPLICATION))
+    authorities = os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
+    secret = ["--secret", f"id=ca_bundle,src={authorities}"] if Path(authorities).exists() else []
+    docker("build", "-q", *secret, "--build-arg", f"BASE={BASE}", "-t", IMAGE, str(APPLICATION))
     docker(
         "build", "-q", "--build-arg", f"BASE={BASE}", "-t", BACKING, str(Path(__file__).parent / "backing")
     )

@@ -10,6 +10,7 @@ from ..breaker import Breaker
 from ..errors import JourneysAwayError, RefusedError
 from ..log import REQUEST_ID
 from ..query import SearchQuery
+from ..tracing import asking, headers
 from . import JOURNEYS, journeys_pb2
 
 DEADLINE = 2.0
@@ -42,9 +43,9 @@ class JourneysClient:
             origin=query.origin, destination=query.destination, day=query.day.isoformat(), text=query.text
         )
         try:
-            reply = await self._search(
-                request, timeout=DEADLINE, metadata=(("x-request-id", REQUEST_ID.get()),)
-            )
+            with asking(f"{JOURNEYS}/Search", "journeys", {"rpc.system": "grpc"}):
+                metadata = (("x-request-id", REQUEST_ID.get()), *headers().items())
+                reply = await self._search(request, timeout=DEADLINE, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
                 raise RefusedError(

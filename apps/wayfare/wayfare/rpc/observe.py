@@ -12,9 +12,10 @@ from typing import Any
 import grpc
 
 from ..errors import RefusedError, UnavailableError
-from ..log import begin_request
+from ..log import REQUEST_ID, begin_request
 from ..metrics import RPC_IN_FLIGHT, RPC_REQUESTS, RPC_SECONDS
 from ..misbehaviour import Misbehaviour
+from ..tracing import answering
 from . import JOURNEYS
 
 log = logging.getLogger("wayfare.rpc")
@@ -41,7 +42,7 @@ class Observe(grpc.aio.ServerInterceptor):
 
     def _unary(self, handler: Any, method: str) -> Any:
         async def answer(request: Any, context: grpc.aio.ServicerContext) -> Any:
-            with _observed(method, context):
+            with _observed(method, context), _traced(method, context):
                 await self._misbehave(context)
                 with _errors_as_status() as failure:
                     return await handler.unary_unary(request, context)
@@ -108,6 +109,25 @@ def _observed(method: str, context: grpc.aio.ServicerContext) -> Iterator[None]:
         log.info(
             "call", extra={"method": method, "status": outcome, "milliseconds": round(seconds * 1000, 1)}
         )
+
+
+@contextmanager
+def _traced(method: str, context: grpc.aio.ServicerContext) -> Iterator[None]:
+    """Of calls with one answer; a stream lives for hours, and says nothing of its own before its end."""
+    carrier = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    facts = {"rpc.system": "grpc", "request_id": REQUEST_ID.get()}
+    with answering(method.removeprefix("/"), carrier, facts) as span:
+        try:
+            yield
+        except grpc.aio.AbortError:
+            code = _code(context)
+            span.set_attribute("rpc.grpc.status_code", code)
+            if code != grpc.StatusCode.INVALID_ARGUMENT.name:
+                span.failed(code)
+            raise
+        except Exception as error:
+            span.failed(type(error).__name__)
+            raise
 
 
 def _code(context: grpc.aio.ServicerContext) -> str:

@@ -1,0 +1,46 @@
+"""The part of the schema that describes traces: what is kept of them, and who else gets them."""
+
+from __future__ import annotations
+
+from .forms import NAME, SECRET
+from .kinds import Entries, Integer, Key, Table, duration, latency, size
+from .schema_hooks import URL
+
+TRACE_EXPORT = Table(
+    "trace export",
+    {
+        "url": Key(URL, "Whole URL of its OTLP intake for traces, `https://tempo.example.com/v1/traces`."),
+        "headers_secret": Key(
+            SECRET, "Declared secret with headers to send, one a line: `DD-API-KEY: …` for example.", None
+        ),
+    },
+)
+
+TRACES = Table(
+    "traces",
+    {
+        "share": Key(
+            Integer(0, 100),
+            "Percent of the traces that are kept. Those with an error, and slow ones, are kept in any case.",
+            10,
+        ),
+        "slow": Key(latency("1ms", "1h"), "A trace with a span that takes longer than this is slow.", "1s"),
+        "wait": Key(
+            latency("1s", "1m"), "Time from a trace's first span until it is judged as a whole.", "5s"
+        ),
+        "retention": Key(duration("1d", "3650d"), "How long traces are kept.", "7d"),
+        "disk": Key(size("1G", "64T"), "Most that they take on the disk; above it the oldest go.", "4G"),
+        "memory": Key(
+            size("128M", "64G"),
+            "Memory of the store of traces, and as much of the collector beside it, which holds traces until "
+            "they are judged. A collector elsewhere has 128 MB.",
+            "256M",
+        ),
+        "exports": Key(
+            Entries(NAME, TRACE_EXPORT),
+            "Who else gets what is kept, by names of your own: whatever speaks OTLP over HTTP.",
+            {},
+        ),
+    },
+    may_be_off=True,
+)
