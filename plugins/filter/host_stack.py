@@ -8,7 +8,14 @@ from typing import Any
 from ..module_utils._core.backups import calendar
 from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED, publish_base
 from ..module_utils._core.schema_rollout import MOST_REPLICAS
-from ..module_utils._core.topology import ARCHIVE_PORTS, BACKUP_PORTS, LOG_PORTS, PORTS, keeper
+from ..module_utils._core.topology import (
+    ARCHIVE_PORTS,
+    BACKUP_PORTS,
+    CONSOLE_PORTS,
+    LOG_PORTS,
+    PORTS,
+    keeper,
+)
 
 DOCUMENTATION = r"""
 name: host_stack
@@ -63,6 +70,7 @@ def host_stack(
         **PORTS,
         **(BACKUP_PORTS if isinstance(backup, Mapping) else {}),
         **(ARCHIVE_PORTS if isinstance(archive, Mapping) else {}),
+        **({} if components.get("console") is False else CONSOLE_PORTS),
     }
     ports = {*own.values(), int(registry.get("port") or REGISTRY_PORT)}
     if isinstance(logs, Mapping):

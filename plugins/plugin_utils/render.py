@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import jinja2
 from ..module_utils._core import archive_layout
 from ..module_utils._core.alert_routing import SECRETS, owners, routing, secret_names
 from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
+from ..module_utils._core.console import address, dashboard_link, files as console_files
 from ..module_utils._core.edge_counts import BOUNDS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
@@ -29,6 +30,7 @@ from ..module_utils._core.third_parties import secret_names as third_party_secre
 from ..module_utils._core.topology import (
     ARCHIVE_PORTS,
     BACKUP_PORTS,
+    CONSOLE_PORTS,
     LOG_PORTS,
     POOLS,
     PORTS,
@@ -37,6 +39,7 @@ from ..module_utils._core.topology import (
 )
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
+from . import dashboard_files
 
 # Alerts of what a stack may lack: their absence of figures would be one.
 _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
@@ -59,7 +62,7 @@ class Material:
     images: component or service name -> reference pinned by digest.
     secrets: name -> value, the platform's (`postgres_superuser`, `database_<name>` …) and the user's.
     ca: PEM of the environment's CA. certificates: host name (or `edge`) -> (certificate PEM, key PEM).
-    migrations: service name -> folder on the control node.
+    migrations: service name -> folder on the control node. dashboards: the user's, name -> what its file says.
     """
 
     images: Mapping[str, str]
@@ -67,6 +70,7 @@ class Material:
     ca: str
     certificates: Mapping[str, tuple[str, str]]
     migrations: Mapping[str, Path]
+    dashboards: Mapping[str, object] = field(default_factory=dict)
 
 
 def render(topology: Topology, view: HostView, material: Material) -> list[File]:
@@ -77,7 +81,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "topology": topology,
         "view": view,
         "host": view.host,
-        "ports": {**PORTS, **BACKUP_PORTS, **ARCHIVE_PORTS, **LOG_PORTS},
+        "ports": {**PORTS, **BACKUP_PORTS, **ARCHIVE_PORTS, **LOG_PORTS, **CONSOLE_PORTS},
         "pools": POOLS,
         "bounds": BOUNDS,
         "objectives": objectives(topology.stack.services),
@@ -92,6 +96,8 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "owners": owners,
         "thresholds": alerts.thresholds,
         # What stands before docs/runbooks/… in an alert.
+        "console_url": address(topology.stack),
+        "dashboard": partial(dashboard_link, topology.stack),
         "documents": f"{alerts.runbooks.rstrip('/')}/" if alerts.runbooks else "",
     }
     environment = _environment()
@@ -105,6 +111,11 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         files += [
             File(f"config/alertmanager/{SECRETS}/{name}", material.secrets[name], 0o400, SLIPWAY_UID)
             for name in secret_names(alerts)
+        ]
+    if view.runs("console"):
+        files += [
+            File(path, text, 0o400, COMPONENTS[path.split("/")[1]].uid)
+            for path, text in console_files(topology, view, material.secrets, {**dashboard_files.platform(), **material.dashboards}).items()
         ]
     outside = topology.stack.components.monitoring.outside
     if outside and view.runs("prometheus"):

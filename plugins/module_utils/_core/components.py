@@ -76,6 +76,12 @@ COMPONENTS: Mapping[str, Component] = {
         "alertmanager", "edge", reload="HUP", check=("amtool", "check-config", "/config/alertmanager.yml")
     ),
     "blackbox": Component("blackbox-exporter", "edge", tls=True, reload="HUP"),
+    # Upstream's user.
+    "grafana": Component("grafana", "edge", uid=472),
+    # The one that asks for a password, so that no way past the edge is a way in.
+    "console": Component(
+        "nginx", "edge", tls=True, reload="HUP", check=("nginx", "-t", "-q", "-c", "/config/nginx.conf")
+    ),
     "logs": Component("victoria-logs", "edge"),
     "audit-logs": Component("victoria-logs", "edge"),
     # The stores have no authentication of their own: this asks for a certificate of the environment's CA.

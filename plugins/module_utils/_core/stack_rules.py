@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from .alert_faults import alert_faults
 from .backup_rules import backup_faults
+from .console_rules import console_faults
 from .errors import Problem
 from .hook_rules import hook_faults
 from .job_rules import job_faults
@@ -17,7 +18,7 @@ from .strategy_rules import strategy_faults
 from .third_parties import third_party_faults
 from .wording import did_you_mean, listed
 
-_TAKEN_SECRETS = re.compile(r"redis|edge_probe|(redis|postgres|patroni|database)_.*")
+_TAKEN_SECRETS = re.compile(r"redis|edge_probe|(redis|postgres|patroni|database|console)_.*")
 # Slipway sets these from keys of its own, or its way of running PostgreSQL stands on them.
 _TAKEN_PARAMETERS = {"listen_addresses", "port", "ssl", "synchronous_standby_names", "data_directory"}
 # PostgreSQL keeps some connections for replication, backups and monitoring.
@@ -168,4 +169,5 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     backup_faults,
     alert_faults,
     third_party_faults,
+    console_faults,
 )

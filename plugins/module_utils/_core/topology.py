@@ -44,6 +44,8 @@ ARCHIVE_PORTS: Mapping[str, int] = {"archive-repository": 8434}
 
 # The same of stacks that keep their logs in one place; `logs-search` is published on the loopback only.
 LOG_PORTS: Mapping[str, int] = {"logs-proxy": 9428, "logs-search": 9429}
+# Where there is a console: for the edge, which clients ask.
+CONSOLE_PORTS: Mapping[str, int] = {"console": 9430}
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
     every = tuple(host.name for host in stack.hosts)
     backup = parts.backup.hosts if parts.backup else ()
     logs = parts.logs.hosts if parts.logs else ()
+    console = parts.monitoring.hosts if parts.console else ()
     return {
         "etcd": parts.etcd.hosts if parts.postgres else (),
         "backup-repository": backup,
@@ -161,6 +164,9 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
         "logs": logs,
         "audit-logs": logs,
         "logs-proxy": logs,
+        # Where the stack names an image of it: there is none to build.
+        "grafana": console if "grafana" in stack.images else (),
+        "console": console,
     }
 
 
