@@ -115,7 +115,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
     if view.runs("console"):
         files += [
             File(path, text, 0o400, COMPONENTS[path.split("/")[1]].uid)
-            for path, text in console_files(topology, view, material.secrets, {**dashboard_files.platform(), **material.dashboards}).items()
+            for path, text in _console(topology, view, material).items()
         ]
     outside = topology.stack.components.monitoring.outside
     if outside and view.runs("prometheus"):
@@ -153,6 +153,12 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         File("docker-compose.prod.yml", _render(environment, "docker-compose.prod.yml.j2", context), 0o644, 0)
     )
     return files
+
+
+def _console(topology: Topology, view: HostView, material: Material) -> Mapping[str, str]:
+    sources = {**dashboard_files.platform(), **material.dashboards}
+    pages = {path.stem for path in (COMPOSE_FOLDER / "config/logs-proxy").glob("*.html")}
+    return console_files(topology, view, material.secrets, sources, pages)
 
 
 def _configuration(environment: jinja2.Environment, component: str, context: Mapping[str, Any]) -> list[File]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from . import dashboard_grafana
 from .dashboards import choices, dashboards, page, parts
 from .model import Stack
 from .sha512_crypt import crypted
-from .topology import PORTS, HostView, Topology
+from .topology import PORTS, HostView, Topology, placement
 
 OPERATOR = "operator"
 PASSWORD, COOKIE = "console_password", "console_cookie"
@@ -60,15 +60,20 @@ def users(stack: Stack, secrets: Mapping[str, str]) -> str:
 
 
 def files(
-    topology: Topology, view: HostView, secrets: Mapping[str, str], sources: Mapping[str, object]
+    topology: Topology,
+    view: HostView,
+    secrets: Mapping[str, str],
+    sources: Mapping[str, object],
+    pages: Collection[str],
 ) -> dict[str, str]:
-    """What is made for the console and for Grafana, beside their templates: path -> text."""
+    """What is made for the console and for Grafana, beside their templates: path -> text.
+
+    pages: those that stand beside the log store.
+    """
     thresholds = topology.stack.components.monitoring.alerts.thresholds
     offered = choices(topology)
     found = dashboards(sources, parts(topology), thresholds, {})
-    menu = {"Alerts": "#/alerts"}
-    if topology.members("logs-proxy"):
-        menu["Logs"] = "logs/"
+    menu = {"Alerts": "#/alerts", **_elsewhere(topology, pages)}
     if view.runs("grafana"):
         menu["Grafana"] = "grafana/dashboards"
     told = {**page(found, offered, menu), "stack": topology.stack.name}
@@ -85,3 +90,13 @@ def files(
         )
         made |= {f"config/grafana/{path}": text for path, text in own.items()}
     return made
+
+
+def _elsewhere(topology: Topology, pages: Collection[str]) -> dict[str, str]:
+    placed = placement(topology.stack)
+    here = {"Logs": ("logs", "search"), "Traces": ("traces", "traces")}
+    return {
+        title: f"logs/{page_name}.html"
+        for title, (component, page_name) in here.items()
+        if page_name in pages and placed.get(component) and placed["logs-proxy"]
+    }

@@ -29,7 +29,6 @@ LIMITS = {
     "disk": 1.0,
     "errors": 1.0,
     "connections": 1.0,
-    "dead_rows": 1.0,
     "cache_hits": 1.0,
     "certificate_days": 86400.0,
     "latency": 0.001,
