@@ -30,7 +30,7 @@ def problems(stack: Stack, checkout: Path, now: datetime) -> Iterator[Problem]:
 
 
 def covered(stack: Stack, checkout: Path) -> tuple[Stack, tuple[str, ...]]:
-    """The stack without a console that nobody asked for and the user's own certificate does not cover; a remark.
+    """The stack without a console that its user's own certificate does not cover, and a remark on it.
 
     Where its domain is declared, `problems` refuses such a certificate.
     """
@@ -40,8 +40,9 @@ def covered(stack: Stack, checkout: Path) -> tuple[Stack, tuple[str, ...]]:
     if pki.covers(pair, console.domain):
         return stack, ()
     remark = (
-        f"There is no console: the edge's certificate does not cover {console.domain}. Supply one that does, name a "
-        "domain that it covers as components.console.domain, or write console: false."
+        f"There is no console: the edge's certificate does not cover {console.domain}. "
+        "Supply one that does, name a domain that it covers as components.console.domain, or write "
+        "console: false."
     )
     return replace(stack, components=replace(stack.components, console=None)), (remark,)
 

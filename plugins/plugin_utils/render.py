@@ -19,7 +19,8 @@ import jinja2
 from ..module_utils._core import archive_layout
 from ..module_utils._core.alert_routing import SECRETS, owners, routing, secret_names
 from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
-from ..module_utils._core.console import address, dashboard_link, files as console_files
+from ..module_utils._core.console import address, dashboard_link
+from ..module_utils._core.console import files as console_files
 from ..module_utils._core.edge_counts import BOUNDS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
@@ -62,7 +63,7 @@ class Material:
     images: component or service name -> reference pinned by digest.
     secrets: name -> value, the platform's (`postgres_superuser`, `database_<name>` …) and the user's.
     ca: PEM of the environment's CA. certificates: host name (or `edge`) -> (certificate PEM, key PEM).
-    migrations: service name -> folder on the control node. dashboards: the user's, name -> what its file says.
+    migrations: service name -> folder on the control node. dashboards: the user's, name -> what it says.
     """
 
     images: Mapping[str, str]

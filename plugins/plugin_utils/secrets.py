@@ -129,7 +129,9 @@ def problems(document: Document, stack: Stack, path: str) -> Iterator[Problem]:
     for name in sorted(set(stack.components.console.users.values()) if stack.components.console else ()):
         value = supplied.get(name)
         if value is not None and not (isinstance(value, str) and re.fullmatch(HASHES, value.strip())):
-            yield Problem(f"{path}/user/{name}", "is no hash of a password", "Write what `openssl passwd -6` says")
+            yield Problem(
+                f"{path}/user/{name}", "is no hash of a password", "Write what `openssl passwd -6` says"
+            )
     for part in ("platform", "user"):
         for name, value in (document.get(part) or {}).items():
             if part == "user" and name not in stack.secrets:

@@ -49,11 +49,13 @@ def dashboard_link(stack: Stack, name: str, *labels: str) -> str:
 
 
 def users(stack: Stack, secrets: Mapping[str, str]) -> str:
-    """nginx's file: a name and a hash a line. The generated password's salt is made of it, so that it stays."""
+    """nginx's file: a name and a hash a line. The generated password's salt is made of it: it stays."""
     console = stack.components.console
     assert console is not None
     if console.users:
-        return "".join(f"{name}:{secrets[secret].strip()}\n" for name, secret in sorted(console.users.items()))
+        return "".join(
+            f"{name}:{secrets[secret].strip()}\n" for name, secret in sorted(console.users.items())
+        )
     password = secrets[PASSWORD]
     salt = hashlib.sha256(f"{stack.name} console {password}".encode()).hexdigest()[:16]
     return f"{OPERATOR}:{crypted(password, salt)}\n"

@@ -32,18 +32,32 @@ def grafana(one: Dashboard, offered: Mapping[str, Sequence[str]]) -> dict[str, A
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
         "links": [
-            {"type": "dashboards", "tags": ["slipway"], "title": "Dashboards", "asDropdown": True, "keepTime": True}
+            {
+                "type": "dashboards",
+                "tags": ["slipway"],
+                "title": "Dashboards",
+                "asDropdown": True,
+                "keepTime": True,
+            }
         ],
         "annotations": {"list": [_markers()]},
         "templating": {"list": [_variable(name, offered[name]) for name in one.variables]},
-        "panels": list(_panels(one)),
+        "panels": _panels(one),
     }
 
 
-def files(found: Sequence[Dashboard], offered: Mapping[str, Sequence[str]], alertmanager: str, prometheus: str) -> dict[str, str]:
+def files(
+    found: Sequence[Dashboard], offered: Mapping[str, Sequence[str]], alertmanager: str, prometheus: str
+) -> dict[str, str]:
     """Below /config of its container: provisioning and dashboards. The two are URLs."""
     sources = [
-        {"name": "Prometheus", "isDefault": True, "url": prometheus, **_SOURCE, "jsonData": {"timeInterval": "15s"}},
+        {
+            "name": "Prometheus",
+            "isDefault": True,
+            "url": prometheus,
+            **_SOURCE,
+            "jsonData": {"timeInterval": "15s"},
+        },
         {
             "name": "Alertmanager",
             "uid": "alertmanager",
@@ -61,7 +75,7 @@ def files(found: Sequence[Dashboard], offered: Mapping[str, Sequence[str]], aler
         "options": {"path": "/config/dashboards"},
     }
     # JSON is YAML, too.
-    told = {
+    told: dict[str, Any] = {
         "provisioning/datasources/slipway.yml": {
             "apiVersion": 1,
             "datasources": [{"access": "proxy", "editable": False, **source} for source in sources],
@@ -104,20 +118,18 @@ def _panels(one: Dashboard) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     top = 0
     for row in one.rows:
-        made.append(_placed({"type": "row", "title": row.title, "collapsed": False, "panels": []}, made, 0, top, 24, 1))
+        heading = {"type": "row", "title": row.title, "collapsed": False, "panels": []}
+        made.append({"id": len(made) + 1, **heading, "gridPos": {"x": 0, "y": top, "w": 24, "h": 1}})
         top, left, tallest = top + 1, 0, 0
         for panel in row.panels:
             width, height = _SIZES[panel.kind]
             if left + width > 24:
                 top, left, tallest = top + tallest, 0, 0
-            made.append(_placed(_panel(panel), made, left, top, width, height))
+            place = {"x": left, "y": top, "w": width, "h": height}
+            made.append({"id": len(made) + 1, **_panel(panel), "gridPos": place})
             left, tallest = left + width, max(tallest, height)
         top += tallest
     return made
-
-
-def _placed(panel: dict[str, Any], made: Sequence[Any], x: int, y: int, w: int, h: int) -> dict[str, Any]:
-    return {"id": len(made) + 1, **panel, "gridPos": {"x": x, "y": y, "w": w, "h": h}}
 
 
 def _panel(panel: Panel) -> dict[str, Any]:

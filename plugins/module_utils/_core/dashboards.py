@@ -16,7 +16,6 @@ from .reading import Faults, read
 from .schema_dashboards import DASHBOARD, LIMITS
 from .topology import Topology
 
-# What a table or a chart is for, less what is said by its range alone.
 _VARIABLE = re.compile(r"\$([a-z][a-z_]*)")
 
 

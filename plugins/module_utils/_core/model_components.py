@@ -187,8 +187,8 @@ class Logs:
 class Console:
     """The one address that shows health, dashboards, alerts and logs.
 
-    networks: whose clients may ask for it; empty: all. users: name -> declared secret with a password's hash; empty:
-    `OPERATOR` with a generated password. dashboards: files on the control node.
+    networks: whose clients may ask for it; empty: all. users: name -> declared secret with the hash of a
+    password; empty: one user with a generated password. dashboards: files on the control node.
     """
 
     domain: str

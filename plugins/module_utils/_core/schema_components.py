@@ -204,7 +204,9 @@ LOGS = Table(
 CONSOLE = Table(
     "console",
     {
-        "domain": Key(DOMAIN, "Where it is reached, through the edge.", None, "`ops.` before the stack's domain"),
+        "domain": Key(
+            DOMAIN, "Where it is reached, through the edge.", None, "`ops.` before the stack's domain"
+        ),
         "networks": Key(
             ListOf(NETWORK, distinct=True),
             "Networks whose clients may ask for it; others are refused before they are asked who they are.",

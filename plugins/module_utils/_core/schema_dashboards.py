@@ -22,7 +22,7 @@ UNITS = {
 VARIABLES = ("host", "service")
 # Parts that a stack may lack.
 PARTS = ("archive", "backup", "logs", "outside", "postgres", "redis", "routes", "slo")
-# Settings under stack/components/monitoring/alerts/thresholds, and what brings their numbers into a panel's unit.
+# Settings of stack/components/monitoring/alerts/thresholds -> what brings their numbers into a panel's unit.
 LIMITS = {
     "cpu": 1.0,
     "memory": 1.0,
@@ -48,7 +48,7 @@ QUERY_TABLE = Table(
     {
         "query": Key(
             QUERY,
-            "PromQL. `$host` and `$service` stand for what is chosen, as in `{host=~\"$host\"}`; "
+            'PromQL. `$host` and `$service` stand for what is chosen, as in `{host=~"$host"}`; '
             "`$__rate_interval` for a range that holds a few samples.",
         ),
         "legend": Key(_LEGEND, "What its lines are called; `{{label}}` is that label's value.", ""),
@@ -93,7 +93,9 @@ DASHBOARD = Table(
         "order": Key(Integer(0, 1000), "Its place in the menu; by name among equals.", 500),
         "about": Key(_LINE, "What it is for, in a sentence."),
         "variables": Key(
-            ListOf(Choice(VARIABLES), distinct=True), "What a reader can choose; queries name it with `$`.", []
+            ListOf(Choice(VARIABLES), distinct=True),
+            "What a reader can choose; queries name it with `$`.",
+            [],
         ),
         "rows": Key(ListOf(ROW, least=1), "From top to bottom."),
         "needs": _NEEDS,

@@ -125,9 +125,7 @@ def _service(
     return Service(name=name, **{**given, **computed})
 
 
-def _components(
-    given: Mapping[str, Any], hosts: tuple[str, ...], name: str, domain: str
-) -> Components:
+def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str, domain: str) -> Components:
     # None of these moves when hosts are added after the third.
     first_three, voters = hosts[:3], hosts[: 3 if len(hosts) >= 3 else 1]
     one = tuple(keeper(hosts))

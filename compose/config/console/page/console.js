@@ -11,7 +11,8 @@ let current = null;
 
 async function ask(path, fields, signal) {
   const options = fields ? { method: "POST", body: new URLSearchParams(fields), signal } : { signal };
-  const answer = await fetch(path, options);
+  // Once more where the network itself has failed: whoever walks from one to another looks at the page all the same.
+  const answer = await fetch(path, options).catch((error) => (signal?.aborted ? Promise.reject(error) : fetch(path, options)));
   if (!answer.ok) {
     const text = (await answer.text()).slice(0, 300);
     throw new Error(text.startsWith("{") ? JSON.parse(text).error ?? text : `${path} answers ${answer.status}`);

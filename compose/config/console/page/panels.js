@@ -34,7 +34,7 @@ const FORMATS = {
   "bytes per second": (value) => scaled(value, 1024, ["B/s", "KiB/s", "MiB/s", "GiB/s"]),
   "per second": (value) => `${short(value)}/s`,
   "per minute": (value) => `${short(value)}/min`,
-  euros: (value) => `${short(value)} €`,
+  euros: (value) => `${scaled(value, 1000, ["", "k", "M"])} €`,
   cores: (value) => short(value),
   "yes or no": (value) => (value ? "yes" : "no"),
 };
@@ -159,7 +159,7 @@ function timeSeries(panel, answers, place, context) {
         value: (_chart, _sum, _series, at) => (at === null || values[at] === null ? "–" : told(panel, values[at])),
       })),
     ],
-    axes: [dim, { ...dim, size: 70, values: (_chart, ticks) => ticks.map((tick) => FORMATS[panel.unit](tick)) }],
+    axes: [dim, { ...dim, size: 84, values: (_chart, ticks) => ticks.map((tick) => FORMATS[panel.unit](tick)) }],
     scales: { y: { range: (_chart, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.1 : 1] } },
     cursor: { sync: { key: "console" } },
     hooks: { draw: [(chart) => upright(chart, context.markers), (chart) => level(chart, panel)] },
