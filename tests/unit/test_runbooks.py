@@ -21,6 +21,7 @@ ALIASES = {
     "backup-agent": "backups",
     "backup-repository": "backups",
     "blackbox": "prometheus",
+    "grafana": "console",
     "local-router": "router",
     "logs-proxy": "logs",
     "sentinel": "redis",

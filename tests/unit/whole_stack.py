@@ -24,6 +24,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     Archive,
     Backup,
     Components,
+    Console,
     Edge,
     Etcd,
     Logs,
@@ -52,6 +53,7 @@ IMAGES = (
     "archive-repository",
     "blackbox-exporter",
     "etcd",
+    "grafana",
     "haproxy",
     "mtail",
     "nginx",
@@ -74,6 +76,8 @@ SECRETS = {
         "archive_password",
         "backup_cipher",
         "backup_second_cipher",
+        "console_cookie",
+        "console_password",
         "database_wayfare",
         "edge_probe",
         "mail_ca",
@@ -187,6 +191,17 @@ def with_logs(base: Stack) -> Stack:
     """The same stack with a log store on its last host."""
     logs = Logs((base.hosts[-1].name,), 30 * 86400, 2555 * 86400, 8 << 30, 1 << 30, 512 << 20)
     return replace(base, components=replace(base.components, logs=logs))
+
+
+def with_console(base: Stack, *networks: str, **users: str) -> Stack:
+    """The same stack with its one address for those who run it."""
+    console = Console(f"ops.{base.domain}", networks, users, ())
+    return replace(base, components=replace(base.components, console=console))
+
+
+def with_everything(base: Stack) -> Stack:
+    """The same stack with each part that a stack may lack."""
+    return with_console(with_slo(with_outside(with_logs(with_archive(base)))))
 
 
 def with_alerts(base: Stack, **changes: Any) -> Stack:

@@ -50,7 +50,7 @@ def files(
     found: Sequence[Dashboard], offered: Mapping[str, Sequence[str]], alertmanager: str, prometheus: str
 ) -> dict[str, str]:
     """Below /config of its container: provisioning and dashboards. The two are URLs."""
-    sources = [
+    sources: list[dict[str, Any]] = [
         {
             "name": "Prometheus",
             "isDefault": True,

@@ -149,7 +149,7 @@ def _panel(given: Mapping[str, Any], thresholds: Thresholds) -> Panel:
     if given["limits"]:
         limits, scale = getattr(thresholds, given["limits"]), LIMITS[given["limits"]]
         assert isinstance(limits, Pair)
-        values |= {"warning": limits.warning * scale, "critical": limits.critical * scale}
+        values |= {key: round(getattr(limits, key) * scale, 6) for key in ("warning", "critical")}
     return Panel(**{**values, "queries": tuple(Query(**query) for query in given["queries"])})
 
 
