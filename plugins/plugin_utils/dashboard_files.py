@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from yaml.error import YAMLError
 
 from ..module_utils._core.dashboards import dashboards
 from ..module_utils._core.errors import InvalidInputError, Problem
@@ -51,7 +50,7 @@ def problems(stack: Stack, checkout: Path) -> Iterator[Problem]:
 def _content(name: str, file: Path) -> Iterator[Problem]:
     try:
         dashboards({file.stem: _read(file)}, frozenset(PARTS), Thresholds(), {file.stem: name})
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         told = " ".join(str(error).split())
         yield Problem(name, f"is not YAML: {told}", _FORM)
     except InvalidInputError as faults:
