@@ -190,6 +190,9 @@ def test_with_it_there_are_the_page_and_its_dashboards(bench: Bench) -> None:
     assert (
         bench.ask("/console.js").headers["Content-Type"].startswith(("application/javascript", "text/java"))
     )
+    book = bench.ask("/docs/runbooks/console.md")
+    assert book.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert "## ConsoleDown" in book.text
     told = json.loads(bench.ask("/dashboards.json").text)
     assert told["dashboards"][0]["name"] == "overview"
 

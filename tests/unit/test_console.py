@@ -183,6 +183,12 @@ def test_the_menu_has_what_there_is() -> None:
     assert menu(grafana)["Grafana"] == "grafana/dashboards"
 
 
+def test_runbooks_are_there_to_be_read() -> None:
+    tree = rendered(WITH, "h3.test")
+    told = {rule["annotations"]["runbook_url"].partition("#")[0] for rule in rules(with_everything(stack()))}
+    assert {f"config/console/page/{path}" for path in told} <= tree.keys()
+
+
 def test_a_named_image_of_grafana_runs_behind_it_with_the_same_dashboards() -> None:
     tree = rendered(replace(WITH, images={"grafana": "docker.test/grafana:11.2.0"}), "h3.test")
     own = [path for path in tree if path.startswith("config/grafana/dashboards/")]

@@ -96,8 +96,8 @@ async function dashboard(one, context) {
 }
 
 function linked(address, text) {
-  // Only what can be followed: a runbook without a URL before it is a path of the checkout.
-  return /^https?:\/\//.test(address ?? "") ? make("a", { href: address }, text) : make("span", {}, address ?? "");
+  // A runbook without a URL before it is a path of the checkout, of which the console has a copy.
+  return /^(https?:\/\/|docs\/runbooks\/)/.test(address ?? "") ? make("a", { href: address }, text) : make("span", {}, address ?? "");
 }
 
 async function alerts(context) {
