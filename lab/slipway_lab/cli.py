@@ -108,6 +108,10 @@ def urls(_arguments: argparse.Namespace) -> None:
     authority.write_bytes(found.stdout)
     print(f"\n  https://{DOMAIN}:{lab.https_port}/   signed by {authority.relative_to(state.CHECKOUT)}:")
     print(f"  curl --cacert {authority.relative_to(state.CHECKOUT)} https://{DOMAIN}:{lab.https_port}/api/me")
+    console = f"https://ops.{DOMAIN}:{lab.https_port}/"
+    print(f"  {console}   dashboards, alerts, logs. User: operator; password:")
+    vault = (lab.folder / "secrets.vault.yml").relative_to(state.CHECKOUT)
+    print(f"  .venv/bin/ansible-vault view {vault} | sed -n 's/^  console_password: //p'")
     print("  make status   shows every component and service on every host\n")
 
 

@@ -17,7 +17,7 @@ from ..plugin_utils.stack_action import Result, StackAction, material
 # Shorter values are ordinary words, too; the platform refuses secrets this short anyway.
 SHORTEST_SECRET = 8
 # Files of secrets, short or derived ones among them, such as verifiers of passwords.
-ALWAYS = ("config/host/", "config/jobs/", "config/pgbouncer/", "config/services/")
+ALWAYS = ("config/console/users", "config/host/", "config/jobs/", "config/pgbouncer/", "config/services/")
 
 
 class ActionModule(StackAction):

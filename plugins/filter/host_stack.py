@@ -12,6 +12,7 @@ from ..module_utils._core.schema_rollout import MOST_REPLICAS
 from ..module_utils._core.topology import (
     ARCHIVE_PORTS,
     BACKUP_PORTS,
+    CONSOLE_PORTS,
     LOG_PORTS,
     PORTS,
     TRACE_PORTS,
@@ -72,6 +73,7 @@ def host_stack(
         **PORTS,
         **(BACKUP_PORTS if isinstance(backup, Mapping) else {}),
         **(ARCHIVE_PORTS if isinstance(archive, Mapping) else {}),
+        **({} if components.get("console") is False else CONSOLE_PORTS),
     }
     ports = {*own.values(), int(registry.get("port") or REGISTRY_PORT)}
     if isinstance(logs, Mapping):

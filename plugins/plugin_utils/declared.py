@@ -40,6 +40,7 @@ class Declared:
     document: secrets.Document
     document_read: bool
     problems: tuple[Problem, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def secrets_path(self) -> str:
@@ -91,9 +92,10 @@ def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, n
     document, unreadable = _document(secrets_file, checkout, loader)
     # What does not resolve was reported as such, and reads as nothing.
     found = settings.problems or (*wishes, *inspection.problems)
-    files = input_files.problems(inspection.stack, checkout, now)
+    stack, remarks = input_files.covered(inspection.stack, checkout)
+    files = input_files.problems(stack, checkout, now)
     problems = (*fleet.problems, *twins, *engines, *found, *files, *unreadable)
-    return Declared(name, inspection.stack, checkout, secrets_file, document, not unreadable, problems)
+    return Declared(name, stack, checkout, secrets_file, document, not unreadable, problems, remarks)
 
 
 def _definition(settings: _Settings, name: str) -> object:
@@ -142,7 +144,7 @@ def refuse_partial(task_vars: Mapping[str, Any], declared: Declared) -> None:
 
 def warnings(declared: Declared, now: datetime) -> list[str]:
     """What may be so, and is not well or will not be soon."""
-    found = unheard(declared.stack)
+    found = [*unheard(declared.stack), *declared.remarks]
     supplied = secrets.supplied(declared.stack, declared.checkout)
     authority = secrets.ca(declared.document)
     if supplied and pki.days_left(supplied.certificate, now) < _SOON:

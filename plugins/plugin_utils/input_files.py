@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from ..module_utils._core.console import default_domain
 from ..module_utils._core.errors import Problem, SlipwayError
 from ..module_utils._core.migrations_folder import check_names
 from ..module_utils._core.model import Stack
 from ..module_utils._core.model_service import Service
 from ..module_utils._core.subject import judged
-from . import pki
+from . import dashboard_files, pki
 from .minting import edge_names
 from .secrets import supplied
 
@@ -26,6 +28,25 @@ def problems(stack: Stack, checkout: Path, now: datetime) -> Iterator[Problem]:
         yield from _migrations(service, f"{path}/migrations", checkout)
     yield from _certificate(stack, checkout, now)
     yield from _subject(stack, checkout)
+    yield from dashboard_files.problems(stack, checkout)
+
+
+def covered(stack: Stack, checkout: Path) -> tuple[Stack, tuple[str, ...]]:
+    """The stack without a console that its user's own certificate does not cover, and a remark on it.
+
+    Where its domain is declared, `problems` refuses such a certificate.
+    """
+    console, pair = stack.components.console, supplied(stack, checkout)
+    if console is None or pair is None or console.domain != default_domain(stack.domain):
+        return stack, ()
+    if pki.covers(pair, console.domain):
+        return stack, ()
+    remark = (
+        f"There is no console: the edge's certificate does not cover {console.domain}. "
+        "Supply one that does, name a domain that it covers as components.console.domain, or write "
+        "console: false."
+    )
+    return replace(stack, components=replace(stack.components, console=None)), (remark,)
 
 
 def _build(service: Service, path: str, checkout: Path) -> Iterator[Problem]:

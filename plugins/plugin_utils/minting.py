@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
 
+from ..module_utils._core.console import secret_names
 from ..module_utils._core.model import Host, Stack
 from . import pki
 from .secrets import Document, ca, pairs, table
@@ -42,6 +43,7 @@ def platform_secrets(stack: Stack) -> list[str]:
         *(["redis", "redis_admin"] if stack.components.redis else []),
         *(ciphers if backup else []),
         *(["archive_password"] if backup and backup.archive else []),
+        *secret_names(stack),
     ]
     return names + sorted({f"database_{it.database}" for it in stack.services.values() if it.database})
 
@@ -49,7 +51,8 @@ def platform_secrets(stack: Stack) -> list[str]:
 def edge_names(stack: Stack) -> list[str]:
     """The domains a client may ask the edge for."""
     routed = {service.route.domain for service in stack.services.values() if service.route}
-    return sorted(routed) or [stack.domain]
+    console = stack.components.console
+    return sorted((routed or {stack.domain}) | ({console.domain} if console else set()))
 
 
 def host_names(host: Host) -> list[str]:

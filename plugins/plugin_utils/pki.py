@@ -113,6 +113,14 @@ def faults(pair: Pair, domains: Sequence[str], now: datetime) -> list[SlipwayErr
     return found
 
 
+def covers(pair: Pair, domain: str) -> bool:
+    """Whether a certificate is for a domain; one that cannot be read is for none."""
+    try:
+        return _covers(_names(_load(pair)[0]), domain)
+    except SlipwayError:
+        return False
+
+
 def days_left(certificate: str, now: datetime) -> int:
     return (x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc - now).days
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import jinja2
 from ..module_utils._core import archive_layout, availability_list
 from ..module_utils._core.alert_routing import SECRETS, SIGNS, owners, routing, secret_names
 from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
+from ..module_utils._core.console import address, dashboard_link
+from ..module_utils._core.console import files as console_files
 from ..module_utils._core.edge_counts import BOUNDS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.integrations import remote_secrets, sentry_files, sentry_variables
@@ -33,6 +35,7 @@ from ..module_utils._core.third_parties import secret_names as third_party_secre
 from ..module_utils._core.topology import (
     ARCHIVE_PORTS,
     BACKUP_PORTS,
+    CONSOLE_PORTS,
     LOG_PORTS,
     PORTS,
     TRACE_PORTS,
@@ -42,6 +45,7 @@ from ..module_utils._core.topology import (
 from ..module_utils._core.traces import export_headers, told_by
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
+from . import dashboard_files
 
 
 def _retention(topology: Topology) -> list[Rule]:
@@ -82,6 +86,7 @@ class Material:
     secrets: name -> value, the platform's (`postgres_superuser`, `database_<name>` …) and the user's.
     ca: PEM of the environment's CA. certificates: host name (or `edge`) -> (certificate PEM, key PEM).
     migrations: service name -> folder on the control node. environment: its name.
+    dashboards: the user's, name -> what it says.
     bootstrap: the command that fills a new cluster of PostgreSQL's; "": it begins empty.
     """
 
@@ -91,6 +96,7 @@ class Material:
     certificates: Mapping[str, tuple[str, str]]
     migrations: Mapping[str, Path]
     environment: str = ""
+    dashboards: Mapping[str, object] = field(default_factory=dict)
     bootstrap: str = ""
 
 
@@ -102,7 +108,14 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "topology": topology,
         "view": view,
         "host": view.host,
-        "ports": {**PORTS, **BACKUP_PORTS, **ARCHIVE_PORTS, **LOG_PORTS, **TRACE_PORTS},
+        "ports": {
+            **PORTS,
+            **BACKUP_PORTS,
+            **ARCHIVE_PORTS,
+            **LOG_PORTS,
+            **TRACE_PORTS,
+            **CONSOLE_PORTS,
+        },
         "pools": POOLS,
         "bounds": BOUNDS,
         "objectives": objectives(topology.stack.services),
@@ -124,6 +137,8 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "owners": owners,
         "thresholds": alerts.thresholds,
         # What stands before docs/runbooks/… in an alert.
+        "console_url": address(topology.stack),
+        "dashboard": partial(dashboard_link, topology.stack),
         "documents": f"{alerts.runbooks.rstrip('/')}/" if alerts.runbooks else "",
     }
     environment = _environment()
@@ -134,6 +149,11 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
             certificate = "edge" if component == "edge" else view.host.name
             files += _tls(f"config/{component}/tls", COMPONENTS[component].uid, material, certificate)
     files += _monitoring(topology, view, material)
+    if view.runs("console"):
+        files += [
+            File(path, text, 0o400, COMPONENTS[path.split("/")[1]].uid)
+            for path, text in _console(topology, view, material).items()
+        ]
     # For the modules that look after this host, not for any container.
     files += _tls("config/host/tls", 0, material, view.host.name)
     if where := shipping(topology, view):
@@ -164,6 +184,18 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         File("docker-compose.prod.yml", _render(environment, "docker-compose.prod.yml.j2", context), 0o644, 0)
     )
     return files
+
+
+def _console(topology: Topology, view: HostView, material: Material) -> Mapping[str, str]:
+    sources = {**dashboard_files.platform(), **material.dashboards}
+    pages = {path.stem for path in (COMPOSE_FOLDER / "config/logs-proxy").glob("*.html")}
+    told = console_files(topology, view, material.secrets, sources, pages)
+    # What an alert names as a path is there to be read, at night and on a telephone.
+    books = {
+        f"config/console/page/docs/runbooks/{path.name}": path.read_text(encoding="utf-8")
+        for path in sorted((COMPOSE_FOLDER.parent / "docs/runbooks").glob("*.md"))
+    }
+    return {**told, **books}
 
 
 def _configuration(environment: jinja2.Environment, component: str, context: Mapping[str, Any]) -> list[File]:

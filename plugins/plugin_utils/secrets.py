@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from ansible.errors import AnsibleError
 
+from ..module_utils._core.console import HASHES
 from ..module_utils._core.errors import Problem, SlipwayError
 from ..module_utils._core.model import Stack
 from ..module_utils._core.wording import did_you_mean, listed, type_of
@@ -125,6 +126,12 @@ def problems(document: Document, stack: Stack, path: str) -> Iterator[Problem]:
             meant = did_you_mean(rule.name, [name for name in supplied if name not in stack.secrets])
             remedy = f"{meant}{_GENERATE}, then add it under `user` with ansible-vault edit {path}"
             yield Problem(f"{path}/user/{rule.name}", "is missing", remedy)
+    for name in sorted(set(stack.components.console.users.values()) if stack.components.console else ()):
+        value = supplied.get(name)
+        if value is not None and not (isinstance(value, str) and re.fullmatch(HASHES, value.strip())):
+            yield Problem(
+                f"{path}/user/{name}", "is no hash of a password", "Write what `openssl passwd -6` says"
+            )
     for part in ("platform", "user"):
         for name, value in (document.get(part) or {}).items():
             if part == "user" and name not in stack.secrets:

@@ -11,7 +11,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.topology import topology
-from . import packed_modules, secrets, unpacked_modules
+from . import dashboard_files, packed_modules, secrets, unpacked_modules
 from .declared import Declared, declared
 from .native import native
 from .render import Material
@@ -85,7 +85,10 @@ def material(declared: Declared, images: Mapping[str, str]) -> Material:
         for service in declared.stack.services.values()
         if service.migrations
     }
-    return Material(images, keyring.secrets, keyring.ca, keyring.certificates, folders, declared.environment)
+    own = dashboard_files.own(declared.stack, declared.checkout)
+    return Material(
+        images, keyring.secrets, keyring.ca, keyring.certificates, folders, declared.environment, own
+    )
 
 
 def host_tls(stack: str) -> dict[str, str]:

@@ -9,9 +9,9 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.release_diff
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
-from whole_stack import IMAGES, SECRETS, stack, with_alerts, with_archive
+from whole_stack import IMAGES, SECRETS, stack, with_alerts, with_archive, with_console
 
-STACK = with_alerts(with_archive(stack(3)))
+STACK = with_console(with_alerts(with_archive(stack(3))))
 OLD_KEY = "-----BEGIN PRIVATE KEY-----\nold-first-line\nold-second-line\n-----END PRIVATE KEY-----\n"
 NEW_KEY = OLD_KEY.replace("old", "new")
 
@@ -42,6 +42,12 @@ def test_a_password_that_is_derived_from_a_secret_is_not_seen_either() -> None:
     told = diff(material(old, OLD_KEY), material(SECRETS, OLD_KEY))
     assert "config/host/archive/redis.password changes; it holds secrets and is not shown" in told
     assert not any(password(it["archive_password"], "redis") in told for it in (old, SECRETS))
+
+
+def test_the_hash_of_a_login_is_not_seen() -> None:
+    told = diff(material({**SECRETS, "console_password": "another-one"}, OLD_KEY), material(SECRETS, OLD_KEY))
+    assert "config/console/users changes; it holds secrets and is not shown" in told
+    assert "$6$" not in told
 
 
 def test_a_key_that_is_renewed_is_seen_neither_before_nor_after() -> None:

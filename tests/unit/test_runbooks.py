@@ -22,6 +22,7 @@ ALIASES = {
     "backup-repository": "backups",
     "blackbox": "prometheus",
     "collector": "traces",
+    "grafana": "console",
     "local-router": "router",
     "logs-proxy": "logs",
     "sentinel": "redis",

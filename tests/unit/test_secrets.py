@@ -38,6 +38,8 @@ def test_everything_that_can_be_generated_is(minted):
         "platform/patroni_api",
         "platform/redis",
         "platform/redis_admin",
+        "platform/console_password",
+        "platform/console_cookie",
         "platform/database_shop",
         "user/session_key",
         "pki/ca",
@@ -92,7 +94,7 @@ def test_only_certificates_near_their_end_are_replaced(minted, stack, now):
 
 
 def test_nothing_is_made_for_parts_that_are_switched_off(definition, hosts, now):
-    definition["components"] = {"postgres": False, "redis": False}
+    definition["components"] = {"postgres": False, "redis": False, "console": False}
     document = complete({}, parse_stack(definition, hosts), "staging", now).document
     assert document["platform"].keys() == {"edge_probe"}
 

@@ -25,6 +25,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     Archive,
     Backup,
     Components,
+    Console,
     Edge,
     Etcd,
     Logs,
@@ -64,6 +65,7 @@ IMAGES = (
     "blackbox-exporter",
     "collector",
     "etcd",
+    "grafana",
     "haproxy",
     "mtail",
     "nginx",
@@ -86,6 +88,8 @@ SECRETS = {
         "archive_password",
         "backup_cipher",
         "backup_second_cipher",
+        "console_cookie",
+        "console_password",
         "database_wayfare",
         "edge_probe",
         "mail_ca",
@@ -209,6 +213,8 @@ def with_second(base: Stack, **place: Any) -> Stack:
     second = SecondRepository(**{"path": "/wayfare", "s3": None if place else store, "sftp": None, **place})
     backup = replace(archived.components.backup, second=second)
     return replace(archived, components=replace(archived.components, backup=backup))
+
+
 def with_retention(base: Stack) -> Stack:
     """The same stack, with rows that are deleted when they are old."""
     care = DatabaseCare(retention=(Retention("visits", "at", 365 * 86400),))
@@ -237,6 +243,17 @@ def with_traces(base: Stack, **changes: Any) -> Stack:
     assert stored.components.logs
     logs = replace(stored.components.logs, traces=Traces(**{**settings, **changes}))
     return replace(stored, components=replace(stored.components, logs=logs))
+
+
+def with_console(base: Stack, *networks: str, **users: str) -> Stack:
+    """The same stack with its one address for those who run it."""
+    console = Console(f"ops.{base.domain}", networks, users, ())
+    return replace(base, components=replace(base.components, console=console))
+
+
+def with_everything(base: Stack) -> Stack:
+    """The same stack with each part that a stack may lack."""
+    return with_console(with_slo(with_outside(with_traces(with_archive(base)))))
 
 
 def with_alerts(base: Stack, **changes: Any) -> Stack:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from edge import Edge
@@ -33,7 +34,7 @@ def engine() -> Iterator[Playwright]:
 @pytest.fixture
 def visitors(engine: Playwright, edge: Edge, tmp_path: Path) -> Iterator[list[Page]]:
     """The front page in two browsers that know nothing of each other and trust the environment's CA."""
-    contexts = [_browser(engine, edge, tmp_path / str(number)) for number in range(2)]
+    contexts = [browser(engine, edge, tmp_path / str(number)) for number in range(2)]
     try:
         yield [_opened(context, edge) for context in contexts]
     finally:
@@ -41,7 +42,8 @@ def visitors(engine: Playwright, edge: Edge, tmp_path: Path) -> Iterator[list[Pa
             context.close()
 
 
-def _browser(engine: Playwright, edge: Edge, home: Path) -> BrowserContext:
+def browser(engine: Playwright, edge: Edge, home: Path, **more: Any) -> BrowserContext:
+    """A browser that trusts the environment's CA and knows nothing else."""
     trusted = home / ".pki/nssdb"
     trusted.mkdir(parents=True)
     for words in (["-N", "--empty-password"], ["-A", "-n", "lab", "-t", "C,,", "-i", str(edge.ca_file)]):
@@ -52,6 +54,7 @@ def _browser(engine: Playwright, edge: Edge, home: Path) -> BrowserContext:
         args=QUIET,
         env={**os.environ, "HOME": str(home)},
         viewport={"width": 1280, "height": 960},
+        **more,
     )
 
 
@@ -64,7 +67,7 @@ def _opened(context: BrowserContext, edge: Edge) -> Page:
     return page
 
 
-def test_a_journey_is_booked_and_appears_in_a_second_browser(
+def test_a_journey_is_booked_and_appears_in_a_secondbrowser(
     visitors: list[Page], lab: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, other = visitors

@@ -22,6 +22,8 @@ JOBS = {
     "backup-agent": [],
     "backup-repository": [],
     "edge": [],
+    # Asked for its certificate, with the routers.
+    "console": [],
     # Its stores are scraped through it.
     "logs-proxy": [],
     "pgbouncer": [],

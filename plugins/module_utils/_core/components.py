@@ -77,6 +77,12 @@ COMPONENTS: Mapping[str, Component] = {
         "alertmanager", "edge", reload="HUP", check=("amtool", "check-config", "/config/alertmanager.yml")
     ),
     "blackbox": Component("blackbox-exporter", "edge", tls=True, reload="HUP"),
+    # Upstream's user.
+    "grafana": Component("grafana", "edge", uid=472),
+    # The one that asks for a password, so that no way past the edge is a way in.
+    "console": Component(
+        "nginx", "edge", tls=True, reload="HUP", check=("nginx", "-t", "-q", "-c", "/config/nginx.conf")
+    ),
     "logs": Component("victoria-logs", "edge"),
     "audit-logs": Component("victoria-logs", "edge"),
     "traces": Component("victoria-logs", "edge"),

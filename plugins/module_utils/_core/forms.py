@@ -73,5 +73,10 @@ REGION = Text(r"[a-z0-9-]{1,63}", "a region's name", "eu-central-1")
 ACCOUNT = Text(r"[a-z_][a-z0-9_.-]{0,63}", "a user's name", "backup")
 FINGERPRINT = Text(r"[0-9a-f]{64}", "the SHA-256 of the server's host key in hexadecimal digits", "5f3b…")
 STATEMENT = Text(r"(?s:.*\S.*)", "a query that answers true", '"SELECT count(*) > 0 FROM orders"')
+NETWORK = Text(
+    r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:/[0-9]{1,2})?|[0-9a-fA-F:]*:[0-9a-fA-F:]*(?:/[0-9]{1,3})?",
+    "an address or a network",
+    "10.0.0.0/8",
+)
 HOSTS = ListOf(HOST, least=1, distinct=True)
 PORT = Integer(1, 65535)

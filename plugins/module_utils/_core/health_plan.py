@@ -8,7 +8,16 @@ from typing import Any
 from .health import Probe
 from .model_components import Postgres
 from .readiness import readiness
-from .topology import ARCHIVE_PORTS, BACKUP_PORTS, LOG_PORTS, PORTS, TRACE_PORTS, HostView, Topology
+from .topology import (
+    ARCHIVE_PORTS,
+    BACKUP_PORTS,
+    CONSOLE_PORTS,
+    LOG_PORTS,
+    PORTS,
+    TRACE_PORTS,
+    HostView,
+    Topology,
+)
 
 # Where components answer plainly that they are well; the port is looked up under the component's own name.
 _PAGES: Mapping[str, tuple[str, str]] = {
@@ -34,7 +43,7 @@ def probes_for(topology: Topology, view: HostView) -> list[Probe]:
         "etcd": _etcd,
         **{
             component: _over_tls(component, port)
-            for component, port in {**BACKUP_PORTS, **ARCHIVE_PORTS}.items()
+            for component, port in {**BACKUP_PORTS, **ARCHIVE_PORTS, **CONSOLE_PORTS}.items()
         },
         "postgres": _postgres,
         "pgbouncer": _pgbouncer,
@@ -148,7 +157,10 @@ def _edge(topology: Topology, view: HostView) -> list[Probe]:
         trust = {"ca": f"{_root(topology)}/config/edge/tls/tls.crt"}
     address = view.host.address
     probes = []
-    for domain in sorted({service.route.domain for service in topology.routed() if service.route}):
+    domains = {service.route.domain for service in topology.routed() if service.route}
+    if console := topology.stack.components.console:
+        domains.add(console.domain)
+    for domain in sorted(domains):
         url = f"https://{domain}:{edge.https_port}/"
         plain = f"http://{domain}:{edge.http_port}/"
         place = {"host": address, "port": edge.https_port, "server_name": domain}

@@ -211,6 +211,20 @@ class Logs:
 
 
 @dataclass(frozen=True)
+class Console:
+    """The one address that shows health, dashboards, alerts and logs.
+
+    networks: whose clients may ask for it; empty: all. users: name -> declared secret with the hash of a
+    password; empty: one user with a generated password. dashboards: files on the control node.
+    """
+
+    domain: str
+    networks: tuple[str, ...]
+    users: Mapping[str, str]
+    dashboards: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Components:
     edge: Edge
     registry: Registry
@@ -220,3 +234,4 @@ class Components:
     monitoring: Monitoring
     backup: Backup | None = None
     logs: Logs | None = None
+    console: Console | None = None

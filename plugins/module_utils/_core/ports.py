@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from .errors import Problem
 from .model import Stack
 from .model_service import Service
-from .topology import ARCHIVE_PORTS, BACKUP_PORTS, LOG_PORTS, PORTS, TRACE_PORTS
+from .topology import (
+    ARCHIVE_PORTS,
+    BACKUP_PORTS,
+    CONSOLE_PORTS,
+    LOG_PORTS,
+    PORTS,
+    TRACE_PORTS,
+)
 
 FIRST_PUBLISHED = 20_000
 # A block holds two pools of five replicas. The last one ends below 32768, where Linux's outgoing ports begin.
@@ -69,6 +76,7 @@ def _claims(stack: Stack) -> list[Claim]:
         **(ARCHIVE_PORTS if backup and backup.archive else {}),
         **(LOG_PORTS if parts.logs else {}),
         **(TRACE_PORTS if parts.logs and parts.logs.traces else {}),
+        **(CONSOLE_PORTS if parts.console else {}),
     }
     fixed = [Claim(name, "", port) for name, port in own.items()]
     components = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .forms import FILE, HEADER, HOSTS, NAME, ORIGIN, PARAMETER, PORT, SECRET
+from .forms import ACCOUNT, DOMAIN, FILE, HEADER, HOSTS, NAME, NETWORK, ORIGIN, PARAMETER, PORT, SECRET
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Scalar, Table, duration, latency, size
 from .model_alerts import SEVERITIES
 from .schema_alerts import ALERTS
@@ -211,6 +211,32 @@ LOGS = Table(
     may_be_off=True,
 )
 
+CONSOLE = Table(
+    "console",
+    {
+        "domain": Key(
+            DOMAIN, "Where it is reached, through the edge.", None, "`ops.` before the stack's domain"
+        ),
+        "networks": Key(
+            ListOf(NETWORK, distinct=True),
+            "Networks whose clients may ask for it; others are refused before they are asked who they are.",
+            [],
+            "all",
+        ),
+        "users": Key(
+            Entries(ACCOUNT, SECRET),
+            "Who may log in, each with the declared secret that holds the hash of the password, as "
+            "`openssl passwd -6` writes it.",
+            {},
+            "`operator`, whose password is generated: `platform/console_password` in the secrets file",
+        ),
+        "dashboards": Key(
+            ListOf(FILE, distinct=True), "Files of dashboards of your own, beside the platform's.", []
+        ),
+    },
+    may_be_off=True,
+)
+
 COMPONENT_SETTINGS = Table(
     "components",
     {
@@ -228,6 +254,12 @@ COMPONENT_SETTINGS = Table(
             "One place for what all hosts and containers say. Absent: each host keeps what its containers "
             "said.",
             None,
+        ),
+        "console": Key(
+            CONSOLE,
+            "One address with a login that shows health, dashboards, alerts and logs. It is left out as well "
+            "where the edge has a certificate of yours that does not cover `ops.` before the stack's domain.",
+            {},
         ),
     },
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from .alert_faults import alert_faults
 from .backup_rules import backup_faults
+from .console_rules import console_faults
 from .data_rules import data_faults
 from .errors import Problem
 from .hook_rules import hook_faults
@@ -20,7 +21,7 @@ from .third_parties import third_party_faults
 from .traces import trace_faults
 from .wording import did_you_mean, listed
 
-_TAKEN_SECRETS = re.compile(r"redis|edge_probe|(redis|postgres|patroni|database)_.*")
+_TAKEN_SECRETS = re.compile(r"redis|edge_probe|(redis|postgres|patroni|database|console)_.*")
 # Slipway sets these from keys of its own, or its way of running PostgreSQL stands on them.
 _TAKEN_PARAMETERS = {"listen_addresses", "port", "ssl", "synchronous_standby_names", "data_directory"}
 # PostgreSQL keeps some connections for replication, backups and monitoring.
@@ -174,4 +175,5 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     integration_faults,
     data_faults,
     trace_faults,
+    console_faults,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .health import FAIL, OK, WARN
 from .pool_names import POOLS
-from .topology import BACKUP_PORTS, LOG_PORTS, PORTS, TRACE_PORTS, HostView, Topology
+from .topology import BACKUP_PORTS, CONSOLE_PORTS, LOG_PORTS, PORTS, TRACE_PORTS, HostView, Topology
 
 _RANK = {OK: 0, WARN: 1, FAIL: 2}
 _HEADER = ("COMPONENT", "HOST", "ADDRESS", "RELEASE", "HEALTH", "DETAIL")
@@ -35,7 +35,8 @@ def table(topology: Topology, seen: Mapping[str, Seen]) -> list[str]:
 
 
 def _host(view: HostView, seen: Seen | None) -> list[tuple[str, ...]]:
-    ports = {**PORTS, **BACKUP_PORTS, **LOG_PORTS, "collector": TRACE_PORTS["collector-metrics"]}
+    ports = {**PORTS, **BACKUP_PORTS, **LOG_PORTS, **CONSOLE_PORTS}
+    ports["collector"] = TRACE_PORTS["collector-metrics"]
     own = [(name, name, ports.get(name)) for name in view.components]
     shown = [replica for replica in view.replicas if seen is not None or replica.pool == POOLS[0]]
     own += [(replica.service, replica.name, replica.port) for replica in shown]

@@ -44,6 +44,8 @@ ARCHIVE_PORTS: Mapping[str, int] = {"archive-repository": 8434}
 LOG_PORTS: Mapping[str, int] = {"logs-proxy": 9428, "logs-search": 9429}
 # Of those among them that keep traces, too: where hosts hand them to the one beside the store, and figures.
 TRACE_PORTS: Mapping[str, int] = {"collector": 4318, "collector-metrics": 8888}
+# Where there is a console: for the edge, which clients ask.
+CONSOLE_PORTS: Mapping[str, int] = {"console": 9430}
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
     backup = parts.backup.hosts if parts.backup else ()
     logs = parts.logs.hosts if parts.logs else ()
     traces = logs if parts.logs and parts.logs.traces else ()
+    console = parts.monitoring.hosts if parts.console else ()
     return {
         "etcd": parts.etcd.hosts if parts.postgres else (),
         "backup-repository": backup,
@@ -165,6 +168,9 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
         "audit-logs": logs,
         "traces": traces,
         "logs-proxy": logs,
+        # Where the stack names an image of it: there is none to build.
+        "grafana": console if "grafana" in stack.images else (),
+        "console": console,
     }
 
 

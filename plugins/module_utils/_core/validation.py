@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import schema
+from .console import default_domain
 from .errors import InvalidInputError, Problem
 from .model import Host, Job, Objectives, SecretRule, Stack
 from .model_alerts import alerts_from
@@ -16,6 +17,7 @@ from .model_components import (
     Assertion,
     Backup,
     Components,
+    Console,
     Edge,
     Etcd,
     Logs,
@@ -81,7 +83,7 @@ def _stack(given: Mapping[str, Any], hosts: tuple[Host, ...], faults: Faults) ->
         hosts=hosts,
         services=services,
         secrets={name: SecretRule(name, rule["generate"]) for name, rule in given["secrets"].items()},
-        components=_components(given["components"], names, given["name"]),
+        components=_components(given["components"], names, given["name"], given["domain"]),
         images=given["images"],
         keep_releases=given["keep_releases"],
         protected_releases=tuple(given["protected_releases"]),
@@ -141,7 +143,7 @@ def _service(
     return Service(name=name, **{**given, **computed})
 
 
-def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str) -> Components:
+def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str, domain: str) -> Components:
     # None of these moves when hosts are added after the third.
     first_three, voters = hosts[:3], hosts[: 3 if len(hosts) >= 3 else 1]
     one = tuple(keeper(hosts))
@@ -155,6 +157,7 @@ def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str) -> 
         monitoring=_monitoring(_placed(given["monitoring"], one)),
         backup=_backup(_placed(given["backup"], one), name) if given["backup"] else None,
         logs=_logs(_placed(given["logs"], one)) if given["logs"] else None,
+        console=_console(given["console"], domain),
     )
 
 
@@ -164,6 +167,10 @@ def _logs(given: Mapping[str, Any]) -> Logs:
         return Logs(**{**given, "traces": None})
     exports = {name: TraceExport(**one) for name, one in traces["exports"].items()}
     return Logs(**{**given, "traces": Traces(**{**traces, "exports": exports})})
+
+
+def _console(given: Mapping[str, Any] | None, domain: str) -> Console | None:
+    return Console(**{**given, "domain": given["domain"] or default_domain(domain)}) if given else None
 
 
 def _monitoring(given: Mapping[str, Any]) -> Monitoring:
