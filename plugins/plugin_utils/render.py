@@ -188,8 +188,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
 
 def _console(topology: Topology, view: HostView, material: Material) -> Mapping[str, str]:
     sources = {**dashboard_files.platform(), **material.dashboards}
-    pages = {path.stem for path in (COMPOSE_FOLDER / "config/logs-proxy").glob("*.html")}
-    told = console_files(topology, view, material.secrets, sources, pages)
+    told = console_files(topology, view, material.secrets, sources)
     # What an alert names as a path is there to be read, at night and on a telephone.
     books = {
         f"config/console/page/docs/runbooks/{path.name}": path.read_text(encoding="utf-8")

@@ -253,7 +253,8 @@ def with_console(base: Stack, *networks: str, **users: str) -> Stack:
 
 def with_everything(base: Stack) -> Stack:
     """The same stack with each part that a stack may lack."""
-    return with_console(with_slo(with_outside(with_traces(with_archive(base)))))
+    cared = with_retention(with_slo(with_outside(with_traces(with_second(base)))))
+    return with_console(with_stores(with_listeners(cared)))
 
 
 def with_alerts(base: Stack, **changes: Any) -> Stack:

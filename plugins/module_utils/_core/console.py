@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from . import dashboard_grafana
 from .dashboards import choices, dashboards, page, parts
 from .model import Stack
 from .sha512_crypt import crypted
-from .topology import PORTS, HostView, Topology, placement
+from .topology import PORTS, HostView, Topology
 
 OPERATOR = "operator"
 PASSWORD, COOKIE = "console_password", "console_cookie"
@@ -66,16 +66,12 @@ def files(
     view: HostView,
     secrets: Mapping[str, str],
     sources: Mapping[str, object],
-    pages: Collection[str],
 ) -> dict[str, str]:
-    """What is made for the console and for Grafana, beside their templates: path -> text.
-
-    pages: those that stand beside the log store.
-    """
+    """What is made for the console and for Grafana, beside their templates: path -> text."""
     thresholds = topology.stack.components.monitoring.alerts.thresholds
     offered = choices(topology)
     found = dashboards(sources, parts(topology), thresholds, {})
-    menu = {"Alerts": "#/alerts", **_elsewhere(topology, pages)}
+    menu = {"Alerts": "#/alerts", **_elsewhere(topology)}
     if view.runs("grafana"):
         menu["Grafana"] = "grafana/dashboards"
     told = {**page(found, offered, menu), "stack": topology.stack.name}
@@ -94,11 +90,6 @@ def files(
     return made
 
 
-def _elsewhere(topology: Topology, pages: Collection[str]) -> dict[str, str]:
-    placed = placement(topology.stack)
-    here = {"Logs": ("logs", "search"), "Traces": ("traces", "traces")}
-    return {
-        title: f"logs/{page_name}.html"
-        for title, (component, page_name) in here.items()
-        if page_name in pages and placed.get(component) and placed["logs-proxy"]
-    }
+def _elsewhere(topology: Topology) -> dict[str, str]:
+    here = {"Logs": ("logs", "logs/search.html"), "Traces": ("traces", "logs/traces.html")}
+    return {title: address for title, (component, address) in here.items() if topology.members(component)}
