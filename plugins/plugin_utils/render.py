@@ -23,6 +23,7 @@ from ..module_utils._core.edge_counts import BOUNDS
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.jobs import JOBS_FILE, told
 from ..module_utils._core.log_store import SETTINGS, shipping
+from ..module_utils._core.sites import SLOT, patroni_of, upstream
 from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
 from ..module_utils._core.third_parties import FOLDER, listing
 from ..module_utils._core.third_parties import secret_names as third_party_secrets
@@ -44,10 +45,21 @@ _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/archive.yml.j2": lambda it: it.members("archive-repository"),
     "rules/logs.yml.j2": lambda it: it.members("logs"),
     "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
+    "rules/second-site.yml.j2": lambda it: _other_site(it),
+    # Beside PostgreSQL.
+    "site.json.j2": lambda it: _other_site(it),
+    "site.py": lambda it: _other_site(it),
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
 _OPENING = {"variable_start_string": "[[", "block_start_string": "[%", "comment_start_string": "[#"}
 _CLOSING = {"variable_end_string": "]]", "block_end_string": "%]", "comment_end_string": "#]"}
+
+
+
+def _other_site(topology: Topology) -> object:
+    postgres = topology.stack.components.postgres
+    return postgres and postgres.other_site
+
 
 COMPOSE_FOLDER = Path(__file__).resolve().parents[2] / "compose"
 
@@ -59,7 +71,7 @@ class Material:
     images: component or service name -> reference pinned by digest.
     secrets: name -> value, the platform's (`postgres_superuser`, `database_<name>` …) and the user's.
     ca: PEM of the environment's CA. certificates: host name (or `edge`) -> (certificate PEM, key PEM).
-    migrations: service name -> folder on the control node.
+    migrations: service name -> folder on the control node. other_ca: PEM of the other site's CA, if there is one.
     """
 
     images: Mapping[str, str]
@@ -67,6 +79,7 @@ class Material:
     ca: str
     certificates: Mapping[str, tuple[str, str]]
     migrations: Mapping[str, Path]
+    other_ca: str = ""
 
 
 def render(topology: Topology, view: HostView, material: Material) -> list[File]:
@@ -91,6 +104,10 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "routing": routing,
         "owners": owners,
         "thresholds": alerts.thresholds,
+        "other_site_slot": SLOT,
+        "upstream": upstream,
+        "patroni_of": patroni_of,
+        "bootstrap": False,
         # What stands before docs/runbooks/… in an alert.
         "documents": f"{alerts.runbooks.rstrip('/')}/" if alerts.runbooks else "",
     }
@@ -101,6 +118,9 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         if COMPONENTS[component].tls:
             certificate = "edge" if component == "edge" else view.host.name
             files += _tls(f"config/{component}/tls", COMPONENTS[component].uid, material, certificate)
+    if view.runs("postgres") and _other_site(topology):
+        authorities = material.ca + material.other_ca
+        files.append(File("config/postgres/tls/sites.crt", authorities, 0o400, COMPONENTS["postgres"].uid))
     if view.runs("alertmanager"):
         files += [
             File(f"config/alertmanager/{SECRETS}/{name}", material.secrets[name], 0o400, SLIPWAY_UID)

@@ -41,6 +41,18 @@ class Etcd:
 
 
 @dataclass(frozen=True)
+class OtherSite:
+    """The environment this one forms a pair with. follow: whether this one begins as its standby.
+
+    members: addresses of the other one's PostgreSQL hosts; () until its inventory has been read.
+    """
+
+    environment: str
+    follow: bool
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Postgres:
     hosts: tuple[str, ...]
     parameters: Mapping[str, str]
@@ -49,6 +61,7 @@ class Postgres:
     synchronous: bool
     max_replica_lag: int
     memory: int
+    other_site: OtherSite | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from .model_components import (
     Etcd,
     Logs,
     Monitoring,
+    OtherSite,
     Postgres,
     Redis,
     Registry,
@@ -132,12 +133,17 @@ def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str) -> 
         edge=_edge(_placed(given["edge"], hosts[:2])),
         registry=Registry(**_placed(given["registry"], one)),
         etcd=Etcd(**_placed(given["etcd"], voters)),
-        postgres=Postgres(**_placed(postgres, first_three)) if postgres else None,
+        postgres=_postgres(_placed(postgres, first_three)) if postgres else None,
         redis=Redis(**_placed(redis, first_three)) if redis else None,
         monitoring=_monitoring(_placed(given["monitoring"], one)),
         backup=_backup(_placed(given["backup"], one), name) if given["backup"] else None,
         logs=Logs(**_placed(given["logs"], one)) if given["logs"] else None,
     )
+
+
+def _postgres(given: Mapping[str, Any]) -> Postgres:
+    other = given["other_site"]
+    return Postgres(**{**given, "other_site": OtherSite(**other) if other else None})
 
 
 def _monitoring(given: Mapping[str, Any]) -> Monitoring:

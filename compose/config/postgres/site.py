@@ -1,0 +1,114 @@
+"""Keep two sites from serving at once: `python3 site.py start|watch`, beside Patroni, where a stack has two sites.
+
+A site that was promoted says when, in Patroni's settings (`slipway.promoted`). A site that finds the other one a
+primary, promoted later than itself, has been left: it starts no PostgreSQL, and stops the one that runs. Its
+data stay as they are. What it cannot reach it cannot know: then it starts, and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any
+
+SETTINGS = "/config/site.json"
+# Both sites' authorities.
+AUTHORITIES = "/config/tls/sites.crt"
+OWN = "https://localhost:8008"
+EVERY = 5
+PATIENCE = 3
+# Docker starts a container that ends again soon; each start asks etcd.
+PAUSE = 20
+LEFT = "the other site was promoted after this one: this one does not serve (docs/runbooks/second-site.md)"
+
+Get = Callable[[str], tuple[int, bytes]]
+
+
+def get(url: str) -> tuple[int, bytes]:
+    context = ssl.create_default_context(cafile=AUTHORITIES)
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE, context=context) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, b""
+
+
+def promoted(settings: Mapping[str, Any]) -> int:
+    return int((settings.get("slipway") or {}).get("promoted") or 0)
+
+
+def others_promotion(urls: list[str], get: Get = get) -> int | None:
+    """When the other site was promoted, if it has a primary now; None where it has none, or nobody answers."""
+    for url in urls:
+        try:
+            if get(f"{url}/primary")[0] == 200:
+                return promoted(json.loads(get(f"{url}/config")[1]))
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def left(own: Mapping[str, Any], others: int | None) -> bool:
+    """Whether this site has been left: it would be a primary, and the other one was promoted later."""
+    return others is not None and not own.get("standby_cluster") and others > promoted(own)
+
+
+def stored() -> dict[str, Any]:
+    """Patroni's settings from etcd, as far as they matter here: Patroni does not run yet."""
+    import yaml  # Patroni's own
+
+    while True:
+        asked = subprocess.run(
+            ["patronictl", "--config-file", "/config/patroni.yml", "show-config"], capture_output=True, check=False
+        )
+        if asked.returncode == 0:
+            return dict(yaml.safe_load(asked.stdout) or {})
+        print(f"site: etcd does not answer: {asked.stderr.decode(errors='replace').strip()[-200:]}", flush=True)
+        time.sleep(PATIENCE)
+
+
+def start(urls: list[str]) -> int:
+    others = others_promotion(urls)
+    if others is None:
+        return 0
+    own = stored()
+    # Before a first start there are no settings, nor anything to keep from serving.
+    if not own or not left(own, others):
+        return 0
+    print(f"site: {LEFT}", flush=True)
+    time.sleep(PAUSE)
+    return 1
+
+
+def watch(urls: list[str]) -> int:
+    while True:
+        time.sleep(EVERY)
+        others = others_promotion(urls)
+        if others is None:
+            continue
+        try:
+            own = json.loads(get(f"{OWN}/config")[1])
+        except (OSError, ValueError):
+            continue
+        if left(own, others):
+            print(f"site: {LEFT}; stopping", flush=True)
+            os.kill(os.getppid(), signal.SIGTERM)
+            return 0
+
+
+def main(arguments: list[str]) -> int:
+    with open(SETTINGS, encoding="utf-8") as file:
+        urls = list(json.load(file)["urls"])
+    return {"start": start, "watch": watch}[arguments[0]](urls)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
