@@ -11,8 +11,8 @@ short_description: See and change which of two sites serves
 version_added: 0.6.0
 author: Slipway contributors (@slipway)
 description:
-  - One host's part in the change of sites that playbooks/site_failover.yml and site_failback.yml make. Acts where
-    the host's PostgreSQL member leads its site; elsewhere it does nothing.
+  - One host's part in the change of sites that playbooks/site_failover.yml and site_failback.yml make. Acts
+    where the host's PostgreSQL member leads its site; elsewhere it does nothing.
   - Runs on hosts of the other site, too, delegated there.
 options:
   state:

@@ -39,26 +39,26 @@ from ..module_utils._core.topology import (
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 
+
+def _other_site(topology: Topology) -> object:
+    postgres = topology.stack.components.postgres
+    return postgres and postgres.other_site
+
+
 # Alerts of what a stack may lack: their absence of figures would be one.
 _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/backup.yml.j2": lambda it: it.members("backup-repository"),
     "rules/archive.yml.j2": lambda it: it.members("archive-repository"),
     "rules/logs.yml.j2": lambda it: it.members("logs"),
     "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
-    "rules/second-site.yml.j2": lambda it: _other_site(it),
+    "rules/second-site.yml.j2": _other_site,
     # Beside PostgreSQL.
-    "site.json.j2": lambda it: _other_site(it),
-    "site.py": lambda it: _other_site(it),
+    "site.json.j2": _other_site,
+    "site.py": _other_site,
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
 _OPENING = {"variable_start_string": "[[", "block_start_string": "[%", "comment_start_string": "[#"}
 _CLOSING = {"variable_end_string": "]]", "block_end_string": "%]", "comment_end_string": "#]"}
-
-
-
-def _other_site(topology: Topology) -> object:
-    postgres = topology.stack.components.postgres
-    return postgres and postgres.other_site
 
 
 COMPOSE_FOLDER = Path(__file__).resolve().parents[2] / "compose"
@@ -71,7 +71,8 @@ class Material:
     images: component or service name -> reference pinned by digest.
     secrets: name -> value, the platform's (`postgres_superuser`, `database_<name>` …) and the user's.
     ca: PEM of the environment's CA. certificates: host name (or `edge`) -> (certificate PEM, key PEM).
-    migrations: service name -> folder on the control node. other_ca: PEM of the other site's CA, if there is one.
+    migrations: service name -> folder on the control node.
+    other_ca: PEM of the other site's CA, if there is one.
     """
 
     images: Mapping[str, str]

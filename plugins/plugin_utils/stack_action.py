@@ -85,7 +85,9 @@ def material(declared: Declared, images: Mapping[str, str]) -> Material:
         for service in declared.stack.services.values()
         if service.migrations
     }
-    return Material(images, keyring.secrets, keyring.ca, keyring.certificates, folders)
+    other = secrets.ca(declared.other_document)
+    others_ca = other.certificate if other else ""
+    return Material(images, keyring.secrets, keyring.ca, keyring.certificates, folders, others_ca)
 
 
 def host_tls(stack: str) -> dict[str, str]:

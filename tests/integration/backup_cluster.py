@@ -89,7 +89,14 @@ class Cluster:
             docker("network", "create", f"--subnet={subnet}.0/24", self.name)
         self.render()
         for index, host in enumerate(self.stack.hosts, 1):
-            place = ["--network", self.network or self.name, "--ip", host.address, "--name", self.container("host", index)]
+            place = [
+                "--network",
+                self.network or self.name,
+                "--ip",
+                host.address,
+                "--name",
+                self.container("host", index),
+            ]
             place += self.held(index)
             docker("run", "--detach", "--init", *place, newest("postgres"), "sleep", "infinity")
         for component in STARTED:

@@ -1,4 +1,4 @@
-"""Two sites, each a real Patroni cluster with an etcd and a CA of its own: one follows, they change places."""
+"""Two sites, each a Patroni cluster with etcd and CA of its own: one follows, they change places."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def site(members: int, first: int, other: OtherSite) -> Stack:
     names = tuple(host.name for host in hosts)
     assert base.components.postgres
     postgres = replace(base.components.postgres, memory=256 << 20, max_connections=50, other_site=other)
-    parts = replace(base.components, postgres=replace(postgres, hosts=names), etcd=replace(base.components.etcd))
+    parts = replace(
+        base.components, postgres=replace(postgres, hosts=names), etcd=replace(base.components.etcd)
+    )
     return replace(base, hosts=hosts, components=replace(parts, etcd=replace(parts.etcd, hosts=names[:1])))
 
 
@@ -40,7 +42,8 @@ class Site:
 
     def on_each(self) -> list[SiteMember]:
         return [
-            SiteMember(run, self.cluster.container("postgres", host)) for host in range(1, len(self.members) + 1)
+            SiteMember(run, self.cluster.container("postgres", host))
+            for host in range(1, len(self.members) + 1)
         ]
 
     def seen(self) -> list[Seen]:
@@ -112,7 +115,9 @@ def count(site: Site, host: int = 0) -> str:
 
 
 def test_a_site_follows_the_other_with_a_certificate_of_its_own_ca(pair: Pair) -> None:
-    pair.home.cluster.sql("CREATE TABLE journeys (id int); INSERT INTO journeys SELECT generate_series(1, 1000)")
+    pair.home.cluster.sql(
+        "CREATE TABLE journeys (id int); INSERT INTO journeys SELECT generate_series(1, 1000)"
+    )
     pair.away.until(lambda: count(pair.away, host=1) == "1000")
     (leader,) = pair.away.seen()
     assert leader.follows
@@ -124,7 +129,16 @@ def test_a_site_follows_the_other_with_a_certificate_of_its_own_ca(pair: Pair) -
 def test_without_a_certificate_nobody_of_the_other_site_gets_in(pair: Pair) -> None:
     ask = f"host={pair.home.members[0]} user=replicator dbname=postgres sslmode=require sslcert= sslkey="
     secret = pair.away.cluster.secrets["postgres_replication"]
-    argv = ["exec", "-e", f"PGPASSWORD={secret}", pair.away.cluster.container("postgres"), "psql", ask, "-c", "SELECT 1"]
+    argv = [
+        "exec",
+        "-e",
+        f"PGPASSWORD={secret}",
+        pair.away.cluster.container("postgres"),
+        "psql",
+        ask,
+        "-c",
+        "SELECT 1",
+    ]
     assert "client certificate" in docker(*argv, check=False)
     certified = ask.replace("sslcert= sslkey=", "sslcert=/config/tls/tls.crt sslkey=/config/tls/tls.key")
     assert "1 row" in docker(*argv[:-3], certified, "-c", "SELECT 1")
@@ -144,11 +158,23 @@ def test_sites_change_places_and_back_without_losing_what_was_acknowledged(pair:
 
 def write_until_it_stops(pair: Pair, old: Site, new: Site) -> int:
     """Rows that a client was told are written while the sites change places."""
-    psql = ["docker", "exec", "-i", old.cluster.container("postgres", old.cluster.leader()), "psql", "-U", "postgres"]
+    psql = [
+        "docker",
+        "exec",
+        "-i",
+        old.cluster.container("postgres", old.cluster.leader()),
+        "psql",
+        "-U",
+        "postgres",
+    ]
     client = subprocess.Popen(
-        [*psql, "-XAtq", "-v", "ON_ERROR_STOP=1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*psql, "-XAtq", "-v", "ON_ERROR_STOP=1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     lines = "".join("INSERT INTO journeys VALUES (0) RETURNING 'written';\n" for _ in range(500_000))
+
     def feed() -> None:
         assert client.stdin
         with suppress(OSError):  # it ends with the server
@@ -171,12 +197,17 @@ def test_a_site_that_was_left_does_not_serve_when_it_comes_back(pair: Pair, tmp_
     away.sql("INSERT INTO journeys VALUES (-1)")
     for host in (1, 2):
         docker("unpause", home.container("postgres", host))
-    gone = "{{.State.Running}}"
+    running = ["inspect", "--format", "{{.State.Running}}"]
+    members = [home.container("postgres", host) for host in (1, 2)]
+    pair.home.until(lambda: all(docker(*running, name).strip() == "false" for name in members))
+    # As the engine does.
+    docker("start", *members)
     pair.home.until(
-        lambda: all(
-            docker("inspect", "--format", gone, home.container("postgres", host)).strip() == "false" for host in (1, 2)
-        )
+        lambda: all("was promoted after this one" in docker("logs", "--tail=2", it) for it in members)
     )
-    docker("start", home.container("postgres", 1))
-    pair.home.until(lambda: "was promoted after this one" in docker("logs", "--tail=3", home.container("postgres", 1)))
     assert home.leader() == 0
+
+    pair.home.on_each()[0].follow(pair.away.members)
+    pair.home.until(lambda: any(one.streams for one in pair.home.seen()))
+    pair.home.until(lambda: count(pair.home, host=1) == count(pair.home, host=2) == count(pair.away))
+    pair.move(pair.away, pair.home)

@@ -1,8 +1,9 @@
-"""Keep two sites from serving at once: `python3 site.py start|watch`, beside Patroni, where a stack has two sites.
+"""Keep two sites from serving at once: `python3 site.py start|watch`, beside Patroni.
 
-A site that was promoted says when, in Patroni's settings (`slipway.promoted`). A site that finds the other one a
-primary, promoted later than itself, has been left: it starts no PostgreSQL, and stops the one that runs. Its
-data stay as they are. What it cannot reach it cannot know: then it starts, and goes on.
+A site that was promoted says when, in Patroni's settings (`slipway.promoted`). One that finds the other a
+primary, promoted later than itself, has been left: it starts no PostgreSQL, and stops the one that runs,
+until it is told to follow. Its data stay as they are. What it cannot reach it cannot know: then it starts,
+and goes on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 SETTINGS = "/config/site.json"
@@ -25,9 +27,15 @@ AUTHORITIES = "/config/tls/sites.crt"
 OWN = "https://localhost:8008"
 EVERY = 5
 PATIENCE = 3
-# Docker starts a container that ends again soon; each start asks etcd.
-PAUSE = 20
+REMIND = 60
 LEFT = "the other site was promoted after this one: this one does not serve (docs/runbooks/second-site.md)"
+
+# Patroni is in the image, and its YAML with it.
+AS_JSON = """
+import json, subprocess, yaml
+told = subprocess.run(["patronictl", "show-config"], capture_output=True, check=True).stdout
+print(json.dumps(yaml.safe_load(told)))
+"""
 
 Get = Callable[[str], tuple[int, bytes]]
 
@@ -46,7 +54,7 @@ def promoted(settings: Mapping[str, Any]) -> int:
 
 
 def others_promotion(urls: list[str], get: Get = get) -> int | None:
-    """When the other site was promoted, if it has a primary now; None where it has none, or nobody answers."""
+    """When the other site was promoted, if it has a primary now; None where none, or nobody, answers."""
     for url in urls:
         try:
             if get(f"{url}/primary")[0] == 200:
@@ -63,29 +71,32 @@ def left(own: Mapping[str, Any], others: int | None) -> bool:
 
 def stored() -> dict[str, Any]:
     """Patroni's settings from etcd, as far as they matter here: Patroni does not run yet."""
-    import yaml  # Patroni's own
-
     while True:
         asked = subprocess.run(
-            ["patronictl", "--config-file", "/config/patroni.yml", "show-config"], capture_output=True, check=False
+            ["python3", "-c", AS_JSON],
+            capture_output=True,
+            check=False,
         )
         if asked.returncode == 0:
-            return dict(yaml.safe_load(asked.stdout) or {})
-        print(f"site: etcd does not answer: {asked.stderr.decode(errors='replace').strip()[-200:]}", flush=True)
+            return dict(json.loads(asked.stdout) or {})
+        print(
+            f"site: etcd does not answer: {asked.stderr.decode(errors='replace').strip()[-200:]}", flush=True
+        )
         time.sleep(PATIENCE)
 
 
 def start(urls: list[str]) -> int:
-    others = others_promotion(urls)
-    if others is None:
-        return 0
-    own = stored()
-    # Before a first start there are no settings, nor anything to keep from serving.
-    if not own or not left(own, others):
-        return 0
-    print(f"site: {LEFT}", flush=True)
-    time.sleep(PAUSE)
-    return 1
+    """Wait while this site has been left; it is told to follow the other one, or that one goes."""
+    told = 0.0
+    while True:
+        others = others_promotion(urls)
+        # Before a first start there are no settings, nor anything to keep from serving.
+        if others is None or not (own := stored()) or not left(own, others):
+            return 0
+        if time.monotonic() - told > REMIND or not told:
+            told = time.monotonic()
+            print(f"site: {LEFT}", flush=True)
+        time.sleep(EVERY)
 
 
 def watch(urls: list[str]) -> int:
@@ -105,8 +116,7 @@ def watch(urls: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    with open(SETTINGS, encoding="utf-8") as file:
-        urls = list(json.load(file)["urls"])
+    urls = list(json.loads(Path(SETTINGS).read_text(encoding="utf-8"))["urls"])
     return {"start": start, "watch": watch}[arguments[0]](urls)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .forms import FILE, HEADER, HOSTS, NAME, ORIGIN, PARAMETER, PORT, SECRET
+from .forms import ENVIRONMENT, FILE, HEADER, HOSTS, NAME, ORIGIN, PARAMETER, PORT, SECRET
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Scalar, Table, duration, latency, size
 from .model_alerts import SEVERITIES
 from .schema_alerts import ALERTS
@@ -82,7 +82,7 @@ ETCD = Table(
 OTHER_SITE = Table(
     "other site",
     {
-        "environment": Key(NAME, "The other environment of the inventory; its stack names this one."),
+        "environment": Key(ENVIRONMENT, "The other environment of the inventory; its stack names this one."),
         "follow": Key(
             Boolean(),
             "Whether this site begins as the standby of the other: its databases are copied from there, its "

@@ -21,7 +21,8 @@ _DATA = "/var/lib/postgresql/17/main"
 _STOP = 60
 # Positions as numbers. A site that follows has what it has replayed.
 _POSITION = """
-SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0',
+SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+            ELSE pg_current_wal_flush_lsn() END - '0/0',
        coalesce(to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS'), ''),
        EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'),
        EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = 'other_site' AND active),
@@ -38,7 +39,7 @@ class SiteMember:
         self._patience = patience or (lambda seconds: Patience(seconds, delays(0.3, 1.0)))
 
     def seen(self) -> dict[str, Any]:
-        """What `sites.Seen` holds of this host; of the member that leads also how far it is, and since when."""
+        """What `sites.Seen` holds of this host; of the member that leads also how far it is."""
         try:
             own, settings = self._get("patroni"), self._get("config")
         except SlipwayError as error:
@@ -92,7 +93,10 @@ class SiteMember:
 
     def follow(self, members: Sequence[str]) -> dict[str, Any]:
         """Have this site follow the other one. What only this one has is given up."""
-        settings = self._get("config")
+        try:
+            settings = self._get("config")
+        except SlipwayError:
+            settings = {}  # a site that was left runs no Patroni; etcd has its settings
         if settings.get("standby_cluster") == upstream(members) and not settings.get("pause"):
             return {"changed": False}
         self._tell({"standby_cluster": upstream(members), "pause": None})
@@ -165,10 +169,15 @@ class SiteMember:
             raise SlipwayError(f"Patroni in {self._container} answers no JSON", f"See {_RUNBOOK}") from error
 
     def _tell(self, settings: Mapping[str, Any]) -> None:
-        argv = ["curl", "--config", "/config/api.curl", "--request", "PATCH", "--data", "@-"]
-        code, _out, err = self._inside([*argv, "https://localhost:8008/config"], json.dumps(settings))
+        """Change Patroni's settings in etcd, whether Patroni runs or not; None removes a key."""
+        patch = ["curl", "--config", "/config/api.curl", "--request", "PATCH", "--data", "@-"]
+        if not self._inside([*patch, "https://localhost:8008/config"], json.dumps(settings))[0]:
+            return
+        argv = ["patronictl", "edit-config", "--quiet", "--force", "--apply", "-"]
+        code, out, err = self._inside(argv, json.dumps(settings))
         if code:
-            raise SlipwayError(f"Patroni in {self._container} refuses: {err.strip()}", f"See {_RUNBOOK}")
+            problem = f"`patronictl edit-config` in {self._container} failed: {(out + err).strip()[-200:]}"
+            raise SlipwayError(problem, f"Look whether etcd answers: docs/runbooks/etcd.md; see {_RUNBOOK}")
 
     def _inside(self, argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
         return self._run(["docker", "exec", "--interactive", self._container, *argv], stdin=stdin)

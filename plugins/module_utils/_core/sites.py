@@ -1,4 +1,4 @@
-"""Two sites of one stack: which of them serves, and what stands against the other one's turn. Decisions only."""
+"""Two sites of one stack: which of them serves, and what stands against the other's turn. Decisions only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def patroni_of(members: Sequence[str]) -> list[str]:
 
 
 def at_rest(stack: Stack) -> Stack:
-    """What a site runs while the other one serves: all the platform, none of the services, jobs and migrations."""
+    """What a site runs while the other one serves: the platform; no services, jobs and migrations."""
     services = {
         name: replace(service, replicas=0, migrations=None, sticky=False)
         for name, service in stack.services.items()
@@ -62,7 +62,7 @@ class Seen:
 
 
 def rests(seen: Sequence[Seen], *, follow: bool) -> bool:
-    """Whether a site is at rest: what its databases say or, before there are any, what its stack begins as."""
+    """Whether a site is at rest: as its databases say or, before there are any, as its stack begins."""
     known = [one for one in seen if one.known]
     if known:
         return known[0].follows
@@ -74,7 +74,9 @@ def rests(seen: Sequence[Seen], *, follow: bool) -> bool:
     )
 
 
-def may_take_over(own: Sequence[Seen], other: Sequence[Seen], name: str, *, planned: bool, lost: bool) -> None:
+def may_take_over(
+    own: Sequence[Seen], other: Sequence[Seen], name: str, *, planned: bool, lost: bool
+) -> None:
     """Raise with every reason against promoting the site `own` in place of `name`."""
     leader = next((one for one in own if one.leads), None)
     primaries = [one for one in other if one.primary]
@@ -82,7 +84,9 @@ def may_take_over(own: Sequence[Seen], other: Sequence[Seen], name: str, *, plan
     if planned and lost:
         found.append(("planned and lost exclude each other", "Give one: -e planned=true or -e lost=true"))
     if not leader:
-        found.append(("this site has no leader to promote", "Look at `patronictl list`: docs/runbooks/postgres.md"))
+        found.append(
+            ("this site has no leader to promote", "Look at `patronictl list`: docs/runbooks/postgres.md")
+        )
     elif not leader.follows:
         found.append(("this site serves already", "Nothing was changed"))
     elif planned and not leader.streams:
