@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..module_utils._core.errors import SlipwayError
@@ -18,12 +18,12 @@ class ActionModule(StackAction):
         if not settings or not settings.other_site:
             raise SlipwayError(
                 f"{self.declared.environment} has no second site",
-                "Declare stack/components/postgres/other_site: docs/second-site.md",
+                "Declare stack/components/postgres/other_site: docs/runbooks/second-site.md",
             )
         other = settings.other_site
         state = arguments.get("state", "seen")
         if state == "judged":
-            own, theirs = _seen(arguments["own"]), _seen(arguments["other"])
+            own, theirs = _seen(arguments["own"]), _seen(arguments.get("other") or [])
             resting = rests(own, follow=other.follow)
             if "planned" in arguments:
                 planned, lost = bool(arguments["planned"]), bool(arguments["lost"])
@@ -40,8 +40,10 @@ class ActionModule(StackAction):
             "members": list(members),
             "run": self.lock_holder(),
         }
-        return self.module({**own, **arguments}, task_vars)
+        asked = str(arguments.pop("host", "") or self.view.host.name)
+        return {"host": asked, **self.module({**own, **arguments}, task_vars)}
 
 
-def _seen(told: Mapping[str, Any]) -> list[Seen]:
-    return [Seen.parse(host, site) for host, site in sorted(told.items()) if isinstance(site, Mapping)]
+def _seen(told: Sequence[Mapping[str, Any]]) -> list[Seen]:
+    """Of the results of hosts, those that hold an answer."""
+    return [Seen.parse(str(one.get("host", "")), one["site"]) for one in told if one.get("site")]

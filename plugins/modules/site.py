@@ -49,13 +49,19 @@ options:
     type: int
     default: 120
   own:
-    description: What V(seen) returned of this site's hosts, by host; for V(judged).
-    type: dict
-    default: {}
+    description: Results of V(seen) of this site's hosts, for V(judged).
+    type: list
+    elements: dict
+    default: []
   other:
-    description: What it returned of the other site's.
-    type: dict
-    default: {}
+    description: Those of the other site's.
+    type: list
+    elements: dict
+    default: []
+  host:
+    description: Inventory name of the host of the other site that the task is delegated to.
+    type: str
+    default: ""
   planned:
     description: Whether the other site is to hand over, for V(judged).
     type: bool
@@ -91,6 +97,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+host:
+  description: Inventory name of the host.
+  type: str
+  returned: success
+  sample: app-1.example.com
 site:
   description: What this host told, or did; keys by O(state).
   type: dict
@@ -115,8 +126,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "lsn": {"type": "int", "default": 0},
     "at": {"type": "int", "default": 0},
     "wait": {"type": "int", "default": 120},
-    "own": {"type": "dict", "default": {}},
-    "other": {"type": "dict", "default": {}},
+    "own": {"type": "list", "elements": "dict", "default": []},
+    "other": {"type": "list", "elements": "dict", "default": []},
+    "host": {"type": "str", "default": ""},
     "planned": {"type": "bool", "default": False},
     "lost": {"type": "bool", "default": False},
     "members": {"type": "list", "elements": "str", "default": []},

@@ -1,7 +1,7 @@
 """Alert rules and routing as they are rendered, by promtool and amtool of the images that are deployed.
 
 `tests/alerts/*.yml` hold one case or more for every rule, against invented series. They are run on a stack
-that has everything: backups, third parties, a log store, and three steps of escalation.
+that has everything: backups, third parties, a log store, a second site, three steps of escalation.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from whole_stack import (
     with_alerts,
     with_archive,
     with_logs,
+    with_other_site,
     with_outside,
     with_service,
     with_slo,
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-STACK = with_alerts(with_logs(with_archive(with_outside(with_service(stack(), "web", owner="web-team")))))
+OWNED = with_service(stack(), "web", owner="web-team")
+STACK = with_alerts(with_other_site(with_logs(with_archive(with_outside(OWNED)))))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from whole_stack import rules, stack, with_archive, with_logs, with_outside, with_slo
+from whole_stack import rules, stack, with_archive, with_logs, with_other_site, with_outside, with_slo
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RUNBOOKS = CHECKOUT / "docs/runbooks"
@@ -31,7 +31,7 @@ PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 def alerts() -> set[tuple[str, str]]:
     return {
         (rule["alert"], rule["annotations"]["runbook_url"])
-        for rule in rules(with_logs(with_archive(with_outside(with_slo(stack())))))
+        for rule in rules(with_other_site(with_logs(with_archive(with_outside(with_slo(stack()))))))
     }
 
 

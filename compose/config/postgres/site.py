@@ -99,6 +99,13 @@ def start(urls: list[str]) -> int:
         time.sleep(EVERY)
 
 
+def is_primary() -> bool:
+    try:
+        return get(f"{OWN}/primary")[0] == 200
+    except OSError:
+        return False
+
+
 def watch(urls: list[str]) -> int:
     while True:
         time.sleep(EVERY)
@@ -109,7 +116,8 @@ def watch(urls: list[str]) -> int:
             own = json.loads(get(f"{OWN}/config")[1])
         except (OSError, ValueError):
             continue
-        if left(own, others):
+        # Stopped and paused is how a site hands over: it is about to be told to follow.
+        if left(own, others) and (not own.get("pause") or is_primary()):
             print(f"site: {LEFT}; stopping", flush=True)
             os.kill(os.getppid(), signal.SIGTERM)
             return 0
