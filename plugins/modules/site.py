@@ -157,6 +157,9 @@ def act(member: SiteMember, params: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
+    if not module.get_bin_path("docker"):
+        # A host that is yet to be provisioned.
+        module.exit_json(changed=False, site={"known": False, "absent": True})
     with reporting(module), alive_if_held(Path("/opt") / params["stack"] / LOCK_FILE, params["run"]):
         member = SiteMember(runner(module), params["container"])
         changes = params["state"] not in ("seen", "received")
