@@ -25,7 +25,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 _INPUTS = (
     "stack",
     "slipway_replicas",
-    "slipway_at_rest",
+    "site_at_rest",
     "slipway_checkout",
     "slipway_secrets_file",
     "inventory_dir",
@@ -103,7 +103,7 @@ def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, n
     files = input_files.problems(inspection.stack, checkout, now)
     stack, unlike = other_site.peer(inspection.stack, name, members, task_vars["hostvars"])
     others, foreign = _others_document(stack, members, task_vars, checkout, loader)
-    if settings.value("slipway_at_rest"):
+    if settings.value("site_at_rest"):
         stack = at_rest(stack)
     problems = (*fleet.problems, *twins, *found, *files, *unlike, *unreadable, *foreign)
     return Declared(name, stack, checkout, secrets_file, document, not unreadable, others, problems)
