@@ -28,6 +28,7 @@ OWN = "https://localhost:8008"
 EVERY = 5
 PATIENCE = 3
 REMIND = 60
+STOP = ["/usr/lib/postgresql/17/bin/pg_ctl", "stop", "-D", "/var/lib/postgresql/17/main", "-m", "fast", "-W"]
 LEFT = "the other site was promoted after this one: this one does not serve (docs/runbooks/second-site.md)"
 
 # Patroni is in the image, and its YAML with it.
@@ -119,6 +120,8 @@ def watch(urls: list[str]) -> int:
         # Stopped and paused is how a site hands over: it is about to be told to follow.
         if left(own, others) and (not own.get("pause") or is_primary()):
             print(f"site: {LEFT}; stopping", flush=True)
+            # Patroni would write a checkpoint first, and let sessions write on meanwhile.
+            subprocess.run(STOP, check=False)
             os.kill(os.getppid(), signal.SIGTERM)
             return 0
 
