@@ -20,7 +20,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.sites import
 from backup_cluster import LIMIT, Cluster, docker
 from whole_stack import stack
 
-SUBNET = "10.98.81"
+SUBNET = "10.98.87"
 
 
 def site(members: int, first: int, other: OtherSite) -> Stack:
