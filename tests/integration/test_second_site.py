@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
@@ -151,7 +150,8 @@ def test_sites_change_places_and_back_without_losing_what_was_acknowledged(pair:
         before = int(count(old))
         acknowledged = before + write_until_it_stops(pair, old, new)
         assert acknowledged > before
-        assert int(count(new)) == acknowledged
+        # The last one may have been written without its client hearing of it.
+        assert acknowledged <= int(count(new)) <= acknowledged + 1
         old.until(lambda old=old: any(one.streams for one in old.seen()))  # type: ignore[misc]
         assert not any(one.primary for one in old.seen())
 
@@ -187,7 +187,7 @@ def write_until_it_stops(pair: Pair, old: Site, new: Site) -> int:
     return client.stdout.read().decode().count("written")
 
 
-def test_a_site_that_was_left_does_not_serve_when_it_comes_back(pair: Pair, tmp_path: Path) -> None:
+def test_a_site_that_was_left_does_not_serve_when_it_comes_back(pair: Pair) -> None:
     home, away = pair.home.cluster, pair.away.cluster
     for host in (1, 2):
         docker("pause", home.container("postgres", host))
