@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
     def _complete(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         now = datetime.now(UTC)
         found = declared(task_vars, self._templar, self._loader).valid()
-        minted = complete(found.document, found.stack, found.environment, now)
+        minted = complete(found.document, found.stack, found.environment, now, _followed(found))
         if minted.added:
             ciphertext = self._encrypt(minted, found.secrets_file)
             if not self._task.check_mode:
@@ -56,6 +56,20 @@ class ActionModule(ActionBase):
             remedy = "Run from the checkout, whose ansible.cfg names one, or give --vault-password-file"
             raise SlipwayError("there is no vault password to encrypt the secrets with", remedy) from error
         return bytes(vault.encrypt(_yaml(minted.document), secret, label))
+
+
+def _followed(declared: Declared) -> secrets.Document:
+    """The secrets of the site that this one begins as the standby of."""
+    postgres = declared.stack.components.postgres
+    other = postgres.other_site if postgres else None
+    if not other or not other.follow:
+        return {}
+    if not (declared.other_document.get("platform") or {}).get("postgres_replication"):
+        raise SlipwayError(
+            f"{other.environment}, which this site follows, has no secrets yet",
+            f"Make them first: ansible-playbook playbooks/secrets.yml -l {other.environment}",
+        )
+    return declared.other_document
 
 
 def _report(declared: Declared, minted: Minted) -> dict[str, Any]:

@@ -87,6 +87,8 @@ def host_stack(
         if _is_edge(edge, host, peers)
         else [],
     }
+    if others := _other_site(components.get("postgres"), host, peers, variables):
+        asked["other_site"] = {"addresses": others, "ports": sorted([PORTS["postgres"], PORTS["patroni"]])}
     if isinstance(backup, Mapping) and host in (backup.get("hosts") or keeper(peers)):
         asked["backup"] = {
             "backup": calendar(str(backup.get("at") or "02:00"), str(backup.get("every") or "24h")),
@@ -117,6 +119,21 @@ def host_stack(
 def _tells_states(hook: Any) -> bool:
     """Whether it is told how services fare. YAML 1.1 reads the key `on` as a boolean."""
     return isinstance(hook, Mapping) and bool({*STATES} & {*(hook.get("on") or hook.get(True) or [])})
+
+
+def _other_site(
+    postgres: object, host: str, peers: Sequence[str], variables: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Addresses of the hosts that take this one's WAL, or give it theirs."""
+    site = postgres.get("other_site") if isinstance(postgres, Mapping) else None
+    if not isinstance(postgres, Mapping) or not site or host not in (postgres.get("hosts") or peers[:3]):
+        return []
+    theirs: Sequence[str] = variables[host]["groups"].get(site.get("environment"), [])
+    settings = (
+        ((variables[theirs[0]].get("stack") or {}).get("components") or {}).get("postgres") if theirs else {}
+    )
+    named = (settings or {}).get("hosts") or theirs[:3]
+    return sorted(_address(name, variables[name]) for name in named)
 
 
 def _address(host: str, variables: Mapping[str, Any]) -> str:

@@ -14,14 +14,22 @@ from ..module_utils._core.alert_routing import unheard
 from ..module_utils._core.errors import InvalidInputError, Problem, SlipwayError
 from ..module_utils._core.model import Stack
 from ..module_utils._core.scaling import scaled
+from ..module_utils._core.sites import at_rest
 from ..module_utils._core.validation import inspect_stack
 from ..module_utils._core.wording import plain
-from . import environment, input_files, packed_modules, pki, secrets
+from . import environment, input_files, other_site, packed_modules, pki, secrets
 from .native import native
 from .once_a_run import once_a_run
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_INPUTS = ("stack", "slipway_replicas", "slipway_checkout", "slipway_secrets_file", "inventory_dir")
+_INPUTS = (
+    "stack",
+    "slipway_replicas",
+    "site_at_rest",
+    "slipway_checkout",
+    "slipway_secrets_file",
+    "inventory_dir",
+)
 _SOON = 30
 _CA_SOON = 180
 
@@ -39,6 +47,8 @@ class Declared:
     secrets_file: Path
     document: secrets.Document
     document_read: bool
+    # The other site's, where there is one.
+    other_document: secrets.Document
     problems: tuple[Problem, ...]
     remarks: tuple[str, ...] = ()
 
@@ -94,8 +104,26 @@ def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, n
     found = settings.problems or (*wishes, *inspection.problems)
     stack, remarks = input_files.covered(inspection.stack, checkout)
     files = input_files.problems(stack, checkout, now)
-    problems = (*fleet.problems, *twins, *engines, *found, *files, *unreadable)
-    return Declared(name, stack, checkout, secrets_file, document, not unreadable, problems, remarks)
+    stack, unlike = other_site.peer(stack, name, members, task_vars["hostvars"])
+    others, foreign = _others_document(stack, members, task_vars, checkout, loader)
+    if settings.value("site_at_rest"):
+        stack = at_rest(stack)
+    problems = (*fleet.problems, *twins, *engines, *found, *files, *unlike, *unreadable, *foreign)
+    return Declared(name, stack, checkout, secrets_file, document, not unreadable, others, problems, remarks)
+
+
+def _others_document(
+    stack: Stack,
+    members: environment.Members,
+    task_vars: Mapping[str, Any],
+    checkout: Path,
+    loader: secrets.Loader,
+) -> tuple[secrets.Document, Sequence[Problem]]:
+    postgres = stack.components.postgres
+    if not postgres or not postgres.other_site:
+        return {}, ()
+    path = other_site.secrets_file(postgres.other_site.environment, members, task_vars["hostvars"])
+    return _document(checkout / path, checkout, loader) if path else ({}, ())
 
 
 def _definition(settings: _Settings, name: str) -> object:

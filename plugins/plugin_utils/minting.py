@@ -11,6 +11,7 @@ from secrets import token_hex
 from ..module_utils._core.console import secret_names
 from ..module_utils._core.model import Host, Stack
 from . import pki
+from .other_site import shared
 from .secrets import Document, ca, pairs, table
 
 # Bytes of randomness in a secret of the platform's own.
@@ -25,10 +26,19 @@ class Minted:
     added: tuple[str, ...]
 
 
-def complete(document: Document, stack: Stack, environment: str, now: datetime) -> Minted:
-    """The document with every secret and certificate the stack needs."""
+def complete(
+    document: Document, stack: Stack, environment: str, now: datetime, others: Document | None = None
+) -> Minted:
+    """The document with every secret and certificate the stack needs.
+
+    others: the other site's, where this one follows it.
+    """
     document = copy.deepcopy(document)
-    added = [*_secrets(document, stack), *_certificates(document, stack, environment, now)]
+    added = [
+        *_followed(document, stack, others or {}),
+        *_secrets(document, stack),
+        *_certificates(document, stack, environment, now),
+    ]
     return Minted(document, tuple(added))
 
 
@@ -67,6 +77,14 @@ def host_names(host: Host) -> list[str]:
         "redis",
     ]
     return list(dict.fromkeys(names))
+
+
+def _followed(document: Document, stack: Stack, others: Document) -> Iterator[str]:
+    for part, name, value in shared(stack, others):
+        values = table(document, part)
+        if value is not None and values.get(name) != value:
+            values[name] = value
+            yield f"{part}/{name} (as the other site's)"
 
 
 def _secrets(document: Document, stack: Stack) -> Iterator[str]:

@@ -29,6 +29,7 @@ from ..module_utils._core.log_store import SETTINGS, shipping
 from ..module_utils._core.pool_names import POOLS
 from ..module_utils._core.retention_work import SETTINGS as RETENTION
 from ..module_utils._core.retention_work import Rule, settings
+from ..module_utils._core.sites import SLOT, patroni_of, upstream
 from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
 from ..module_utils._core.third_parties import FOLDER, listing
 from ..module_utils._core.third_parties import secret_names as third_party_secrets
@@ -57,6 +58,11 @@ def _retention(topology: Topology) -> list[Rule]:
     ]
 
 
+def _other_site(topology: Topology) -> object:
+    postgres = topology.stack.components.postgres
+    return postgres and postgres.other_site
+
+
 # Alerts of what a stack may lack: their absence of figures would be one.
 _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/backup.yml.j2": lambda it: it.members("backup-repository"),
@@ -70,10 +76,15 @@ _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "traces.js": lambda it: it.members("traces"),
     "traces.conf.j2": lambda it: it.members("traces"),
     "rules/third-parties.yml.j2": lambda it: it.stack.components.monitoring.outside,
+    "rules/second-site.yml.j2": _other_site,
+    # Beside PostgreSQL.
+    "site.json.j2": _other_site,
+    "site.py": _other_site,
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
 _OPENING = {"variable_start_string": "[[", "block_start_string": "[%", "comment_start_string": "[#"}
 _CLOSING = {"variable_end_string": "]]", "block_end_string": "%]", "comment_end_string": "#]"}
+
 
 COMPOSE_FOLDER = Path(__file__).resolve().parents[2] / "compose"
 
@@ -87,6 +98,7 @@ class Material:
     ca: PEM of the environment's CA. certificates: host name (or `edge`) -> (certificate PEM, key PEM).
     migrations: service name -> folder on the control node. environment: its name.
     dashboards: the user's, name -> what it says.
+    other_ca: PEM of the other site's CA, if there is one.
     bootstrap: the command that fills a new cluster of PostgreSQL's; "": it begins empty.
     """
 
@@ -97,6 +109,7 @@ class Material:
     migrations: Mapping[str, Path]
     environment: str = ""
     dashboards: Mapping[str, object] = field(default_factory=dict)
+    other_ca: str = ""
     bootstrap: str = ""
 
 
@@ -124,7 +137,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "few_errors": FEW_ERRORS,
         "images": material.images,
         "secrets": material.secrets,
-        "bootstrap": material.bootstrap,
+        "from_backup": material.bootstrap,
         "edge_certificate": fingerprint(material.certificates["edge"][0]),
         "root": f"/opt/{topology.stack.name}",
         "sentry_variables": sentry_variables,
@@ -136,6 +149,10 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "told_by": told_by,
         "owners": owners,
         "thresholds": alerts.thresholds,
+        "other_site_slot": SLOT,
+        "upstream": upstream,
+        "patroni_of": patroni_of,
+        "at_bootstrap": False,
         # What stands before docs/runbooks/… in an alert.
         "console_url": address(topology.stack),
         "dashboard": partial(dashboard_link, topology.stack),
@@ -148,6 +165,9 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         if COMPONENTS[component].tls:
             certificate = "edge" if component == "edge" else view.host.name
             files += _tls(f"config/{component}/tls", COMPONENTS[component].uid, material, certificate)
+    if view.runs("postgres") and _other_site(topology):
+        authorities = material.ca + material.other_ca
+        files.append(File("config/postgres/tls/sites.crt", authorities, 0o400, COMPONENTS["postgres"].uid))
     files += _monitoring(topology, view, material)
     if view.runs("console"):
         files += [

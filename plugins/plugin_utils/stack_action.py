@@ -85,9 +85,16 @@ def material(declared: Declared, images: Mapping[str, str]) -> Material:
         for service in declared.stack.services.values()
         if service.migrations
     }
-    own = dashboard_files.own(declared.stack, declared.checkout)
+    other = secrets.ca(declared.other_document)
     return Material(
-        images, keyring.secrets, keyring.ca, keyring.certificates, folders, declared.environment, own
+        images,
+        keyring.secrets,
+        keyring.ca,
+        keyring.certificates,
+        folders,
+        declared.environment,
+        dashboard_files.own(declared.stack, declared.checkout),
+        other.certificate if other else "",
     )
 
 

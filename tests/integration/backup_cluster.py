@@ -73,6 +73,9 @@ class Cluster:
     name: str = f"slipway-test-backups-{os.getpid()}"
     built: tuple[str, ...] = ("etcd", "postgres")
     bootstrap: str = ""
+    # One that is there already, where two clusters stand on it.
+    network: str = ""
+    other_ca: str = ""
 
     def container(self, component: str, host: int = 1) -> str:
         return f"{self.name}-h{host}-{component}"
@@ -83,10 +86,18 @@ class Cluster:
 
     def start(self) -> None:
         subnet = self.stack.hosts[0].address.rpartition(".")[0]
-        docker("network", "create", f"--subnet={subnet}.0/24", self.name)
+        if not self.network:
+            docker("network", "create", f"--subnet={subnet}.0/24", self.name)
         self.render()
         for index, host in enumerate(self.stack.hosts, 1):
-            place = ["--network", self.name, "--ip", host.address, "--name", self.container("host", index)]
+            place = [
+                "--network",
+                self.network or self.name,
+                "--ip",
+                host.address,
+                "--name",
+                self.container("host", index),
+            ]
             place += self.held(index)
             docker("run", "--detach", "--init", *place, newest("postgres"), "sleep", "infinity")
         for component in STARTED:
@@ -109,16 +120,12 @@ class Cluster:
 
     def render(self) -> None:
         """Write every host's tree, as a release lays it out; containers see it at once."""
-        laid, now = topology(self.stack), datetime.now(UTC)
-        if not hasattr(self, "_ca"):
-            self._ca = pki.new_ca("test", now)
-            pairs = {host.name: pki.issue(self._ca, host_names(host), now) for host in self.stack.hosts}
-            self._pairs = {name: (pair.certificate, pair.key) for name, pair in pairs.items()}
+        laid, authority = topology(self.stack), self.certify()
         wanted = {name: newest(name) for name in self.built}
         images = {name: wanted.get(name, f"none/{name}") for name in [*IMAGES, *self.stack.services]}
         certificates = {"edge": next(iter(self._pairs.values())), **self._pairs}
-        ca, filled = self._ca.certificate, self.bootstrap
-        material = Material(images, self.secrets, ca, certificates, {}, bootstrap=filled)
+        more = {"bootstrap": self.bootstrap, "other_ca": self.other_ca}
+        material = Material(images, self.secrets, authority, certificates, {}, **more)
         for index, view in enumerate(laid.views.values(), 1):
             for file in render(laid, view, material):
                 target = self.folder / f"h{index}" / file.path
@@ -130,6 +137,15 @@ class Cluster:
         for path in (self.folder, *self.folder.rglob("*")):
             if path.is_dir():
                 path.chmod(0o755)
+
+    def certify(self) -> str:
+        """The CA's certificate; hosts have theirs from then on."""
+        if not hasattr(self, "_ca"):
+            now = datetime.now(UTC)
+            self._ca = pki.new_ca("test", now)
+            pairs = {host.name: pki.issue(self._ca, host_names(host), now) for host in self.stack.hosts}
+            self._pairs = {name: (pair.certificate, pair.key) for name, pair in pairs.items()}
+        return self._ca.certificate
 
     def run(self, component: str, host: int) -> None:
         """Start one component of a host as its Compose file has it; nothing where it has none."""

@@ -1,7 +1,7 @@
 """Alert rules and routing as they are rendered, by promtool and amtool of the images that are deployed.
 
 `tests/alerts/*.yml` hold one case or more for every rule, against invented series. They are run on a stack
-that has everything: backups, third parties, a log store, and three steps of escalation.
+that has everything: backups, third parties, a log store, a second site, three steps of escalation.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from whole_stack import (
     stack,
     with_alerts,
     with_listeners,
+    with_other_site,
     with_outside,
     with_retention,
     with_second,
@@ -27,7 +28,8 @@ from whole_stack import (
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
 OWNED = with_retention(with_service(stack(), "web", owner="web-team"))
-STACK = with_alerts(with_stores(with_listeners(with_traces(with_second(with_outside(OWNED))))))
+CARED = with_other_site(with_traces(with_second(with_outside(OWNED))))
+STACK = with_alerts(with_stores(with_listeners(CARED)))
 
 
 @pytest.fixture(scope="module")

@@ -208,3 +208,9 @@ def test_what_patronictl_is_told():
     ]
     assert commands.reinit("shop", "b") == ["patronictl", "reinit", "shop", "b", "--force"]
     assert commands.restart_member("shop", "b") == ["patronictl", "restart", "shop", "b", "--force"]
+
+
+def test_a_site_that_follows_another_has_a_leader_that_streams():
+    followed = cluster(member("a", "standby_leader", "streaming"), member("b", "replica"))
+    assert followed.leader
+    assert followed.leader.name == "a"

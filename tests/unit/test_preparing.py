@@ -241,6 +241,9 @@ def redis(port):
     ("member", "refused"),
     [
         pytest.param({"role": "leader", "state": "running"}, False, id="it-leads"),
+        pytest.param(
+            {"role": "standby_leader", "state": "streaming"}, False, id="it-leads-a-site-that-follows"
+        ),
         pytest.param({"role": "leader", "state": "starting"}, True, id="it-leads-but-does-not-run"),
         pytest.param({"role": "replica", "state": "streaming"}, True, id="nobody-leads"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from whole_stack import rules, stack, with_outside, with_retention, with_second, with_slo, with_traces
+from whole_stack import rules, stack, with_everything
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RUNBOOKS = CHECKOUT / "docs/runbooks"
@@ -31,10 +31,7 @@ PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 
 
 def alerts() -> set[tuple[str, str]]:
-    return {
-        (rule["alert"], rule["annotations"]["runbook_url"])
-        for rule in rules(with_retention(with_traces(with_second(with_outside(with_slo(stack()))))))
-    }
+    return {(rule["alert"], rule["annotations"]["runbook_url"]) for rule in rules(with_everything(stack()))}
 
 
 def runbook(component: str) -> str:

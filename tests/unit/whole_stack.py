@@ -30,6 +30,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     Etcd,
     Logs,
     Monitoring,
+    OtherSite,
     Postgres,
     Redis,
     Registry,
@@ -253,7 +254,7 @@ def with_console(base: Stack, *networks: str, **users: str) -> Stack:
 
 def with_everything(base: Stack) -> Stack:
     """The same stack with each part that a stack may lack."""
-    cared = with_retention(with_slo(with_outside(with_traces(with_second(base)))))
+    cared = with_retention(with_other_site(with_slo(with_outside(with_traces(with_second(base))))))
     return with_console(with_stores(with_listeners(cared)))
 
 
@@ -316,6 +317,14 @@ def with_outside(base: Stack) -> Stack:
     outside = {"payments": needed, "maps": usual}
     monitoring = replace(base.components.monitoring, outside=outside)
     return replace(base, components=replace(base.components, monitoring=monitoring))
+
+
+def with_other_site(base: Stack, *, follow: bool = False) -> Stack:
+    """The same stack as one of two sites; the other is `away`, and has two members."""
+    assert base.components.postgres
+    other = OtherSite("away", follow, ("192.0.2.21", "192.0.2.22"))
+    postgres = replace(base.components.postgres, other_site=other)
+    return replace(base, components=replace(base.components, postgres=postgres))
 
 
 def with_service(base: Stack, name: str, **changes: Any) -> Stack:

@@ -41,6 +41,9 @@ ORIGIN = Text(
     "an origin: scheme, domain and port, without a path",
     "https://shop.example.com",
 )
+ENVIRONMENT = Text(
+    r"[A-Za-z_][A-Za-z0-9_-]{0,62}", "an environment's name, as the inventory has it", "production"
+)
 STRATEGY = Text(
     r"[a-z][a-z0-9_-]{0,31}",
     "a strategy's name: lower-case letters, digits, hyphens and underscores",

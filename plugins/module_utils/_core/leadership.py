@@ -68,7 +68,7 @@ class Cluster:
     @property
     def leader(self) -> Member | None:
         """The member that leads and runs; one that has the leader's key and is down does not lead."""
-        return next((it for it in self.members if it.leads and it.state == "running"), None)
+        return next((it for it in self.members if it.leads and it.state in ("running", STREAMS)), None)
 
     def named(self, name: str) -> Member | None:
         return next((it for it in self.members if it.name == name), None)

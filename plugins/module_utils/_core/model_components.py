@@ -42,6 +42,18 @@ class Etcd:
 
 
 @dataclass(frozen=True)
+class OtherSite:
+    """The environment this one forms a pair with. follow: whether this one begins as its standby.
+
+    members: addresses of the other one's PostgreSQL hosts; () until its inventory has been read.
+    """
+
+    environment: str
+    follow: bool
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Postgres:
     hosts: tuple[str, ...]
     parameters: Mapping[str, str]
@@ -50,6 +62,7 @@ class Postgres:
     synchronous: bool
     max_replica_lag: int
     memory: int
+    other_site: OtherSite | None = None
 
 
 @dataclass(frozen=True)

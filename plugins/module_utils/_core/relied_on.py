@@ -70,7 +70,9 @@ def _asked(probe: Probe, leads: Callable[[Probe], str]) -> str:
 def _patroni(probe: Probe) -> str:
     """Nothing where the cluster has a leader that runs, as this member sees it; else what it says."""
     _name, cluster = patroni_view(probe)
-    running = [member for member in cluster.get("members", ()) if member.get("state") == "running"]
+    # One that leads a site which follows another streams itself.
+    well = ("running", "streaming")
+    running = [member for member in cluster.get("members", ()) if member.get("state") in well]
     if any(member.get("role") in ("leader", "standby_leader") for member in running):
         return ""
     return f"{probe.where}: no member leads"

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from .forms import ACCOUNT, DOMAIN, FILE, HEADER, HOSTS, NAME, NETWORK, ORIGIN, PARAMETER, PORT, SECRET
+from .forms import (
+    ACCOUNT,
+    DOMAIN,
+    ENVIRONMENT,
+    FILE,
+    HEADER,
+    HOSTS,
+    NAME,
+    NETWORK,
+    ORIGIN,
+    PARAMETER,
+    PORT,
+    SECRET,
+)
 from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Scalar, Table, duration, latency, size
 from .model_alerts import SEVERITIES
 from .schema_alerts import ALERTS
@@ -81,6 +94,20 @@ ETCD = Table(
     },
 )
 
+OTHER_SITE = Table(
+    "other site",
+    {
+        "environment": Key(ENVIRONMENT, "The other environment of the inventory; its stack names this one."),
+        "follow": Key(
+            Boolean(),
+            "Whether this site begins as the standby of the other: its databases are copied from there, its "
+            "passwords are the other's, its services are at rest. Which of the two serves is decided by "
+            "playbooks/site_failover.yml and site_failback.yml afterwards, and by no deployment.",
+            False,
+        ),
+    },
+)
+
 POSTGRES = Table(
     "postgres",
     {
@@ -102,6 +129,11 @@ POSTGRES = Table(
             size("1M", "1T"), "How far behind a replica may be and still serve reads or take over.", "16M"
         ),
         "memory": Key(size("128M", "4T"), "Memory of one member.", "512M"),
+        "other_site": Key(
+            OTHER_SITE,
+            "A second site that follows this one, or that this one follows. Absent: there is none.",
+            None,
+        ),
     },
     may_be_off=True,
 )

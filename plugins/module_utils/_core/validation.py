@@ -22,6 +22,7 @@ from .model_components import (
     Etcd,
     Logs,
     Monitoring,
+    OtherSite,
     Postgres,
     Redis,
     Registry,
@@ -152,7 +153,7 @@ def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str, dom
         edge=_edge(_placed(given["edge"], hosts[:2])),
         registry=Registry(**_placed(given["registry"], one)),
         etcd=Etcd(**_placed(given["etcd"], voters)),
-        postgres=Postgres(**_placed(postgres, first_three)) if postgres else None,
+        postgres=_postgres(_placed(postgres, first_three)) if postgres else None,
         redis=Redis(**_placed(redis, first_three)) if redis else None,
         monitoring=_monitoring(_placed(given["monitoring"], one)),
         backup=_backup(_placed(given["backup"], one), name) if given["backup"] else None,
@@ -171,6 +172,11 @@ def _logs(given: Mapping[str, Any]) -> Logs:
 
 def _console(given: Mapping[str, Any] | None, domain: str) -> Console | None:
     return Console(**{**given, "domain": given["domain"] or default_domain(domain)}) if given else None
+
+
+def _postgres(given: Mapping[str, Any]) -> Postgres:
+    other = given["other_site"]
+    return Postgres(**{**given, "other_site": OtherSite(**other) if other else None})
 
 
 def _monitoring(given: Mapping[str, Any]) -> Monitoring:

@@ -1,0 +1,234 @@
+"""Two sites of one stack: what each is rendered, who may take over, and who keeps from serving."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
+    InvalidInputError,
+    SlipwayError,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.site_member import SiteMember
+from ansible_collections.slipway.compose.plugins.module_utils._core.sites import (
+    Seen,
+    at_rest,
+    may_take_over,
+    rests,
+)
+from ansible_collections.slipway.compose.plugins.plugin_utils.minting import complete
+from ansible_collections.slipway.compose.plugins.plugin_utils.other_site import peer
+from ansible_collections.slipway.compose.plugins.plugin_utils.render import COMPOSE_FOLDER
+from whole_stack import rendered, rules, stack, with_other_site
+
+AWAY = ("192.0.2.21", "192.0.2.22")
+
+
+def patroni(base: Stack) -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load(rendered(base)["config/postgres/patroni.yml"])
+    return parsed
+
+
+def test_a_site_that_follows_begins_as_a_standby_of_all_the_others_members() -> None:
+    begun = patroni(with_other_site(stack(), follow=True))["bootstrap"]["dcs"]["standby_cluster"]
+    assert begun["host"] == "192.0.2.21,192.0.2.22"
+    assert begun["primary_slot_name"] == "other_site"
+
+
+def test_no_deployment_says_which_site_serves() -> None:
+    for follow in (True, False):
+        tree = rendered(with_other_site(stack(), follow=follow))
+        assert "standby_cluster" not in json.loads(tree["config/postgres/dynamic.json"])
+
+
+def test_wal_is_kept_for_the_other_site_only_where_this_one_serves() -> None:
+    tree = rendered(with_other_site(stack(), follow=False))
+    slot = json.loads(tree["config/postgres/dynamic.json"])["slots"]["other_site"]
+    assert slot == {"type": "physical", "cluster_type": "primary"}
+
+
+def test_the_other_site_gets_in_for_replication_only_and_with_a_certificate() -> None:
+    lines = patroni(with_other_site(stack(), follow=False))["postgresql"]["pg_hba"]
+    of_away = [line for line in lines if AWAY[0] in line]
+    assert of_away == [
+        f"hostssl replication,postgres replicator {AWAY[0]}/32 scram-sha-256 clientcert=verify-ca",
+        f"hostssl all all {AWAY[0]}/32 reject",
+    ]
+    assert lines.index(of_away[1]) < lines.index("hostssl replication replicator all scram-sha-256")
+
+
+def test_a_stack_with_one_site_is_rendered_as_before() -> None:
+    tree = rendered(stack())
+    assert [path for path in tree if "site" in path.rpartition("/")[2]] == []
+    assert "sites.crt" not in tree["config/postgres/patroni.yml"]
+    assert "slots" not in json.loads(tree["config/postgres/dynamic.json"])
+    assert not [rule["alert"] for rule in rules(stack()) if rule["alert"].startswith("SecondSite")]
+
+
+def test_a_site_at_rest_runs_the_platform_and_no_service() -> None:
+    tree = rendered(at_rest(with_other_site(stack(), follow=True)))
+    services = yaml.safe_load(tree["docker-compose.prod.yml"])["services"]
+    assert {"postgres", "edge", "router", "local-router"} <= services.keys()
+    assert not [name for name in services if "-blue-" in name or "-green-" in name]
+
+
+BEHIND = Seen("b1", known=True, follows=True, leads=True, streams=True)
+LEADS = Seen("a1", known=True, leads=True, primary=True, fed=True)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "flags", "reason"),
+    [
+        pytest.param([BEHIND], [LEADS], {}, "a1 leads home and answers", id="one-that-serves-without-a-word"),
+        pytest.param(
+            [BEHIND], [], {}, "home does not answer; that it serves nobody is not known", id="silence"
+        ),
+        pytest.param([BEHIND], [], {"planned": True}, "no primary of home answers", id="nobody-to-hand-over"),
+        pytest.param([LEADS], [], {"lost": True}, "this site serves already", id="a-site-that-serves"),
+        pytest.param([], [LEADS], {"planned": True}, "has no leader to promote", id="nobody-to-promote"),
+        pytest.param(
+            [replace(BEHIND, streams=False)], [LEADS], {"planned": True}, "b1 does not stream", id="a-gap"
+        ),
+        pytest.param(
+            [BEHIND], [replace(LEADS, fed=False)], {"planned": True}, "nobody takes WAL from a1", id="no-slot"
+        ),
+        pytest.param(
+            [BEHIND], [LEADS], {"planned": True, "lost": True}, "exclude each other", id="both-words"
+        ),
+    ],
+)
+def test_taking_over_is_refused_for(own: Any, other: Any, flags: dict[str, bool], reason: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        may_take_over(own, other, "home", **{"planned": False, "lost": False, **flags})
+    assert reason in str(caught.value)
+
+
+def test_a_site_takes_over_as_planned_or_for_one_that_is_lost() -> None:
+    may_take_over([BEHIND], [LEADS], "home", planned=True, lost=False)
+    may_take_over([replace(BEHIND, streams=False)], [], "home", planned=False, lost=True)
+
+
+def test_whether_a_site_is_at_rest_is_asked_of_its_databases_and_before_there_are_any_of_its_stack() -> None:
+    silent = Seen("b2")
+    assert rests([silent, BEHIND], follow=False)
+    assert not rests([LEADS], follow=True)
+    assert rests([Seen("b1", absent=True)], follow=True)
+    with pytest.raises(SlipwayError, match="no member of PostgreSQL's tells"):
+        rests([silent], follow=True)
+
+
+def test_a_site_that_follows_has_the_others_passwords_and_keys_of_its_own() -> None:
+    now = datetime.now(UTC)
+    base = stack(1)
+    home = complete({}, base, "home", now).document
+    away = complete({}, with_other_site(base, follow=True), "away", now, home).document
+    assert away["platform"]["postgres_replication"] == home["platform"]["postgres_replication"]
+    assert away["platform"]["database_wayfare"] == home["platform"]["database_wayfare"]
+    assert away["platform"]["patroni_api"] != home["platform"]["patroni_api"]
+    assert away["pki"]["ca"] != home["pki"]["ca"]
+
+
+MEMBERS = {"home": ["h1.test"], "away": ["a1", "a2"]}
+
+
+def others(**site: Any) -> dict[str, Any]:
+    declared = {"name": "wayfare", "components": {"postgres": {"other_site": site}}}
+    hosts = {
+        "a1": {"ansible_host": "198.51.100.1", "slipway_address": AWAY[0]},
+        "a2": {"ansible_host": AWAY[1]},
+    }
+    return {name: {**host, "stack": declared} for name, host in hosts.items()}
+
+
+def test_the_others_addresses_come_from_the_inventory() -> None:
+    base = with_other_site(stack(1), follow=False)
+    found, problems = peer(base, "home", MEMBERS, others(environment="home", follow=True))
+    assert problems == []
+    assert found.components.postgres
+    assert found.components.postgres.other_site
+    assert found.components.postgres.other_site.members == AWAY
+
+
+@pytest.mark.parametrize(
+    ("site", "reason"),
+    [
+        pytest.param({"environment": "home"}, "neither begins as the standby", id="both-lead"),
+        pytest.param({"environment": "elsewhere", "follow": True}, "away does not name home", id="one-sided"),
+    ],
+)
+def test_two_that_are_no_pair_are_refused(site: dict[str, Any], reason: str) -> None:
+    _, problems = peer(with_other_site(stack(1), follow=False), "home", MEMBERS, others(**site))
+    assert [str(problem) for problem in problems if reason in str(problem)]
+
+
+def test_the_firewall_opens_postgresql_and_its_patroni_to_the_other_sites_hosts() -> None:
+    groups = {"groups": MEMBERS}
+    variables = {"h1.test": {"ansible_host": "10.0.0.1", **groups}, **others(environment="home")}
+    declared = {"components": {"postgres": {"other_site": {"environment": "away"}}}}
+    asked = host_stack(declared, "h1.test", ["h1.test"], variables)
+    assert asked["other_site"] == {"addresses": list(AWAY), "ports": [5432, 8008]}
+    assert "other_site" not in host_stack({}, "h1.test", ["h1.test"], variables)
+
+
+def guard() -> Any:
+    spec = importlib.util.spec_from_file_location("site_guard", COMPOSE_FOLDER / "config/postgres/site.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "left"),
+    [
+        pytest.param({}, 100, True, id="a-first-site-that-the-other-was-promoted-over"),
+        pytest.param({"slipway": {"promoted": 200}}, 100, False, id="the-later-one-of-two"),
+        pytest.param({"standby_cluster": {"host": "a"}}, 100, False, id="one-that-follows"),
+        pytest.param({}, None, False, id="one-that-hears-of-no-other-primary"),
+        pytest.param({}, 0, False, id="two-that-were-never-promoted"),
+    ],
+)
+def test_a_site_is_left_when_the_other_was_promoted_later(own: Any, others: int | None, left: bool) -> None:
+    assert guard().left(own, others) is left
+
+
+def test_the_guard_asks_every_member_until_one_is_a_primary() -> None:
+    def get(url: str) -> tuple[int, bytes]:
+        if url.startswith("https://dead"):
+            raise OSError
+        if url.startswith("https://replica"):
+            return 503, b""
+        return 200, b'{"slipway": {"promoted": 7}}' if url.endswith("/config") else b"{}"
+
+    asked = guard().others_promotion(["https://dead", "https://replica", "https://primary"], get)
+    assert asked == 7
+    assert guard().others_promotion(["https://dead", "https://replica"], get) is None
+
+
+def test_a_stop_that_does_not_end_is_taken_back() -> None:
+    told: list[str] = []
+    position = "100||f|t|f\n"
+
+    def run(argv: Any, stdin: str | None = None) -> tuple[int, str, str]:
+        line = " ".join(argv)
+        if "PATCH" in line:
+            told.append(stdin or "")
+        if line.endswith("/patroni"):
+            return 0, json.dumps({"role": "primary", "state": "running", "pause": True}), ""
+        if line.endswith("/config"):
+            return 0, "{}", ""
+        if "pg_ctl" in line:
+            return 1, "", "server does not shut down"
+        return 0, position if "psql" in line else "", ""
+
+    with pytest.raises(SlipwayError, match="did not stop"):
+        SiteMember(run, "c").stop()
+    assert told == ['{"pause": true}', '{"pause": null}']
