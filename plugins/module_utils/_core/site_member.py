@@ -24,7 +24,7 @@ _POSITION = """
 SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
             ELSE pg_current_wal_flush_lsn() END - '0/0',
        coalesce(to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS'), ''),
-       EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'),
+       EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming' AND slot_name = 'other_site'),
        EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = 'other_site' AND active),
        pg_is_in_recovery();
 """
