@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,6 +133,27 @@ func TestWhatComesLateGoesWhereItsTraceWent(t *testing.T) {
 	}
 }
 
+func TestWhatFailsLaterIsKeptUnderAnIdThatWasLeftOut(t *testing.T) {
+	it, found := judging(t, wholeTracesConfig{Share: 0, Wait: time.Minute, MostSpans: 100})
+	take(t, it, batch("edge", made{trace: 1, span: 1}))
+	it.judge(everything(), 100)
+	take(t, it, batch("edge", made{trace: 1, span: 2, failed: true}))
+	it.judge(everything(), 100)
+	if found.spans[id(1)] != 1 || found.late != 0 {
+		t.Fatal(found)
+	}
+}
+
+func TestAPathIsNotKeptWhateverItsLength(t *testing.T) {
+	spans := ptrace.NewSpanSlice()
+	addRequest(spans, []byte(`<190>Nov 28 03:00:00 edge: {"trace":"0102030405060708090a0b0c0d0e0f10","span":"0000000000000001",`+
+		`"ended":"1767323045.250","duration":"0.250","method":"GET","path":"/`+strings.Repeat("x", 8000)+`","status":"200"}`))
+	path, _ := spans.At(0).Attributes().Get("url.path")
+	if len(path.Str()) > mostPath+len(" …") {
+		t.Fatal(len(path.Str()))
+	}
+}
+
 func TestWithoutRoomTheOldestAreJudgedEarly(t *testing.T) {
 	it, found := judging(t, wholeTracesConfig{Share: 1, Wait: time.Hour, MostSpans: 2})
 	take(t, it, batch("a", made{trace: 1, span: 1}), batch("a", made{trace: 2, span: 1}), batch("a", made{trace: 3, span: 1}))
@@ -191,7 +213,7 @@ func TestARequestOfTheEdgeIsASpan(t *testing.T) {
 	spans := ptrace.NewSpanSlice()
 	addRequest(spans, []byte(`<190>Nov 28 03:00:00 edge: {"trace":"0102030405060708090a0b0c0d0e0f10","span":"0000000000000001",`+
 		`"parent":"","request_id":"r-1","ended":"1767323045.250","duration":"0.250","method":"POST","host":"w.test","path":"/api/x",`+
-		`"status":"502","client":"192.0.2.1","service":"api","pool":"blue","replica":"api-blue-1"}`))
+		`"status":"502","service":"api","pool":"blue","replica":"api-blue-1"}`))
 	if spans.Len() != 1 {
 		t.Fatal(spans.Len())
 	}

@@ -24,6 +24,8 @@ const (
 	// A datagram of nginx is 4 KiB at most, one of anybody else is nobody's.
 	mostDatagram = 16 << 10
 	mostTogether = 200
+	// Bytes of a path: a client chooses them, and pays nothing for their being kept.
+	mostPath    = 512
 	togetherFor  = time.Second
 )
 
@@ -44,7 +46,6 @@ type edgeRequest struct {
 	Host      string  `json:"host"`
 	Path      string  `json:"path"`
 	Status    int64   `json:"status,string"`
-	Client    string  `json:"client"`
 	Service   string  `json:"service"`
 	Pool      string  `json:"pool"`
 	Replica   string  `json:"replica"`
@@ -156,8 +157,7 @@ func addRequest(spans ptrace.SpanSlice, datagram []byte) {
 		"request_id":          request.RequestID,
 		"http.request.method": request.Method,
 		"server.address":      request.Host,
-		"url.path":            request.Path,
-		"client.address":      request.Client,
+		"url.path":            cutTo(request.Path, mostPath),
 		"slipway.service":     request.Service,
 		"slipway.pool":        request.Pool,
 		"slipway.replica":     request.Replica,

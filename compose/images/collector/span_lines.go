@@ -72,7 +72,7 @@ func newSpanLinesFactory() exporter.Factory {
 		},
 		exporter.WithTraces(func(ctx context.Context, set exporter.Settings, config component.Config) (exporter.Traces, error) {
 			own := config.(*spanLinesConfig)
-			address := own.Endpoint + "?_stream_fields=service,host&_msg_field=_msg&_time_field=_time"
+			address := own.Endpoint + "?_stream_fields=host&_msg_field=_msg&_time_field=_time"
 			client := &http.Client{Timeout: 30 * time.Second}
 			push := func(ctx context.Context, traces ptrace.Traces) error {
 				return sendLines(ctx, client, address, traces)
@@ -264,11 +264,13 @@ func text(attributes pcommon.Map, name string) string {
 	return cut(value.AsString())
 }
 
-func cut(words string) string {
-	if len(words) <= mostText {
+func cut(words string) string { return cutTo(words, mostText) }
+
+func cutTo(words string, most int) string {
+	if len(words) <= most {
 		return words
 	}
-	return strings.ToValidUTF8(words[:mostText], "") + " …"
+	return strings.ToValidUTF8(words[:most], "") + " …"
 }
 
 func milliseconds(from, to pcommon.Timestamp) string {

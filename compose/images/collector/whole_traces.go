@@ -137,8 +137,12 @@ func (it *wholeTraces) ConsumeTraces(_ context.Context, traces ptrace.Traces) er
 		if keep, judged := it.verdicts[id]; judged {
 			if keep {
 				late = append(late, markLate(part))
+				continue
 			}
-			continue
+			// What fails later is wanted, however harmless what came under the same id before.
+			if failed, slow := it.stands(part); !failed && !slow {
+				continue
+			}
 		}
 		it.hold(id, part, now)
 	}
@@ -158,14 +162,22 @@ func (it *wholeTraces) hold(id pcommon.TraceID, part ptrace.Traces, now time.Tim
 		it.held[id] = one
 		it.queue = append(it.queue, one)
 	}
-	eachSpan(part, func(_ pcommon.Resource, span ptrace.Span) {
-		one.failed = one.failed || span.Status().Code() == ptrace.StatusCodeError
-		one.slow = one.slow || it.config.Slow > 0 && took(span) > it.config.Slow
-	})
+	failed, slow := it.stands(part)
+	one.failed = one.failed || failed
+	one.slow = one.slow || slow
 	count := part.SpanCount()
 	one.spans += count
 	it.spans += count
 	part.ResourceSpans().MoveAndAppendTo(one.traces.ResourceSpans())
+}
+
+// stands tells whether anything of it failed, or was slow.
+func (it *wholeTraces) stands(part ptrace.Traces) (failed, slow bool) {
+	eachSpan(part, func(_ pcommon.Resource, span ptrace.Span) {
+		failed = failed || span.Status().Code() == ptrace.StatusCodeError
+		slow = slow || it.config.Slow > 0 && took(span) > it.config.Slow
+	})
+	return failed, slow
 }
 
 // judge decides on all traces that came before `before`, and on the oldest as long as more than `most` spans are held.
