@@ -42,7 +42,10 @@ class ActionModule(StackAction):
 
     def _permitted(self) -> Result:
         name, data = self.declared.environment, self.declared.stack.data
-        serves = bool(_SERVES.search(name)) if data.protected is None else data.protected
+        postgres = self.declared.stack.components.postgres
+        # Either of two sites may be the one that serves.
+        likely = bool(_SERVES.search(name)) or bool(postgres and postgres.other_site)
+        serves = likely if data.protected is None else data.protected
         if serves:
             raise SlipwayError(
                 f"{name} is protected: no copy may replace its databases",

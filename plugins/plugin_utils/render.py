@@ -27,6 +27,7 @@ from ..module_utils._core.integrations import remote_secrets, sentry_files, sent
 from ..module_utils._core.jobs import JOBS_FILE, told
 from ..module_utils._core.log_store import SETTINGS, shipping
 from ..module_utils._core.pool_names import POOLS
+from ..module_utils._core.rebuild import UNDER_WAY
 from ..module_utils._core.retention_work import SETTINGS as RETENTION
 from ..module_utils._core.retention_work import Rule, settings
 from ..module_utils._core.sites import SLOT, patroni_of, upstream
@@ -176,6 +177,8 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         ]
     # For the modules that look after this host, not for any container.
     files += _tls("config/host/tls", 0, material, view.host.name)
+    if material.bootstrap:
+        files.append(File(UNDER_WAY, material.bootstrap + "\n", 0o400, 0))
     if where := shipping(topology, view):
         files.append(File(SETTINGS, where, 0o400, 0))
     if view.runs("postgres") and (rules := _retention(topology)):

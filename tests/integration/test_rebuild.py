@@ -85,8 +85,8 @@ def test_a_host_with_a_cluster_is_no_place_for_a_rebuild(cluster: Cluster, tmp_p
         with pytest.raises(rebuild.SlipwayError, match=f"holds a cluster already .volume {volume}."):
             rebuild.make_sure_it_is_bare(run, stack, tmp_path)
         # What a broken-off rebuild has left may be gone on with.
-        (tmp_path / "config/postgres").mkdir(parents=True)
-        (tmp_path / "config/postgres/patroni.yml").write_text("bootstrap:\n  method: backup\n")
+        (tmp_path / rebuild.UNDER_WAY).parent.mkdir(parents=True)
+        (tmp_path / rebuild.UNDER_WAY).touch()
         rebuild.make_sure_it_is_bare(run, stack, tmp_path)
     finally:
         docker("volume", "rm", volume)

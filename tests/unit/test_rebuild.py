@@ -10,6 +10,7 @@ import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.rebuild import (
+    UNDER_WAY,
     bootstrap,
     make_sure_it_is_bare,
     reached,
@@ -57,20 +58,26 @@ def test_what_cannot_be_is_refused(wanted: dict[str, object], repositories: int,
 
 def test_patroni_is_told_once_and_keeps_how_recovery_goes_on() -> None:
     def told(command: str) -> dict[str, object]:
-        text = rendered(with_backup(stack(3)), bootstrap=command)["config/postgres/patroni.yml"]
-        return dict(yaml.safe_load(text)["bootstrap"])
+        tree = rendered(with_backup(stack(3)), bootstrap=command)
+        assert ("config/host/from_backup" in tree) == bool(command)
+        assert tree["config/postgres/from-backup.sh"].endswith(f"\nexec {command or 'false'}\n")
+        return dict(yaml.safe_load(tree["config/postgres/patroni.yml"])["bootstrap"])
 
     assert told("pgbackrest '--target=a b' restore")["method"] == "backup"
     assert told("pgbackrest '--target=a b' restore")["backup"] == {
-        "command": "pgbackrest '--target=a b' restore",
+        "command": "/config/from-backup.sh",
         "no_params": True,
         "keep_existing_recovery_conf": True,
     }
     assert "method" not in told("")
 
 
-def engine(volumes: str, code: int = 0) -> object:
+def engine(volumes: str, code: int = 0, leads: int = 22) -> object:
+    """leads: what the question whether this host's member leads ends with."""
+
     def run(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        if argv[:2] == ["docker", "exec"]:
+            return leads, "", ""
         return code, volumes, "Cannot connect to the Docker daemon" if code else ""
 
     return run
@@ -86,13 +93,16 @@ def test_a_bare_host_is_taken(volumes: str, tmp_path: Path) -> None:
 def test_a_host_with_a_cluster_is_refused_unless_a_rebuild_has_left_it(tmp_path: Path) -> None:
     with pytest.raises(SlipwayError, match="holds a cluster already .volume shop_postgres."):
         make_sure_it_is_bare(engine("shop_postgres\n"), "shop", tmp_path)
-    settings = tmp_path / "config/postgres/patroni.yml"
-    settings.parent.mkdir(parents=True)
-    settings.write_text("bootstrap:\n  initdb: []\n")
-    with pytest.raises(SlipwayError):
-        make_sure_it_is_bare(engine("shop_postgres\n"), "shop", tmp_path)
-    settings.write_text("bootstrap:\n  method: backup\n")
+    (tmp_path / UNDER_WAY).parent.mkdir(parents=True)
+    (tmp_path / UNDER_WAY).touch()
     make_sure_it_is_bare(engine("shop_postgres\n"), "shop", tmp_path)
+
+
+def test_a_rebuild_whose_databases_are_led_restores_nothing_again(tmp_path: Path) -> None:
+    (tmp_path / UNDER_WAY).parent.mkdir(parents=True)
+    (tmp_path / UNDER_WAY).touch()
+    with pytest.raises(SlipwayError, match="were restored already"):
+        make_sure_it_is_bare(engine("shop_postgres\n", leads=0), "shop", tmp_path)
 
 
 def test_an_engine_that_does_not_answer_says_nothing_of_its_host(tmp_path: Path) -> None:

@@ -4,9 +4,12 @@
 set -u
 probe=/var/lib/postgresql/can-write
 trap 'rm -f "$probe"' EXIT
-# The least that a leader must be able to add: a segment of WAL. A disk that hangs says no, too.
-timeout 5 fallocate --posix --length 16M "$probe" && exit
-# As long as this member can be asked how far it is, nobody who is behind it takes its place: by what no standby had
-# confirmed, and so nobody was promised. Patroni ends, and the engine starts it again.
+# The least that a leader must be able to add: a segment of WAL.
+said=$(LC_ALL=C timeout 5 fallocate --posix --length 16M "$probe" 2>&1) && exit
+# A disk that is merely slow is PostgreSQL's own affair: everybody's may be.
+grep --quiet --extended-regexp 'No space left|File too large|quota exceeded' <<< "$said" || exit 0
+echo "this member cannot lead: $said" >&2
+# As long as it can be asked how far it is, nobody who is behind it takes its place: by what no standby had confirmed, and
+# so nobody was promised. Patroni ends, and the engine starts it again.
 kill -TERM "$PPID"
 exit 1

@@ -94,6 +94,7 @@ class Source:
         place.start(DAY)
 
     def _database(self, place: Scratch, database: str, rules: Rules) -> Copy:
+        place.ask(masking_sql.FORGET_SERVERS, database)
         masked = Masked(place, database, self._say)
         masked.mask(rules)
         masked.check()

@@ -66,6 +66,15 @@ SIZES = """SELECT coalesce(json_object_agg(n.nspname || '.' || c.relname, pg_tot
 EXTENSIONS = (
     "SELECT coalesce(json_agg(extname ORDER BY oid), '[]') FROM pg_extension WHERE extname <> 'plpgsql';"
 )
+# Foreign servers and whom they log in as, with passwords: a copy has no business there.
+FORGET_SERVERS = """DO $$
+  DECLARE server name;
+  BEGIN
+    FOR server IN SELECT srvname FROM pg_foreign_server LOOP
+      EXECUTE format('DROP SERVER %I CASCADE', server);
+    END LOOP;
+  END
+$$;"""
 PREPARE = f"""DROP SCHEMA IF EXISTS {SCHEMA} CASCADE;
 CREATE SCHEMA {SCHEMA};
 CREATE UNLOGGED TABLE {SCHEMA}.originals (source text NOT NULL, value text NOT NULL);

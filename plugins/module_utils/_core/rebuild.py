@@ -14,9 +14,8 @@ from .restore_host import CONFIG
 from .restore_plan import BACKUP, LATEST, aim, parse_target
 from .run import Run
 
-# As compose/config/postgres/patroni.yml.j2 has it while a rebuild is under way.
-_UNDER_WAY = "method: backup"
-_PATRONI = "config/postgres/patroni.yml"
+# On each host as long as a rebuild is under way: of the release by which a cluster begins, and of no other.
+UNDER_WAY = "config/host/from_backup"
 _LAST = re.compile(r"last completed transaction was at log time (\S+ \S+)")
 
 
@@ -43,7 +42,8 @@ def bootstrap(stanza: str, wanted: Mapping[str, Any], repositories: int, now: da
 def make_sure_it_is_bare(run: Run, stack: str, root: Path) -> None:
     """Refuse a host that holds something of a cluster, unless a rebuild that was broken off has left it.
 
-    root: the stack's folder on this host. A host without an engine is bare.
+    root: the stack's folder on this host. A host without an engine is bare. Where databases are led already,
+    a rebuild has done its part: what it would bring back beside them may be older than what is there.
     """
     code, out, err = run(["sh", "-c", "! command -v docker > /dev/null || docker volume ls --quiet"])
     if code:
@@ -52,14 +52,26 @@ def make_sure_it_is_bare(run: Run, stack: str, root: Path) -> None:
             "Let it answer (`docker volume ls`), and rebuild again",
         )
     held = sorted({f"{stack}_postgres", f"{stack}_etcd"} & set(out.split()))
-    settings = root / _PATRONI
-    if not held or (settings.exists() and _UNDER_WAY in settings.read_text(encoding="utf-8")):
+    if not held:
+        return
+    if (root / UNDER_WAY).exists():
+        _refuse_a_leader(run, f"{stack}-postgres-1")
         return
     raise SlipwayError(
         f"this host holds a cluster already (volume {held[0]}), and a rebuild is for hosts that hold none",
         "To return what is there to an earlier moment: playbooks/restore.yml. If it is lost for good, empty "
         "the environment's hosts first: docs/runbooks/rebuild.md",
     )
+
+
+def _refuse_a_leader(run: Run, container: str) -> None:
+    ask = ["curl", "--silent", "--fail", "--max-time", "4", "--cacert", "/config/tls/ca.crt", "--output"]
+    code, _out, _err = run(["docker", "exec", container, *ask, "/dev/null", "https://localhost:8008/leader"])
+    if not code:
+        raise SlipwayError(
+            "the databases were restored already, and are led by this host",
+            "Go on with an ordinary deployment (deploy.yml); what comes after it: docs/runbooks/rebuild.md",
+        )
 
 
 def reached(run: Run, container: str) -> str:

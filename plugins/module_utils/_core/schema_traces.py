@@ -29,7 +29,11 @@ TRACES = Table(
             latency("1s", "1m"), "Time from a trace's first span until it is judged as a whole.", "5s"
         ),
         "retention": Key(duration("1d", "3650d"), "How long traces are kept.", "7d"),
-        "disk": Key(size("1G", "64T"), "Most that they take on the disk; above it the oldest go, but for the last two days.", "4G"),
+        "disk": Key(
+            size("1G", "64T"),
+            "Most that they take on the disk; above it the oldest go, but for the last two days.",
+            "4G",
+        ),
         "memory": Key(
             size("128M", "64G"),
             "Memory of the store of traces, and as much of the collector beside it, which holds traces until "
