@@ -177,8 +177,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         ]
     # For the modules that look after this host, not for any container.
     files += _tls("config/host/tls", 0, material, view.host.name)
-    if material.bootstrap:
-        files.append(File(UNDER_WAY, material.bootstrap + "\n", 0o400, 0))
+    files += [File(UNDER_WAY, material.bootstrap + "\n", 0o400, 0)] if material.bootstrap else []
     if where := shipping(topology, view):
         files.append(File(SETTINGS, where, 0o400, 0))
     if view.runs("postgres") and (rules := _retention(topology)):
