@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core import migration_sql
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
@@ -18,6 +17,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.migrations i
 from ansible_collections.slipway.compose.plugins.module_utils._core.migrator import Goal, Migrator, folder
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
 from images import newest
+from whole_stack import rendered, stack
 
 TIMEOUT = 120
 
@@ -29,15 +29,13 @@ exec postgres -D /tmp/data -c fsync=off -c log_statement=all -c unix_socket_dire
   -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.track_utility=off
 """
 # The rules of a member: who may come from where, as whom.
-PATRONI = Path(__file__).parents[2] / "compose/config/postgres/patroni.yml.j2"
 EARLIER = ["local all postgres peer"]
 
 
 def rules(section):
     """What the product puts into `pg_hba` or `pg_ident`; this server has no TLS, so TCP comes without."""
-    lines = re.search(rf"^  {section}:\n((?:    .*\n)+)", PATRONI.read_text(), re.M)
-    found = re.findall(r"^    - (.*)$", lines.group(1), re.M)
-    return [rule.replace("hostssl", "host") for rule in found]
+    settings = yaml.safe_load(rendered(stack())["config/postgres/patroni.yml"])["postgresql"]
+    return [rule.replace("hostssl", "host") for rule in settings[section]]
 
 
 def run(argv, stdin=None):

@@ -29,7 +29,9 @@ PROJECT, KEY = "42", "3f2a9c"
 def image() -> str:
     """Of the sources as they are."""
     environment = os.environ | {"DOCKER_BUILDKIT": "1"}
-    argv = ["/usr/bin/docker", "build", "-q", "--build-arg", f"BASE={newest('base')}", "-t", IMAGE]
+    authorities = environment.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
+    argv = ["/usr/bin/docker", "build", "-q", f"--secret=id=ca_bundle,src={authorities}"]
+    argv += ["--build-arg", f"BASE={newest('base')}", "-t", IMAGE]
     subprocess.run([*argv, str(APPLICATION)], env=environment, check=True, capture_output=True)
     return IMAGE
 
