@@ -60,12 +60,12 @@ def test_patroni_is_told_once_and_keeps_how_recovery_goes_on() -> None:
     def told(command: str) -> dict[str, object]:
         tree = rendered(with_backup(stack(3)), bootstrap=command)
         assert ("config/host/from_backup" in tree) == bool(command)
-        assert tree["config/postgres/from-backup.sh"].endswith(f"\nexec {command or 'false'}\n")
+        assert tree["config/postgres/rebuild.sh"].endswith(f"\nexec {command or 'false'}\n")
         return dict(yaml.safe_load(tree["config/postgres/patroni.yml"])["bootstrap"])
 
     assert told("pgbackrest '--target=a b' restore")["method"] == "backup"
     assert told("pgbackrest '--target=a b' restore")["backup"] == {
-        "command": "/config/from-backup.sh",
+        "command": "/config/rebuild.sh",
         "no_params": True,
         "keep_existing_recovery_conf": True,
     }
