@@ -58,7 +58,7 @@ def drill(site: Site, budget: Objectives, begun: float) -> int:
     site.play("playbooks/backup.yml", "-e", "type=full")
     ledger, path = site.ledger()
     ledger.begin()
-    time.sleep(WRITTEN_BEFORE)
+    time.sleep(WRITTEN_BEFORE)  # the ledger writes meanwhile
     _say(f"{time.monotonic() - begun:.0f} s: losing every host")
     ledger.mark("every host is lost")
     lost = time.monotonic()

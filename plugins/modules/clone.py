@@ -141,7 +141,7 @@ def begin(root: Path, rules: dict[str, Any]) -> dict[str, Any]:
     detach(lambda: clone_job.work(root, rules, owner), root / "state/clone.err")
     until = time.monotonic() + PATIENCE
     while not log.begun() and time.monotonic() < until:
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks at the job
     return {"changed": True, "steps": []}
 
 

@@ -61,7 +61,7 @@ class OnDisk(Cluster):
         while process(["docker", "exec", self.container("postgres"), *ask])[0]:
             assert time.monotonic() < limit, self.logs()
             # Patroni calls nobody when it has become the leader.
-            time.sleep(0.5)
+            time.sleep(0.5)  # between two looks
 
     def fill(self, table: str, megabytes: int, say: Callable[[str], object] = lambda _line: None) -> None:
         # A vacuum would change files while they are measured.

@@ -140,7 +140,7 @@ class Keeper(ArchiveCluster):
                 return Second(self.archive(2).host).reachable()
             except SlipwayError:
                 assert time.monotonic() < limit, docker("logs", self.place, check=False)
-                time.sleep(0.3)
+                time.sleep(0.3)  # between two looks
 
     def take(self) -> None:
         for host in (1, 2):

@@ -74,7 +74,7 @@ class Bench:
         context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
         connection = http.client.HTTPSConnection(address, 8443, timeout=30, context=context)
         # The name that the edge is asked for; the console is asked for its host.
-        connection._create_connection = lambda _place, *more: _connected(address, *more)  # type: ignore[attr-defined]
+        connection._create_connection = lambda _place, *more: _connected(address, *more)  # type: ignore[attr-defined]  # the console has no name here
         connection.host = "localhost" if directly else DOMAIN
         sent = {"Host": DOMAIN, **headers}
         if login is not None:
@@ -167,7 +167,7 @@ def _until(question: Any) -> None:
     deadline = time.monotonic() + LIMIT
     while not question():
         assert time.monotonic() < deadline
-        time.sleep(0.2)
+        time.sleep(0.2)  # between two looks
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_a_primary_with_a_full_disk_is_followed_by_one_with_room(cluster: Cluste
     limit = time.monotonic() + LIMIT
     while cluster.leader() in (0, full):
         assert time.monotonic() < limit, cluster.logs()
-        time.sleep(0.5)
+        time.sleep(0.5)  # between two looks
     assert cluster.sql("SELECT count(*) FROM kept") == "1000"
     cluster.sql("INSERT INTO kept VALUES (1001)")
     docker(

@@ -57,7 +57,7 @@ class Site:
         limit = time.monotonic() + LIMIT
         while not true():
             assert time.monotonic() < limit, self.cluster.logs()
-            time.sleep(0.5)
+            time.sleep(0.5)  # between two looks
 
 
 @dataclass
@@ -186,7 +186,7 @@ def write_until_it_stops(pair: Pair, old: Site, new: Site) -> int:
             client.stdin.write(lines.encode())
 
     threading.Thread(target=feed, daemon=True).start()
-    time.sleep(2)
+    time.sleep(2)  # the writer has begun by then
     pair.move(old, new)
     assert client.stdout
     return client.stdout.read().decode().count("written")

@@ -76,7 +76,7 @@ def until(question: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + LIMIT
     while not question():
         assert time.monotonic() < deadline, f"waited {LIMIT} s in vain for {what}"
-        time.sleep(0.2)
+        time.sleep(0.2)  # between two looks
 
 
 def span(service: str, trace: str, name: str, **more: Any) -> dict[str, Any]:

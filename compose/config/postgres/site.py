@@ -83,7 +83,7 @@ def stored() -> dict[str, Any]:
         print(
             f"site: etcd does not answer: {asked.stderr.decode(errors='replace').strip()[-200:]}", flush=True
         )
-        time.sleep(PATIENCE)
+        time.sleep(PATIENCE)  # before etcd is asked again
 
 
 def start(urls: list[str]) -> int:
@@ -97,7 +97,7 @@ def start(urls: list[str]) -> int:
         if time.monotonic() - told > REMIND or not told:
             told = time.monotonic()
             print(f"site: {LEFT}", flush=True)
-        time.sleep(EVERY)
+        time.sleep(EVERY)  # between two looks at the other site
 
 
 def is_primary() -> bool:
@@ -109,7 +109,7 @@ def is_primary() -> bool:
 
 def watch(urls: list[str]) -> int:
     while True:
-        time.sleep(EVERY)
+        time.sleep(EVERY)  # between two looks at the other site
         others = others_promotion(urls)
         if others is None:
             continue
