@@ -1,0 +1,209 @@
+"""Measure what the lab's metrics, logs and traces cost, on and off in turn: latency at the edge, CPU, memory.
+
+On is the stack as the lab has it, with every trace kept. Off is the same stack deployed without `logs` (and
+their traces) and `console`, and whatever else measures stopped on every host: exporters, Prometheus,
+Alertmanager, the prober, the reader of the edge's log, hosts' programs. The same requests are sent to both
+at the same pace, on kept connections; they begin when both have rested. SLIPWAY_LAB names the lab (lab).
+
+Of CPU the whole machine is asked, the client included, which does the same in both: what is told is the
+difference. Of memory and CPU by component the lab's own Prometheus is asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from edge import Edge
+from fleet_under_test import Fleet, shorten_drains
+from load_sessions import day
+from quiet_hour import edge_of
+from site_under_test import site_under_test
+
+from lab import Lab
+
+# Together below the rate limit of one client: 100 a second for each service.
+CLIENTS = 6
+# After a deployment: caches, connections and idle replicas settle.
+REST = 30.0
+EXPORTERS = (
+    *("node-exporter", "postgres-exporter", "pgbouncer-exporter", "redis-exporter", "edge-exporter"),
+    *("edge-log", "prometheus", "alertmanager", "blackbox"),
+)
+COMPONENTS = (*EXPORTERS, "collector", "logs", "logs-proxy", "audit-logs", "traces", "console")
+# As many promises as the issue has: less than this in the slowest twentieth.
+MOST_LATENCY = 0.005
+UNITS = ("slipway-container-metrics", "slipway-log-shipper", "slipway-third-parties")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """seconds: of every request, sorted. cores: that the machine used. failed: what went wrong, in words."""
+
+    seconds: Sequence[float]
+    cores: float
+    failed: Sequence[str]
+
+    def percentile(self, percent: float) -> float:
+        return self.seconds[min(int(len(self.seconds) * percent / 100), len(self.seconds) - 1)]
+
+
+def main() -> int:
+    arguments = _arguments()
+    lab, folder = Lab.load(os.environ.get("SLIPWAY_LAB") or "lab"), Path(tempfile.mkdtemp(prefix="cost-"))
+    fleet, edge = Fleet(site_under_test(), lab, folder), edge_of(lab, folder)
+    without = fleet.site.stack
+    shorten_drains(without)
+    without["components"] |= {"logs": False, "console": False}
+    print(f"monitoring-cost: {arguments.runs} runs, logs in {folder}", flush=True)
+    runs = []
+    for number in range(1, arguments.runs + 1):
+        _deploy(fleet, without)
+        with _stopped(lab):
+            off = _measure(edge, arguments, "off", number)
+        _deploy(fleet, None)
+        runs.append((off, _measure(edge, arguments, "on", number)))
+    return _tell(lab, runs, arguments)
+
+
+def _measure(edge: Edge, arguments: argparse.Namespace, label: str, number: int) -> Measured:
+    # Not what is asked, what has just been started would be measured.
+    time.sleep(REST)
+    before, begun, ended = _busy(), time.monotonic(), threading.Event()
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        working = [clients.submit(_client, edge, arguments.rate / CLIENTS, ended) for _ in range(CLIENTS)]
+        ended.wait(arguments.seconds)
+        ended.set()
+        answers = [answer for one in working for answer in one.result()]
+    cores = (_busy() - before) / (time.monotonic() - begun)
+    failed = [wrong for _, wrong in answers if wrong]
+    found = Measured(sorted(seconds for seconds, _ in answers), cores, failed)
+    print(
+        f"{number:3d}  {label:3s}  {len(answers)} requests, {len(failed)} failed, "
+        f"p50 {_ms(found.percentile(50))}, p95 {_ms(found.percentile(95))}, {cores:.2f} cores",
+        flush=True,
+    )
+    return found
+
+
+def _client(edge: Edge, rate: float, ended: threading.Event) -> list[tuple[float, str]]:
+    """Pages and searches, which ask PostgreSQL, in turn; the time of each, and what was wrong."""
+    asked: list[tuple[float, str]] = []
+    paths = ("/", f"/api/journeys?from=Paris&to=Milan&date={day()}")
+    connection = edge.connection()
+    while not ended.is_set():
+        begun = time.monotonic()
+        answer = edge.request("GET", paths[len(asked) % len(paths)], connection=connection)
+        took = time.monotonic() - begun
+        asked.append((took, "" if answer.status == 200 else str(answer.status)))
+        ended.wait(max(1 / rate - took, 0))
+    connection.close()
+    return asked
+
+
+@contextmanager
+def _stopped(lab: Lab) -> Iterator[None]:
+    """What measures is stopped, on every host; started again at the end."""
+    names = " ".join(f"{lab.stack['name']}-{name}-1" for name in EXPORTERS)
+    units = " ".join(f"{name}.service" for name in UNITS)
+    listed = f"docker ps --quiet $(printf -- '--filter name=^%s$ ' {names})"
+    stopped = {name: host.check_output(listed).split() for name, host in lab.hosts.items()}
+    enabled = f"systemctl list-units --plain --no-legend --state=running {units} | grep -o '^[^ ]*'"
+    running = {name: host.check_output(enabled).split() for name, host in lab.hosts.items()}
+    for name, host in lab.hosts.items():
+        host.check_output(f"docker stop {' '.join(stopped[name])}")
+        host.check_output(f"systemctl stop {' '.join(running[name])}")
+    try:
+        yield
+    finally:
+        for name, host in lab.hosts.items():
+            host.run(f"systemctl start {' '.join(running[name])}")
+            host.run(f"docker start {' '.join(stopped[name])}")
+
+
+def _busy() -> float:
+    """CPU seconds that the machine has used since it runs: proc_stat(5) without idle, iowait and steal."""
+    user, nice, system, _idle, _wait, irq, soft, *_ = map(
+        int, Path("/proc/stat").read_text().split("\n")[0].split()[1:]
+    )
+    return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")
+
+
+def _tell(lab: Lab, runs: Sequence[tuple[Measured, Measured]], arguments: argparse.Namespace) -> int:
+    print("\n| of the requests | off | on | difference |\n|---|---|---|---|")
+    for percent in (50, 95, 99):
+        both = [[each.percentile(percent) for each in side] for side in zip(*runs, strict=True)]
+        off, on = map(statistics.median, both)
+        print(f"| p{percent} | {_ms(off)} | {_ms(on)} | {_ms(on - off)} |")
+    more = statistics.median(on.percentile(95) - off.percentile(95) for off, on in runs)
+    cores = statistics.median(on.cores - off.cores for off, on in runs)
+    failed = [wrong for pair in runs for one in pair for wrong in one.failed]
+    print(f"\nmonitoring-cost: p95 {_ms(more)} more, {cores:.2f} cores more on the whole machine (medians)")
+    print("\n| component | containers | memory | CPU |\n|---|---|---|---|")
+    bytes_used = _ask(lab, "sum by (host, name) (container_memory_working_set_bytes)")
+    rate = f"rate(container_cpu_usage_seconds_total[{arguments.seconds:.0f}s])"
+    used = by_component(bytes_used, _ask(lab, f"sum by (host, name) ({rate})"), lab.stack["name"])
+    for name, (count, memory, cpu) in sorted(used.items()):
+        print(f"| {name} | {count} | {memory / 2**20:.0f} MB | {cpu:.3f} |")
+    print(*sorted(set(failed)), f"monitoring-cost: {len(failed)} requests failed", sep="\n")
+    return 1 if failed or more >= MOST_LATENCY else 0
+
+
+def by_component(
+    memory: Mapping[str, float], cpu: Mapping[str, float], project: str
+) -> dict[str, tuple[int, float, float]]:
+    """Of those that watch: how many containers there are, bytes and cores of all, by component.
+
+    memory, cpu: by `<host>/<project>-<component>-1`.
+    """
+    found: dict[str, tuple[int, float, float]] = {}
+    for key, used in memory.items():
+        component = key.split("/")[1].removeprefix(f"{project}-").removesuffix("-1")
+        if component in COMPONENTS:
+            count, total, cores = found.get(component, (0, 0.0, 0.0))
+            found[component] = (count + 1, total + used, cores + cpu.get(key, 0.0))
+    return found
+
+
+def _ask(lab: Lab, query: str) -> dict[str, float]:
+    url = f"http://127.0.0.1:9090/api/v1/query?query={quote(query)}"
+    host = lab.host_of("prometheus")
+    answer = json.loads(lab.in_container(host, "prometheus", f"curl --fail --silent '{url}'"))
+    return {
+        f"{one['metric']['host']}/{one['metric']['name']}": float(one["value"][1])
+        for one in answer["data"]["result"]
+    }
+
+
+def _deploy(fleet: Fleet, stack: dict[str, object] | None) -> None:
+    run = fleet.deploy(stack)
+    assert run.status == 0, run.problem
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
+
+
+def _arguments() -> argparse.Namespace:
+    assert __doc__
+    parser = argparse.ArgumentParser(prog="monitoring-cost", description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=int, default=5, help="how often each is measured (5)")
+    parser.add_argument("--seconds", type=float, default=60, help="of each measurement (60)")
+    parser.add_argument("--rate", type=float, default=60, help="requests a second, of all clients (60)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

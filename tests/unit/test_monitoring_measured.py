@@ -1,0 +1,32 @@
+"""What is said of an hour without faults, and of the cost of monitoring."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+from monitoring_cost import Measured, by_component
+from quiet_hour import SERVICES, STRATEGIES, told, turns
+
+
+def test_every_strategy_releases_every_service_before_one_comes_again() -> None:
+    everything = {(strategy, service) for strategy in STRATEGIES for service in SERVICES}
+    assert set(islice(turns(), len(everything))) == everything
+
+
+def test_an_alert_that_fired_is_told_and_a_sign_of_life_is_not() -> None:
+    series = [
+        {"metric": {"alertname": "Watchdog", "severity": "none"}, "value": [0, "240"]},
+        {"metric": {"alertname": "HostDown", "severity": "critical"}, "value": [0, "3"]},
+    ]
+    assert told(series) == ['{"alertname": "HostDown", "severity": "critical"}, 3 times']
+
+
+@pytest.mark.parametrize(("percent", "seconds"), [(50, 0.51), (95, 0.96), (99, 1.0), (100, 1.0)])
+def test_a_percentile_is_a_request_that_was_made(percent: float, seconds: float) -> None:
+    assert Measured([n / 100 for n in range(1, 101)], 0.0, []).percentile(percent) == seconds
+
+
+def test_components_of_the_monitoring_are_added_up_over_the_hosts() -> None:
+    memory = {"a/shop-collector-1": 10.0, "b/shop-collector-1": 20.0, "a/shop-web-blue-1-1": 40.0}
+    assert by_component(memory, {"b/shop-collector-1": 0.5}, "shop") == {"collector": (2, 30.0, 0.5)}
