@@ -45,8 +45,8 @@ class Watched:
 
 @dataclass(frozen=True)
 class Case:
-    """One fault. told, resolved: seconds within which messages must come, from the fault, and from the end of
-    what the runbook says.
+    """One fault. told, resolved: seconds within which messages must come, from the fault, and from the first
+    command of the runbook. before: what must be so already; no part of what is measured.
 
     unheard: nobody can be told of it before it is over: the missing sign of life tells.
     shortened: what the drill does not wait for, and how it goes without, for the table.
@@ -62,3 +62,4 @@ class Case:
     resolved: int = SOON
     unheard: bool = False
     shortened: str = ""
+    before: tuple[Act, ...] = ()

@@ -207,6 +207,7 @@ REPLICA_MEMORY = Case(
 
 # The first round lasts as long as what waits longest in it: WalNotArchived looks ten minutes back.
 # While Alertmanager is stopped at its beginning, nothing is told: what would be soon stands behind others.
+# Backups are read from a replica, so that those stream in it.
 ROUNDS: tuple[tuple[tuple[Case, ...], ...], ...] = (
     (
         (DROPPED, REFUSED),
@@ -214,10 +215,10 @@ ROUNDS: tuple[tuple[tuple[Case, ...], ...], ...] = (
         (BACKUP_OLD, BACKUP_SPOILED),
         (RETENTION, LIMITED),
         (CONNECTIONS, LONG_QUERY, OPEN_TRANSACTION),
-        (CONTAINER_MEMORY, PGBOUNCER, REPLICATION),
+        (CONTAINER_MEMORY, PGBOUNCER),
         (REPLICA_MEMORY, EDGE, SERVICE, PARTY),
     ),
-    ((SITE,), (REDIS,), (ETCD,)),
+    ((SITE,), (REDIS,), (ETCD,), (REPLICATION,)),
     ((POSTGRES,), (HOST,)),
     ((ENVIRONMENT,),),
 )

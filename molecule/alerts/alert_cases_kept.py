@@ -92,18 +92,18 @@ BACKUP_SPOILED = Case(
     ),
     told=600,
     shortened="the proof that finds it, once a day, was begun at once",
+    # What another fault has left, a hole in the WAL for example, is no part of this.
+    before=(Act("checkout", "make verify ENV=production"),),
 )
 RETENTION = Case(
     "retention",
     "the leader tells that rows were deleted 51 hours ago",
     (Watched("RetentionOverdue", "RetentionOverdue, RetentionSilent", {"database": "wayfare"}),),
-    (
-        # The leader writes what is to be told, the others forget what they told when they led.
-        Act("all", "systemctl start slipway-retention"),
-        Act("leader", _dated_back("retention.prom", "slipway_retention_success_seconds", 51)),
-    ),
+    (Act("leader", _dated_back("retention.prom", "slipway_retention_success_seconds", 51)),),
     (Act("leader", "systemctl start slipway-retention"),),
     (Act("leader", _as_told("retention.prom")),),
     told=900,
     shortened="what the host tells was dated back",
+    # The leader writes what is to be told, the others forget what they told when they led.
+    before=(Act("all", "systemctl start slipway-retention"),),
 )

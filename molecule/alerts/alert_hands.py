@@ -105,11 +105,11 @@ class Hands:
             "all but last": lambda: hosts[:-1],
             "edge": lambda: self._having("edge")[-1:],
             "leader": self._leader,
-            "replicas": lambda: [it for it in hosts if it not in self._leader()],
+            "replicas": self._replicas,
             # The last one: its exporter is spared where another lane hurts the first host.
-            "replica": lambda: [it for it in hosts if it not in self._leader()][-1:],
+            "replica": lambda: self._replicas()[-1:],
             "redis master": self._redis_master,
-            "peers": lambda: [it for it in hosts if it not in self._having("alertmanager")],
+            "peers": lambda: self._others(self._having("alertmanager")),
         }
         found = plain[role]() if role in plain else self._having(_HAVING[role])
         assert found, f"no host of this lab is {role}"
@@ -127,6 +127,12 @@ class Hands:
         names = {str(it["Member"]) for it in json.loads(told) if it["Role"] == "Leader"}
         return [machine for machine in self._site.machines if machine.name in names]
 
+    def _replicas(self) -> list[Machine]:
+        return self._others(self._leader())
+
+    def _others(self, machines: Sequence[Machine]) -> list[Machine]:
+        return [it for it in self._site.machines if it not in machines]
+
     def _redis_master(self) -> list[Machine]:
         ask = f"sudo docker exec {self._stack}-redis-1 /config/current-master.sh 5"
         address = self._site.machines[0](ask)
@@ -135,7 +141,7 @@ class Hands:
 
 def roles_of(case: Case) -> set[str]:
     """Every role of hosts that a case speaks of."""
-    acts = [*case.inject, *case.runbook, *case.undo]
+    acts = [*case.before, *case.inject, *case.runbook, *case.undo]
     inner = [value for act in acts for value in act.fill.values()]
     acts += [it for it in inner if isinstance(it, Act)]
     texts = [it for it in inner if isinstance(it, str)]

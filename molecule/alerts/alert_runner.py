@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from alert_case import Case, Watched
+from alert_case import Act, Case, Watched
 from alert_hands import Hands, Scene
 from alert_report import Outcome, failed, line
 from alert_sinks import SIGN_SECONDS, Sinks
@@ -91,9 +91,9 @@ class Drill:
         return [*outcomes, *failed(case, f"not undone: {left}")] if left else outcomes
 
     def _befallen(self, case: Case, scene: Scene) -> list[Outcome]:
+        self._do(case.before, scene)
         course = Course(case, scene)
-        for act in case.inject:
-            self._hands.do(act, scene)
+        self._do(case.inject, scene)
         if case.unheard:
             self._fires(course)
         else:
@@ -101,12 +101,15 @@ class Drill:
             if not course.heard:
                 return failed(case, f"no message within {case.told} s")
         course.acted = time.time()
-        for act in case.runbook:
-            self._hands.do(act, scene)
+        self._do(case.runbook, scene)
         if case.unheard:
             course.heard = self._messages(course, "firing", course.acted, case.told)
         course.ended = self._messages(course, "resolved", course.acted, case.resolved)
         return [course.outcome(it, mailed=self._sinks.mailed(it.alert)) for it in case.watched]
+
+    def _do(self, acts: Sequence[Act], scene: Scene) -> None:
+        for act in acts:
+            self._hands.do(act, scene)
 
     def _fires(self, course: Course) -> None:
         """Wait until Prometheus would tell. By then a sign of life is overdue, or nobody would look."""

@@ -1,4 +1,4 @@
-"""Every critical alert is drilled or excused, and what is done about it stands in the runbook that it names."""
+"""Every critical alert is drilled or excused, and what is done about it stands in the runbook it names."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from alert_case import Act, Case, Watched
 from alert_cases import CASES, ROUNDS
 from alert_cases_kept import BACKUP_OLD
-from alert_drill import chosen
+from alert_drill import chosen, stack_of
 from alert_excused import NOT_DRILLED
 from alert_hands import Hands, Scene, roles_of
 from alert_report import Outcome, line, table
 from alert_runner import Drill
-from alert_sinks import PAYS, Sinks, Told, Web
+from alert_sinks import MAPS, PAYS, Sinks, Told, Web
+from ansible_collections.slipway.compose.plugins.module_utils._core.alert_routing import unheard
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from site_under_test import Machine
 from test_hooks import MailServer
 from test_runbooks import CHECKOUT
@@ -47,7 +51,7 @@ def section(page: Path, heading: str) -> str:
 
 def acts(case: Case) -> list[Act]:
     """All of a case, and what fills them in."""
-    own = [*case.inject, *case.runbook, *case.undo]
+    own = [*case.before, *case.inject, *case.runbook, *case.undo]
     return own + [value for act in own for value in act.fill.values() if isinstance(value, Act)]
 
 
@@ -234,6 +238,17 @@ def test_some_are_chosen(only: Sequence[str], expected: list[Any]) -> None:
 
 def test_all_are_chosen_without_a_name() -> None:
     assert [tuple(map(tuple, lanes)) for lanes in chosen(ROUNDS, [])] == list(ROUNDS)
+
+
+def test_the_stack_of_the_drill_is_valid_and_heard(sinks: Sinks) -> None:
+    text = (CHECKOUT / "inventories/lab/group_vars/lab/stack.yml").read_text()
+    text = text.replace('"{{ lab.https_port }}"', "443").replace(
+        "{{ lab.hosts.values() | first }}", "10.0.0.1"
+    )
+    hosts = [Host(f"lab-{number}.test", f"10.0.0.{number}") for number in (1, 2, 3)]
+    found = parse_stack(stack_of(yaml.safe_load(text)["stack"], sinks), hosts)
+    assert unheard(found) == []
+    assert {PAYS, MAPS} < set(found.components.monitoring.outside)
 
 
 def test_a_scene_says_who_has_a_role() -> None:
