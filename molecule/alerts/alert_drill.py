@@ -61,6 +61,7 @@ def main() -> int:
         finally:
             # First: whatever becomes of what follows, what was measured is kept.
             _tell(outcomes, arguments.table or lab.folder / "alert-drill.md")
+            _well(site, logs)  # what still heals would stand in its way; it says so itself
             _insist(site.deploy(next(logs)), "the usual stack")
     print(f"alert-drill: {time.monotonic() - begun:.0f} s in all", flush=True)
     return 0 if outcomes and all(it.well for it in outcomes) else 1

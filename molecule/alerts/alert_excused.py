@@ -27,7 +27,7 @@ NOT_DRILLED: Mapping[str, str] = {
     "LogStoreFull": _SHARED.format("disk"),
     "LogsBehind": _HOURS.format("10 minutes, after an hour without the store"),
     "PostgresTableNeedsVacuum": _HOURS.format("30 minutes"),
-    "PostgresTwoLeaders": "the design excludes it; `scripts/soak` looks for it after each of its faults",
+    "PostgresTwoLeaders": "the design excludes it; `scripts/soak` looks for it in the logs of its faults",
     "PostgresWraparound": "takes 1500 million transactions",
     "RedisCacheHitsLow": _HOURS.format("15 minutes, after 15 of many misses"),
     "RetentionSilent": _HOURS.format("26 hours"),

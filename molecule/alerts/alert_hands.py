@@ -7,7 +7,8 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from alert_case import Act, Case
@@ -50,24 +51,25 @@ class Hands:
     def scene(self, case: Case) -> Scene:
         return Scene({role: self._with_role(role) for role in roles_of(case)}, self._addresses)
 
-    def do(self, act: Act, scene: Scene) -> str:
-        """What it answers, of all hosts."""
-        return "\n".join(filter(None, self._answers(act, scene)))
+    def do(self, act: Act, scene: Scene) -> None:
+        """All hosts of a role do it at once."""
+        if act.where == "sinks":
+            self._sinks.become(act.command)
+        elif act.where == "checkout":
+            for command in self._filled(act, scene, None):
+                self._here(command)
+        else:
+            machines = scene.roles[act.where]
+            with ThreadPoolExecutor(len(machines)) as pool:
+                list(pool.map(lambda machine: self._there(act, scene, machine), machines))
 
     def ask_prometheus(self, query: str, monitoring: Machine) -> str:
         ask = f"docker exec {self._stack}-prometheus-1 promtool query instant http://127.0.0.1:9090 "
         return monitoring(f"sudo {ask}{shlex.quote(query)}")
 
-    def _answers(self, act: Act, scene: Scene) -> Iterator[str]:
-        if act.where == "sinks":
-            self._sinks.become(act.command)
-        elif act.where == "checkout":
-            for command in self._filled(act, scene, None):
-                yield self._here(command)
-        else:
-            for machine in scene.roles[act.where]:
-                for command in self._filled(act, scene, machine):
-                    yield machine(f"sudo bash -eo pipefail -c {shlex.quote(command)}")
+    def _there(self, act: Act, scene: Scene, machine: Machine) -> None:
+        for command in self._filled(act, scene, machine):
+            machine(as_root(command))
 
     def _filled(self, act: Act, scene: Scene, machine: Machine | None) -> list[str]:
         """The commands that come of it: one for each line that fills it in."""
@@ -79,9 +81,9 @@ class Hands:
 
     def _lines(self, act: Act, machine: Machine | None) -> list[str]:
         assert machine, "what is done here is filled in with words"
-        return machine(f"sudo bash -eo pipefail -c {shlex.quote(act.command)}").split("\n")
+        return machine(as_root(act.command)).split("\n")
 
-    def _here(self, command: str) -> str:
+    def _here(self, command: str) -> None:
         """In the checkout, as an operator types it, with the lab in the place of production."""
         done = subprocess.run(
             ["bash", "-c", re.sub(r"\bproduction\b", self._site.environment, command)],
@@ -94,7 +96,6 @@ class Hands:
             env={**os.environ, "ANSIBLE_INVENTORY": str(self._site.inventory), "ANSIBLE_NOCOLOR": "1"},
         )
         assert done.returncode == 0, f"`{command}` ended with {done.returncode}: {done.stdout[-2000:]}"
-        return done.stdout
 
     def _with_role(self, role: str) -> Sequence[Machine]:
         hosts = self._site.machines
@@ -137,6 +138,10 @@ class Hands:
         ask = f"sudo docker exec {self._stack}-redis-1 /config/current-master.sh 5"
         address = self._site.machines[0](ask)
         return [machine for machine in self._site.machines if self._addresses[machine.name] == address]
+
+
+def as_root(command: str) -> str:
+    return f"sudo bash -eo pipefail -c {shlex.quote(command)}"
 
 
 def roles_of(case: Case) -> set[str]:

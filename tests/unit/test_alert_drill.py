@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +16,11 @@ from alert_cases import CASES, ROUNDS
 from alert_cases_kept import BACKUP_OLD
 from alert_drill import chosen, stack_of
 from alert_excused import NOT_DRILLED
-from alert_hands import Hands, Scene, roles_of
 from alert_report import Outcome, line, table
-from alert_runner import Drill
-from alert_sinks import MAPS, PAYS, Sinks, Told, Web
+from alert_sinks import MAPS, PAYS, Sinks, Web
 from ansible_collections.slipway.compose.plugins.module_utils._core.alert_routing import unheard
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
-from site_under_test import Machine
 from test_hooks import MailServer
 from test_runbooks import CHECKOUT
 from whole_stack import rules, stack, with_everything
@@ -92,133 +87,12 @@ def test_commands_are_shell(case: Case) -> None:
             assert done.returncode == 0, (act.command, done.stderr)
 
 
-# --- who hurts, waits, follows and undoes ---
-
-ONE = Case(
-    "one",
-    "something is stopped",
-    (Watched("EdgeDown", "-", {"host": "<first>"}), Watched("SiteDown", "-")),
-    (Act("first", "stop"),),
-    (Act("first", "start"),),
-    (Act("first", "undo"),),
-    told=0,
-    resolved=0,
-)
-FIRST = Machine("lab-1.test", 1, "slipway-lab-1")
-
-
-class Stage(Hands):
-    """Hosts that do as they are told at once: each command is followed by what `then` says comes of it."""
-
-    def __init__(self, sinks: Sinks, then: Any) -> None:
-        self._sinks, self._then = sinks, then
-        self.done: list[str] = []
-
-    def scene(self, case: Case) -> Scene:
-        return Scene({role: [FIRST] for role in roles_of(case)}, {FIRST.name: "10.0.0.1"})
-
-    def do(self, act: Act, scene: Scene) -> str:
-        self.done.append(act.command)
-        for name, status, labels in self._then.get(act.command, ()):
-            tell(self._sinks, name, status, **labels)
-        if act.command == "break":
-            raise AssertionError("it does not answer")
-        return ""
-
-    def ask_prometheus(self, query: str, monitoring: Machine) -> str:
-        return "1"
-
-
-def tell(sinks: Sinks, name: str, status: str, *, since: float | None = None, **labels: str) -> None:
-    moment = time.time() if since is None else since
-    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f"{moment % 1:.9f}"[1:] + "Z"
-    told = {"alertname": name, "severity": "critical", **labels}
-    sinks.web.told.append(Told(time.time(), {"status": status, "startsAt": at, "labels": told}))
-
-
 @pytest.fixture
 def sinks(tmp_path: Path) -> Any:
     mail, web = MailServer(), Web()
     yield Sinks("127.0.0.1", tmp_path / "ca.pem", mail, web)
     mail.server_close()
     web.server_close()
-
-
-def drilled(stage: Stage, sinks: Sinks, case: Case = ONE) -> list[Outcome]:
-    return Drill(stage, sinks, threading.Event()).case(case)
-
-
-HOST = {"host": "lab-1.test"}
-WELL = {
-    "stop": [("EdgeDown", "firing", HOST), ("SiteDown", "firing", {})],
-    "start": [("EdgeDown", "resolved", HOST), ("SiteDown", "resolved", {})],
-}
-
-
-def test_an_alert_that_comes_and_goes_is_well(sinks: Sinks) -> None:
-    stage = Stage(sinks, WELL)
-    assert [(it.alert, it.well) for it in drilled(stage, sinks)] == [("EdgeDown", True), ("SiteDown", True)]
-    assert stage.done == ["stop", "start", "undo"]
-
-
-@pytest.mark.parametrize(
-    ("other", "labels"),
-    [
-        pytest.param("EdgeDown", {"host": "lab-2.test"}, id="of-another-host"),
-        pytest.param("EdgeDown", {**HOST, "severity": "warning"}, id="a-warning"),
-        pytest.param("EdgeDown", {**HOST, "since": 1.0}, id="fired-before"),
-    ],
-)
-def test_another_alert_of_the_name_is_not_taken_for_it(sinks: Sinks, other: str, labels: Any) -> None:
-    stage = Stage(sinks, {**WELL, "stop": [(other, "firing", labels), ("SiteDown", "firing", {})]})
-    edge, site = drilled(stage, sinks)
-    assert (edge.told, site.well) == (None, True)
-    assert edge.problem == "no message within 0 s"
-
-
-def test_what_is_not_told_is_undone_without_the_runbook(sinks: Sinks) -> None:
-    stage = Stage(sinks, {})
-    assert {it.problem for it in drilled(stage, sinks)} == {"no message within 0 s"}
-    assert stage.done == ["stop", "undo"]
-
-
-def test_an_end_that_is_not_told_is_a_failure(sinks: Sinks) -> None:
-    stage = Stage(sinks, {"stop": WELL["stop"]})
-    assert {it.problem for it in drilled(stage, sinks)} == {"its end was not told within 0 s"}
-
-
-def test_the_next_one_goes_on_after_one_that_broke(sinks: Sinks) -> None:
-    stage, broken = Stage(sinks, WELL), replace(ONE, inject=(Act("first", "break"),))
-    found = Drill(stage, sinks, threading.Event()).lane([broken, ONE])
-    assert [it.problem for it in found] == ["it does not answer", "it does not answer", "", ""]
-    assert stage.done == ["break", "undo", "stop", "start", "undo"]
-
-
-def test_what_cannot_be_undone_is_told(sinks: Sinks) -> None:
-    found = drilled(Stage(sinks, WELL), sinks, replace(ONE, undo=(Act("first", "break"),)))
-    assert [it.problem for it in found if it.problem] == ["not undone: it does not answer"] * 2
-
-
-def test_a_drill_that_is_ended_undoes_what_it_did(sinks: Sinks) -> None:
-    halt, patient = threading.Event(), replace(ONE, told=60)
-    stage = Stage(sinks, {})
-    threading.Timer(0.1, halt.set).start()
-    assert {it.problem for it in Drill(stage, sinks, halt).case(patient)} == {"the drill was ended"}
-    assert stage.done == ["stop", "undo"]
-    assert {it.problem for it in Drill(stage, sinks, halt).case(ONE)} == {"not begun: the drill was ended"}
-    assert stage.done == ["stop", "undo"]
-
-
-def test_what_nobody_can_be_told_of_is_missed_by_its_sign_of_life(sinks: Sinks) -> None:
-    tell(sinks, "Watchdog", "firing")
-    sinks.web.told[0] = replace(sinks.web.told[0], at=time.time() - 100)
-    both = [*WELL["stop"], *WELL["start"]]
-    mute = replace(ONE, watched=ONE.watched[:1], unheard=True, inject=(Act("monitoring", "stop"),))
-    (found,) = drilled(Stage(sinks, {"start": both}), sinks, mute)
-    assert found.well and found.silent is not None
-
-
-# --- what is chosen, done and told ---
 
 
 @pytest.mark.parametrize(
@@ -249,24 +123,6 @@ def test_the_stack_of_the_drill_is_valid_and_heard(sinks: Sinks) -> None:
     found = parse_stack(stack_of(yaml.safe_load(text)["stack"], sinks), hosts)
     assert unheard(found) == []
     assert {PAYS, MAPS} < set(found.components.monitoring.outside)
-
-
-def test_a_scene_says_who_has_a_role() -> None:
-    other = Machine("lab-2.test", 2, "slipway-lab-2")
-    scene = Scene(
-        {"leader": [FIRST], "peers": [FIRST, other]}, {"lab-1.test": "10.0.0.1", "lab-2.test": "10.0.0.2"}
-    )
-    assert (
-        scene.say("<leader> at <leader's address>, <peers>") == "lab-1.test at 10.0.0.1, 10.0.0.1, 10.0.0.2"
-    )
-
-
-def test_sinks_become_what_they_are_told(sinks: Sinks) -> None:
-    sinks.become(f"{PAYS} 503")
-    sinks.become("mail 451 not now")
-    assert (sinks.web.status[PAYS], sinks.mail.refusal) == (503, "451 not now")
-    sinks.become("mail")
-    assert sinks.mail.refusal == ""
 
 
 def shell(command: str, folder: Path) -> None:
