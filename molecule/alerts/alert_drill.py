@@ -46,6 +46,8 @@ def main() -> int:
     rounds = chosen(ROUNDS, arguments.only)
     site = site_under_test()
     lab = Lab.load(site.machines[0].container.removeprefix("slipway-").rsplit("-", 1)[0])
+    target: Path = arguments.table or lab.folder / "alert-drill.md"
+    target.touch()  # where it cannot be written, that is said before an hour is spent
     begun, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="alert-drill-"))
     print(f"alert-drill: {sum(map(len, map(_cases, rounds)))} faults, logs in {folder}", flush=True)
     logs = (folder / f"{number}.log" for number in itertools.count(1))
@@ -60,7 +62,7 @@ def main() -> int:
                 outcomes += _round(site, lanes, sinks, stack, logs)
         finally:
             # First: whatever becomes of what follows, what was measured is kept.
-            _tell(outcomes, arguments.table or lab.folder / "alert-drill.md")
+            _tell(outcomes, target)
             _well(site, logs)  # what still heals would stand in its way; it says so itself
             _insist(site.deploy(next(logs)), "the usual stack")
     print(f"alert-drill: {time.monotonic() - begun:.0f} s in all", flush=True)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -85,17 +86,24 @@ class Hands:
 
     def _here(self, command: str) -> None:
         """In the checkout, as an operator types it, with the lab in the place of production."""
-        done = subprocess.run(
+        process = subprocess.Popen(
             ["bash", "-c", re.sub(r"\bproduction\b", self._site.environment, command)],
-            capture_output=True,
-            text=True,
-            timeout=PLAYBOOK_SECONDS,
-            check=False,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             cwd=CHECKOUT,
             env={**os.environ, "ANSIBLE_INVENTORY": str(self._site.inventory), "ANSIBLE_NOCOLOR": "1"},
+            start_new_session=True,
         )
-        assert done.returncode == 0, f"`{command}` ended with {done.returncode}: {done.stdout[-2000:]}"
+        try:
+            said, _ = process.communicate(timeout=PLAYBOOK_SECONDS)
+        finally:
+            # Nothing of it goes on beside what comes next.
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        assert process.returncode == 0, f"`{command}` ended with {process.returncode}: {said[-2000:]}"
 
     def _with_role(self, role: str) -> Sequence[Machine]:
         hosts = self._site.machines
