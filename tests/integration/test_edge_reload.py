@@ -29,7 +29,8 @@ ROUTER = """daemon off; pid /tmp/nginx.pid; error_log stderr; events {}
 http { access_log off; client_body_temp_path /tmp/1; proxy_temp_path /tmp/2; fastcgi_temp_path /tmp/3;
   uwsgi_temp_path /tmp/4; scgi_temp_path /tmp/5; keepalive_requests 100000;
   server { listen unix:/run/router/http.sock; location / { proxy_pass http://unix:/run/router/answer.sock; } }
-  server { listen unix:/run/router/answer.sock; location / { return 200 "here"; } } }
+  server { listen unix:/run/router/answer.sock; location / { return 200 "here"; } }
+  server { listen unix:/run/router/reach.sock; location / { return 200 "other hosts are reached"; } } }
 """
 
 
@@ -188,7 +189,7 @@ def test_a_reload_without_care_does(place: Place) -> None:
 
 def test_a_load_balancer_is_told_when_no_new_clients_shall_come(place: Place) -> None:
     ready = "/.well-known/slipway/ready"
-    assert place.get(ready, place.address) == (200, "ready\n")
+    assert place.get(ready, place.address) == (200, "other hosts are reached")
     edge(place).send_away()
     assert place.get(ready, place.address) == (503, "leaving\n")
     client = place.connect()

@@ -1,4 +1,4 @@
-"""The router as it is deployed, and replicas on two hosts; one vanishes while requests wait for it."""
+"""The router as it is deployed, and replicas on other hosts; one vanishes while requests wait, or all do."""
 
 from __future__ import annotations
 
@@ -55,9 +55,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Bench:
-    """A router and the replicas of `api` on two hosts."""
+    """A router and the replicas of `api` on some hosts, of each pool one."""
 
     name: str
+    hosts: int
 
     def start(self, *requests: str) -> subprocess.Popen[str]:
         """Send requests side by side: curl's arguments of each."""
@@ -70,8 +71,17 @@ class Bench:
         lines = [line.split() for line in told.splitlines()]
         return [Answer(method, int(status)) for method, status in lines]
 
-    def unplug(self) -> None:
-        docker("network", "disconnect", self.name, f"{self.name}-2")
+    def unplug(self, which: str = "2") -> None:
+        docker("network", "disconnect", self.name, f"{self.name}-{which}")
+
+    def until_ready(self, status: int) -> None:
+        """Wait until the edge would say whether new clients shall come."""
+        ask = ("curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}")
+        reach = ("--unix-socket", "/run/router/reach.sock", "http://x/")
+        limit = time.monotonic() + LIMIT
+        while (told := docker("exec", f"{self.name}-router", *ask, *reach)) != str(status):
+            assert time.monotonic() < limit, told
+            time.sleep(0.2)
 
     def release(self) -> None:
         """Let the replicas of the host that is left answer what they hold."""
@@ -80,7 +90,7 @@ class Bench:
     def until(self, column: str, value: str) -> None:
         """Wait until the router tells the same of every replica."""
         limit = time.monotonic() + LIMIT
-        while (told := self._told(column)) != [value] * 4:
+        while (told := self._told(column)) != [value] * 2 * self.hosts:
             assert time.monotonic() < limit, (column, told, docker("logs", f"{self.name}-router"))
             time.sleep(0.2)
 
@@ -105,8 +115,13 @@ def name() -> str:
 
 
 @pytest.fixture
-def addresses(name: str) -> Iterator[tuple[str, str]]:
-    """A network, and two addresses in it."""
+def hosts() -> int:
+    return 2
+
+
+@pytest.fixture
+def addresses(name: str, hosts: int) -> Iterator[tuple[str, ...]]:
+    """A network, and an address in it for each host."""
     for subnet in SUBNETS:
         command = ["docker", "network", "create", f"--subnet={subnet}.0/24", name]
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -115,16 +130,16 @@ def addresses(name: str) -> Iterator[tuple[str, str]]:
     else:
         raise AssertionError(done.stderr)
     try:
-        yield f"{subnet}.11", f"{subnet}.12"
+        yield tuple(f"{subnet}.{10 + number}" for number in range(1, hosts + 1))
     finally:
         docker("network", "rm", name)
 
 
 @pytest.fixture
-def bench(name: str, addresses: tuple[str, str], tmp_path: Path) -> Iterator[Bench]:
-    base = with_service(stack(2), "api", replicas=1)
-    hosts = tuple(replace(host, address=address) for host, address in zip(base.hosts, addresses, strict=True))
-    base = replace(base, hosts=hosts)
+def bench(name: str, addresses: tuple[str, ...], tmp_path: Path) -> Iterator[Bench]:
+    base = with_service(stack(len(addresses)), "api", replicas=1)
+    pairs = zip(base.hosts, addresses, strict=True)
+    base = replace(base, hosts=tuple(replace(host, address=address) for host, address in pairs))
     files = rendered(base)
     tmp_path.chmod(0o755)
     for path, content in files.items():
@@ -139,7 +154,7 @@ def bench(name: str, addresses: tuple[str, str], tmp_path: Path) -> Iterator[Ben
     (tmp_path / "tls/ca.crt").write_text(certificate)
     (tmp_path / "tls/tls.pem").write_text(certificate + key)
     ports = sorted({str(replica.port) for replica in topology(base).replicas_of("api")})
-    containers = [f"{name}-router", f"{name}-1", f"{name}-2"]
+    containers = [f"{name}-{part}" for part in ("router", *range(1, len(addresses) + 1))]
     try:
         for number, address in enumerate(addresses, 1):
             where = ("--network", name, "--ip", address, "--name", f"{name}-{number}")
@@ -160,7 +175,7 @@ def bench(name: str, addresses: tuple[str, str], tmp_path: Path) -> Iterator[Ben
             containers[0],
         )
         docker("run", "--detach", *options, newest("haproxy"), *run)
-        made = Bench(name)
+        made = Bench(name, len(addresses))
         made.until("check_status", "L7OK")
         yield made
     finally:
@@ -185,3 +200,13 @@ def test_a_replica_that_does_not_read_for_long_is_not_taken_for_a_lost_one(bench
     argv = ["docker", "exec", f"{bench.name}-router", "sh", "-c", upload]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT, check=True)
     assert done.stdout.split()[1] == "200", done.stdout
+
+
+@pytest.mark.parametrize("hosts", [3])
+def test_an_edge_that_reaches_no_other_host_is_not_ready_for_clients(bench: Bench) -> None:
+    bench.until_ready(200)
+    # One may be lost. It is rendered for the first host, whose own replicas do not count.
+    bench.unplug("2")
+    bench.until_ready(200)
+    bench.unplug("3")
+    bench.until_ready(503)

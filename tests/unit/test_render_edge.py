@@ -154,6 +154,16 @@ def test_the_router_knows_every_replica_of_every_routed_service(count: int) -> N
     assert "backend worker" not in configuration
 
 
+@pytest.mark.parametrize(("hosts", "asked"), [(1, 0), (2, 0), (3, 2)])
+def test_an_edge_asks_whether_it_is_cut_off_where_two_others_can_say(hosts: int, asked: int) -> None:
+    files = rendered(stack(hosts))
+    ready = location("\n" + files["config/edge/servers.conf"], "= /.well-known/slipway/ready")
+    assert ("proxy_pass http://unix:/run/router/reach.sock:/;" in ready) == bool(asked)
+    told = re.findall(r"acl reached srv_is_up\([^.]+[.](.+)\)", files["config/router/haproxy.cfg"])
+    assert len(set(told)) == asked
+    assert ("monitor fail unless reached" in files["config/router/haproxy.cfg"]) == bool(asked)
+
+
 def test_the_longest_path_is_tried_first() -> None:
     rules = re.findall(r"use_backend (\w+)", section(HAPROXY, "frontend http_in"))
     assert rules == ["api", "updates", "web"]

@@ -116,6 +116,19 @@ class Topology:
             replica for view in self.views.values() for replica in view.replicas if replica.service == service
         ]
 
+    def replicas_elsewhere(self, host: Host) -> list[Replica]:
+        """What stands behind routes on other hosts, where those are two or more.
+
+        None of them answering tells a host that it is cut off; of one alone it may be that one.
+        """
+        found = [
+            replica
+            for service in self.routed()
+            for replica in self.replicas_of(service.name)
+            if replica.host != host
+        ]
+        return found if len({replica.host for replica in found}) > 1 else []
+
     def served(self) -> list[Service]:
         """Services that others reach, by name: all that have a port."""
         return [service for service in self.stack.services.values() if not service.is_worker]
