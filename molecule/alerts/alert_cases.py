@@ -207,12 +207,11 @@ REPLICA_MEMORY = Case(
 
 # The first round lasts as long as what waits longest in it: WalNotArchived looks ten minutes back.
 # While Alertmanager is stopped at its beginning, nothing is told: what would be soon stands behind others.
-# Backups are read from a replica, so that those stream in it.
+# It stops the backup repository as well: backups are hurt later, where replicas stream, which they are read from.
 ROUNDS: tuple[tuple[tuple[Case, ...], ...], ...] = (
     (
         (DROPPED, REFUSED),
         (WAL,),
-        (BACKUP_OLD, BACKUP_SPOILED),
         (RETENTION, LIMITED),
         (CONNECTIONS, LONG_QUERY, OPEN_TRANSACTION),
         (CONTAINER_MEMORY, PGBOUNCER),
@@ -220,6 +219,7 @@ ROUNDS: tuple[tuple[tuple[Case, ...], ...], ...] = (
     ),
     ((SITE,), (REDIS,), (ETCD,), (REPLICATION,)),
     ((POSTGRES,), (HOST,)),
+    ((BACKUP_OLD, BACKUP_SPOILED),),
     ((ENVIRONMENT,),),
 )
 CASES = {case.name: case for round_ in ROUNDS for lane in round_ for case in lane}
