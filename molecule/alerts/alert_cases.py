@@ -207,7 +207,7 @@ REPLICA_MEMORY = Case(
 
 # The first round lasts as long as what waits longest in it: WalNotArchived looks ten minutes back.
 # While Alertmanager is stopped at its beginning, nothing is told: what would be soon stands behind others.
-# It stops the backup repository as well: backups are hurt later, where replicas stream, which they are read from.
+# It stops the backup repository, too: backups are hurt later, while replicas stream, from which they are read.
 ROUNDS: tuple[tuple[tuple[Case, ...], ...], ...] = (
     (
         (DROPPED, REFUSED),
