@@ -207,7 +207,7 @@ REPLICA_MEMORY = Case(
 
 # The first round lasts as long as what waits longest in it: WalNotArchived looks ten minutes back.
 # While Alertmanager is stopped at its beginning, nothing is told: what would be soon stands behind others.
-# It stops the backup repository, too: backups are hurt later, while replicas stream, from which they are read.
+# It stops the backup repository, too: backups are hurt later, while the replicas they are read from stream.
 ROUNDS: tuple[tuple[tuple[Case, ...], ...], ...] = (
     (
         (DROPPED, REFUSED),
