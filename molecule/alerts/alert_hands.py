@@ -153,11 +153,11 @@ def as_root(command: str) -> str:
 
 
 def roles_of(case: Case) -> set[str]:
-    """Every role of hosts that a case speaks of."""
+    """Every role of hosts that a case speaks of; the monitoring is asked in any case."""
     acts = [*case.before, *case.inject, *case.runbook, *case.undo]
     inner = [value for act in acts for value in act.fill.values()]
     acts += [it for it in inner if isinstance(it, Act)]
     texts = [it for it in inner if isinstance(it, str)]
     texts += [value for watched in case.watched for value in watched.labels.values()]
     named = {role for text in texts for role, _ in re.findall(r"<([a-z ]+?)('s address)?>", text)}
-    return ({act.where for act in acts} - {"sinks", "checkout"}) | named
+    return ({act.where for act in acts} - {"sinks", "checkout"}) | named | {"monitoring"}

@@ -20,6 +20,8 @@ T = TypeVar("T")
 OVERDUE = 2 * SIGN_SECONDS
 # What a case may end with: a command that fails or hangs, a host that does not answer as it should.
 TROUBLE = (AssertionError, OSError, ValueError, LookupError, subprocess.SubprocessError)
+# Rules look ten minutes back: what fires for another reason ends within this.
+QUIET = 900.0
 # Between two looks: at what this process has got, and at what a host must be asked for.
 LOOK, ASK = 0.2, 5.0
 
@@ -91,6 +93,7 @@ class Drill:
         return [*outcomes, *failed(case, f"not undone: {left}")] if left else outcomes
 
     def _befallen(self, case: Case, scene: Scene) -> list[Outcome]:
+        self._quiet(case, scene)
         self._do(case.before, scene)
         course = Course(case, scene)
         self._do(case.inject, scene)
@@ -106,6 +109,16 @@ class Drill:
             course.heard = self._messages(course, "firing", course.acted, case.told)
         course.ended = self._messages(course, "resolved", course.acted, case.resolved)
         return [course.outcome(it, mailed=self._sinks.mailed(it.alert)) for it in case.watched]
+
+    def _quiet(self, case: Case, scene: Scene) -> None:
+        """Wait until what is to be told does not fire for another reason: nothing new would be told."""
+        names = "|".join(watched.alert for watched in case.watched)
+        query = f'ALERTS{{alertname=~"{names}",alertstate="firing",severity="critical"}}'
+        (monitoring,) = scene.roles["monitoring"]
+        fires = self._until(
+            lambda: self._hands.ask_prometheus(query, monitoring), QUIET, ASK, lambda found: not found
+        )
+        assert not fires, f"{names} fired before, and for {QUIET:.0f} s on"
 
     def _do(self, acts: Sequence[Act], scene: Scene) -> None:
         for act in acts:

@@ -43,6 +43,7 @@ class Stage(Hands):
     def __init__(self, sinks: Sinks, then: Any) -> None:
         self._sinks, self._then = sinks, then
         self.done: list[str] = []
+        self.before = ""
 
     def scene(self, case: Case) -> Scene:
         return Scene({role: [FIRST] for role in roles_of(case)}, {FIRST.name: "10.0.0.1"})
@@ -55,7 +56,8 @@ class Stage(Hands):
             raise AssertionError("it does not answer")
 
     def ask_prometheus(self, query: str, monitoring: Machine) -> str:
-        return "1"
+        # What was there before the fault, and what its own case waits for.
+        return self.before if "=~" in query else "1"
 
 
 def tell(sinks: Sinks, name: str, status: str, *, since: float | None = None, **labels: str) -> None:
@@ -78,6 +80,17 @@ def drilled(stage: Stage, sinks: Sinks, case: Case = ONE) -> list[Outcome]:
 
 
 HOST = {"host": "lab-1.test"}
+
+
+def test_what_fires_for_another_reason_is_waited_for(sinks: Sinks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alert_runner.QUIET", 0.0)
+    stage = Stage(sinks, {})
+    stage.before = 'ALERTS{alertname="EdgeDown"} 1'
+    outcomes = drilled(stage, sinks)
+    assert all("fired before" in one.problem for one in outcomes)
+    assert stage.done == ["undo"]
+
+
 WELL = {
     "stop": [("EdgeDown", "firing", HOST), ("SiteDown", "firing", {})],
     "start": [("EdgeDown", "resolved", HOST), ("SiteDown", "resolved", {})],
