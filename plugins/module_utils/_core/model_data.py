@@ -25,11 +25,12 @@ class Subject:
 
 @dataclass(frozen=True)
 class DatabaseCare:
-    """masking: table -> column -> rule, as `masking.RULES` has them."""
+    """masking: table -> column -> rule, as `masking.RULES` has them. schema: one of them, `keep` or `public`."""
 
     masking: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     retention: tuple[Retention, ...] = ()
     subject: Subject = Subject(None, None)
+    schema: str = "keep"
 
 
 @dataclass(frozen=True)

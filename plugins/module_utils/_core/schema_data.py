@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .forms import DATABASE, FILE, TIME_OF_DAY
 from .kinds import Boolean, Choice, Entries, Key, ListOf, Table, Text, duration
-from .masking import RULES
+from .masking import KEEP, PUBLIC, RULES
 
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_$]{0,62}"
 TABLE = Text(
@@ -46,6 +46,13 @@ DATABASE_CARE = Table(
             "it is, and searched for what was masked; `public`, as it is, and not searched. Every column "
             "that can hold text needs one.",
             {},
+        ),
+        "schema": Key(
+            Choice((KEEP, PUBLIC)),
+            "What becomes of texts in the schema, as `DEFAULT`, `CHECK`, enums, views and functions have "
+            "them: `keep`, as they are, and searched for what was masked; `public`, as they are, and not "
+            "searched.",
+            KEEP,
         ),
         "retention": Key(ListOf(RETENTION), "Rows that are deleted when they are old, in this order.", []),
         "subject": Key(SUBJECT, "How a person's data are exported and erased.", {}),

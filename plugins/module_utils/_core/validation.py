@@ -103,6 +103,7 @@ def _data(given: Mapping[str, Any]) -> Data:
             care["masking"],
             tuple(Retention(**rule) for rule in care["retention"]),
             Subject(**care["subject"]),
+            care["schema"],
         )
         for name, care in given["databases"].items()
     }
