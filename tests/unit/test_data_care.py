@@ -127,6 +127,22 @@ def test_a_rule_that_failed_keeps_the_time_of_its_last_success() -> None:
     ]
 
 
+def test_what_goes_along_is_declared_told_and_counted() -> None:
+    rule = {"table": "threads", "column": "at", "keep": "30d", "cascades": ["posts"]}
+    found = inspect_stack(definition(databases={"shop": {"retention": [rule]}}), HOSTS)
+    assert found.stack.data.databases["shop"].retention[0].cascades == ("posts",)
+    own = Rule("shop", "threads", "at", 30 * DAY, ["posts"])
+    outcome = Outcome(own, 2, along={"posts": 5})
+    assert outcome.told("rows deleted") == "shop: threads: 2 rows deleted, and with them 5 of posts"
+    assert 'slipway_retention_cascaded_rows_total{database="shop",table="threads"} 5' in metrics(
+        [outcome], {}, 1.0
+    )
+
+
+def test_a_rule_without_cascades_is_told_to_a_host_as_ever() -> None:
+    assert "cascades" not in Rule("shop", "threads", "at", DAY).to_dict()
+
+
 @pytest.mark.parametrize("name", ["shop_clone", "shop_before_clone"])
 def test_names_that_copies_make_are_no_databases(name: str) -> None:
     asked = definition()

@@ -60,8 +60,8 @@ class Source:
     def copy(self, rules: Mapping[str, Rules], public: Collection[str] = ()) -> list[Copy]:
         """Restore the newest backup where nobody sees it, mask and check each database, and dump it.
 
-        rules: database -> its rules. public: databases whose schema is not searched. The restored copy is gone
-        afterwards, however this ends; so are dumps, unless all is well.
+        rules: database -> its rules. public: databases whose schema is not searched. The restored copy is
+        gone afterwards, however this ends; so are dumps, unless all is well.
         """
         folder = self._root / FOLDER
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

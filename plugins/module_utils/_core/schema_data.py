@@ -20,6 +20,12 @@ RETENTION = Table(
         "table": Key(TABLE, "Table to delete from."),
         "column": Key(COLUMN, "Column of a date or time that says how old a row is; best one with an index."),
         "keep": Key(duration("1d", "36500d"), "How long a row is kept.", "365d"),
+        "cascades": Key(
+            ListOf(TABLE),
+            "Tables of which rows go along, however young, because they refer to these with "
+            "`ON DELETE CASCADE`; one that does and is not listed keeps the rule from deleting anything.",
+            [],
+        ),
     },
 )
 

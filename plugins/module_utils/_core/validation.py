@@ -101,7 +101,7 @@ def _data(given: Mapping[str, Any]) -> Data:
     databases = {
         name: DatabaseCare(
             care["masking"],
-            tuple(Retention(**rule) for rule in care["retention"]),
+            tuple(Retention(**{**rule, "cascades": tuple(rule["cascades"])}) for rule in care["retention"]),
             Subject(**care["subject"]),
             care["schema"],
         )
