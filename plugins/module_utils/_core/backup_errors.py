@@ -45,10 +45,13 @@ _SIGNS: Sequence[_Sign] = (
         "Put the old key back with ansible-vault edit and deploy; no backup can be read without it",
     ),
     _Sign(
-        r"Authentication|is not authorized|certificate verify failed|tls.*(?:alert|handshake)",
+        r"Authentication|is not authorized|certificate verify failed|unable to verify certificate"
+        r"|tls.*(?:alert|handshake)",
         (105,),
         "a host does not trust the other's certificate",
-        "Deploy, so that all hosts get certificates of the same authority",
+        "Deploy, so that all hosts get certificates of the same authority; where it is a second place's, put "
+        "its CA into /usr/local/share/ca-certificates on the host that keeps the backups, and run "
+        "update-ca-certificates there",
     ),
     _Sign(
         r"unable to (?:acquire|get) lock",
