@@ -20,17 +20,9 @@ options:
     type: list
     elements: dict
     default: []
-  stack:
-    description: Name of the stack. Set by the action plugin.
-    type: str
-  container:
-    description: This host's PostgreSQL container. Set by the action plugin.
-    type: str
-  patroni:
-    description: Patroni's API on this host. Set by the action plugin.
-    type: dict
 extends_documentation_fragment:
   - slipway.compose.slipway
+  - slipway.compose.slipway.member
 """
 
 EXAMPLES = r"""
