@@ -115,11 +115,11 @@ def test_what_is_public_is_not_searched(shop: Psql, place: Scratch) -> None:
     [
         (
             "ALTER TABLE orders ALTER note SET DEFAULT 'Ask Person  Number77'",
-            r"\(default orders note\) .* people.name",
+            r"\(table orders\) .* people.name",
         ),
         (f"CREATE TYPE who AS ENUM ('{CANARY}', 'other')", r"\(type who\) .* people.email"),
         ("CREATE VIEW mothers AS SELECT 'Mother of 77'::text AS who", r"\(view mothers\) .* people.about"),
-        ("ALTER TABLE orders ADD CHECK (note <> 'login-77')", r"constraint orders .*\) .* people.login"),
+        ("ALTER TABLE orders ADD CHECK (note <> 'login-77')", r"\(table orders\) .* people.login"),
         (
             "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ /* asked by Person Number77 */ SELECT 1 $$",
             r"\(function f\(\)\) .* people.name",
