@@ -161,8 +161,8 @@ def test_the_age_is_that_of_the_newest() -> None:
         (95, "ERROR: [095]: unable to flush", "platform/backup_cipher"),
         (
             95,
-            "ERROR: [095]: unable to verify certificate presented by 's3.test:443 (192.0.2.1)': [20] unable to get "
-            "local issuer certificate\n[CryptoError] on 7 retries",
+            "ERROR: [095]: unable to verify certificate presented by 's3.test:443': [20] unable to "
+            "get local issuer certificate\n[CryptoError] on 7 retries",
             "does not trust",
         ),
         (26, "ERROR: [026]: checksum mismatch", "is damaged"),
