@@ -11,6 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ..module_utils._core.errors import SlipwayError
+from ..module_utils._core.masking import PUBLIC
 from ..module_utils._core.wording import did_you_mean, listed
 from ..plugin_utils.native import native
 from ..plugin_utils.postgres_member import NOT_A_MEMBER, member
@@ -79,7 +80,9 @@ class ActionModule(StackAction):
             return dict(_NOTHING)
         if self._task.check_mode:
             return self.module(arguments, task_vars)
-        self._checked({**arguments, "rules": self._rules(arguments)}, task_vars)
+        cares = self.declared.stack.data.databases
+        public = [name for name, care in cares.items() if care.schema == PUBLIC]
+        self._checked({**arguments, "rules": self._rules(arguments), "public": public}, task_vars)
         steps, copies = self._follow(arguments, task_vars)
         for copy in copies:
             local = _local(copy["database"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils._core.errors import SlipwayError
+from ..module_utils._core.retention_work import Rule
 from ..plugin_utils.postgres_member import NOT_A_MEMBER, member
 from ..plugin_utils.stack_action import Result, StackAction
 
@@ -14,7 +15,7 @@ class ActionModule(StackAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         stack = self.declared.stack
         rules = [
-            {"database": name, "table": rule.table, "column": rule.column, "keep": rule.keep}
+            Rule(name, rule.table, rule.column, rule.keep, rule.cascades).to_dict()
             for name, care in stack.data.databases.items()
             for rule in care.retention
         ]

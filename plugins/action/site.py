@@ -28,7 +28,8 @@ class ActionModule(StackAction):
             if "planned" in arguments:
                 planned, lost = bool(arguments["planned"]), bool(arguments["lost"])
                 may_take_over(own, theirs, other.environment, planned=planned, lost=lost)
-            return {"changed": False, "site": {"rests": resting}}
+            newest = max((one.promoted for one in (*own, *theirs)), default=0)
+            return {"changed": False, "site": {"rests": resting, "newest": newest}}
         of_other = arguments.get("of") == "other"
         if not of_other and not self.view.runs("postgres"):
             return dict(NOT_A_MEMBER)

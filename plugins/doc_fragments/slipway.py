@@ -7,7 +7,9 @@ from __future__ import annotations
 class ModuleDocFragment:
     """`slipway.compose.slipway` for every module, its parts for those that need them.
 
-    `….slipway.postgres`: modules that send SQL. `….slipway.prometheus`: those that ask for measurements.
+    `….slipway.postgres`: modules that send SQL. `….slipway.member`: those whose action plugin names the
+    member. `….slipway.lock_holder`: those that act only for whoever holds the lock. `….slipway.prometheus`:
+    those that ask for measurements.
     """
 
     DOCUMENTATION = r"""
@@ -57,6 +59,27 @@ options:
 notes:
   - Runs on every PostgreSQL host at once and acts only where the member leads; elsewhere it returns
     C(leader=false) and C(changed=false).
+"""
+
+    MEMBER = r"""
+options:
+  stack:
+    description: Name of the stack. Set by the action plugin.
+    type: str
+  container:
+    description: This host's PostgreSQL container. Set by the action plugin.
+    type: str
+  patroni:
+    description: Patroni's API on this host. Set by the action plugin.
+    type: dict
+"""
+
+    LOCK_HOLDER = r"""
+options:
+  run:
+    description: Id of the run that must hold the environment's lock. Set by the action plugin.
+    type: str
+    default: ""
 """
 
     PROMETHEUS = r"""

@@ -41,6 +41,11 @@ options:
     description: The rules of each database. Set by the action plugin.
     type: dict
     default: {}
+  public:
+    description: Databases whose schema is not searched. Set by the action plugin.
+    type: list
+    elements: str
+    default: []
   lines:
     description: How much of the progress is known already. Set by the action plugin.
     type: int
@@ -54,21 +59,10 @@ options:
     type: list
     elements: dict
     default: []
-  stack:
-    description: Name of the stack. Set by the action plugin.
-    type: str
-  container:
-    description: This host's PostgreSQL container. Set by the action plugin.
-    type: str
-  patroni:
-    description: Patroni's API on this host. Set by the action plugin.
-    type: dict
-  run:
-    description: Id of the run that must hold the environment's lock. Set by the action plugin.
-    type: str
-    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
+  - slipway.compose.slipway.member
+  - slipway.compose.slipway.lock_holder
 """
 
 EXAMPLES = r"""
@@ -117,6 +111,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "keep": {"type": "bool", "default": True},
     "seen": {"type": "str"},
     "rules": {"type": "dict", "default": {}},
+    "public": {"type": "list", "elements": "str", "default": []},
     "lines": {"type": "int", "default": 0},
     "step": {"type": "str", "default": ""},
     "copies": {"type": "list", "elements": "dict", "default": []},
@@ -127,7 +122,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-def begin(root: Path, rules: dict[str, Any]) -> dict[str, Any]:
+def begin(root: Path, rules: dict[str, Any], public: list[str]) -> dict[str, Any]:
     Backups(root)  # refuses where this host keeps none
     log = clone_job.log(root)
     if log.at_work():
@@ -138,7 +133,7 @@ def begin(root: Path, rules: dict[str, Any]) -> dict[str, Any]:
     log.clear()
     # Whom Ansible logs in as, where it is not root: that user fetches the dumps.
     owner = int(os.environ.get("SUDO_UID", "0"))
-    detach(lambda: clone_job.work(root, rules, owner), root / "state/clone.err")
+    detach(lambda: clone_job.work(root, rules, owner, public), root / "state/clone.err")
     until = time.monotonic() + PATIENCE
     while not log.begun() and time.monotonic() < until:
         time.sleep(0.1)  # between two looks at the job
@@ -151,7 +146,7 @@ def masked(params: dict[str, Any], root: Path) -> dict[str, Any]:
     if params["step"] == "removed":
         clone_source.clear(root)
         return {"changed": True}
-    return begin(root, params["rules"])
+    return begin(root, params["rules"], params["public"])
 
 
 def on_member(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:

@@ -68,21 +68,10 @@ options:
     description: Name of this restore. Set by the action plugin.
     type: str
     default: ""
-  stack:
-    description: Name of the stack. Set by the action plugin.
-    type: str
-  container:
-    description: This host's PostgreSQL container. Set by the action plugin.
-    type: str
-  patroni:
-    description: Patroni's API on this host. Set by the action plugin.
-    type: dict
-  run:
-    description: Id of the run that must hold the environment's lock. Set by the action plugin.
-    type: str
-    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
+  - slipway.compose.slipway.member
+  - slipway.compose.slipway.lock_holder
 """
 
 EXAMPLES = r"""

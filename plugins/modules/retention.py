@@ -20,17 +20,9 @@ options:
     type: list
     elements: dict
     default: []
-  stack:
-    description: Name of the stack. Set by the action plugin.
-    type: str
-  container:
-    description: This host's PostgreSQL container. Set by the action plugin.
-    type: str
-  patroni:
-    description: Patroni's API on this host. Set by the action plugin.
-    type: dict
 extends_documentation_fragment:
   - slipway.compose.slipway
+  - slipway.compose.slipway.member
 """
 
 EXAMPLES = r"""
@@ -41,11 +33,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 steps:
-  description: Rows of each table that were deleted, or in check mode are old enough.
+  description: Rows of each table that were deleted, or in check mode are old enough, and what goes with them.
   type: list
   elements: str
   returned: on the leader
-  sample: ["wayfare: bookings: 1204 rows deleted"]
+  sample: ["wayfare: bookings: 1204 rows deleted, and with them 1377 of tickets"]
 """
 
 from pathlib import Path
@@ -82,7 +74,7 @@ def main() -> None:
             outcomes, done = retention.delete(rules, lambda _line: None), "rows deleted"
         if problems := [f"{it.rule}: {it.problem}" for it in outcomes if it.problem]:
             raise SlipwayError("; ".join(problems), "Correct the rule, or what hangs on the rows")
-        steps = [f"{it.rule}: {it.rows} {done}" for it in outcomes]
+        steps = [it.told(done) for it in outcomes]
         module.exit_json(
             changed=any(it.rows for it in outcomes),
             steps=steps,

@@ -41,7 +41,9 @@ options:
     type: int
     default: 0
   at:
-    description: When this site is promoted, in seconds since 1970. The later one of two sites serves.
+    description:
+      - Seconds since 1970, after which this site is promoted. The later one of two sites serves, so it
+        becomes a second more than this, and than any promotion that this site knows of.
     type: int
     default: 0
   wait:

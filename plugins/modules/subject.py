@@ -48,17 +48,9 @@ options:
     description: Who runs it, and where. Set by the action plugin.
     type: str
     default: ""
-  stack:
-    description: Name of the stack. Set by the action plugin.
-    type: str
-  container:
-    description: This host's PostgreSQL container. Set by the action plugin.
-    type: str
-  patroni:
-    description: Patroni's API on this host. Set by the action plugin.
-    type: dict
 extends_documentation_fragment:
   - slipway.compose.slipway
+  - slipway.compose.slipway.member
 """
 
 EXAMPLES = r"""

@@ -53,7 +53,7 @@ from . import dashboard_files
 def _retention(topology: Topology) -> list[Rule]:
     """What is deleted when it is old, in the order in which it was declared."""
     return [
-        Rule(name, rule.table, rule.column, rule.keep)
+        Rule(name, rule.table, rule.column, rule.keep, rule.cascades)
         for name, care in topology.stack.data.databases.items()
         for rule in care.retention
     ]

@@ -165,14 +165,15 @@ class Cluster:
         options += [f"--env={key}={value}" for key, value in service.get("environment", {}).items()]
         for volume in service["volumes"]:
             source, rest = volume.split(":", 1)
-            root = f"/opt/{self.stack.name}/"
-            own = (
-                f"{tree}/{source.removeprefix(root)}"
-                if source.startswith(root)
-                else self.volume(source, host)
-            )
-            options.append(f"--volume={own}:{rest}")
+            options.append(f"--volume={self._source(source, host, tree)}:{rest}")
         return [*options, service["image"]]
+
+    def _source(self, source: str, host: int, tree: Path) -> str:
+        """What stands for a folder of the stack, for a folder that hosts have anyway, and for a volume."""
+        root = f"/opt/{self.stack.name}/"
+        if source.startswith(root):
+            return f"{tree}/{source.removeprefix(root)}"
+        return source if source.startswith("/") else self.volume(source, host)
 
     def volume(self, name: str, host: int) -> str:
         return f"{self.name}-h{host}-{name}"

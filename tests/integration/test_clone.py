@@ -16,13 +16,9 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repos
     Settings,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
+from ansible_collections.slipway.compose.plugins.module_utils._core.clone_names import before, beside
 from ansible_collections.slipway.compose.plugins.module_utils._core.clone_source import Copy, Source
-from ansible_collections.slipway.compose.plugins.module_utils._core.clone_target import (
-    Target,
-    before,
-    beside,
-    follow,
-)
+from ansible_collections.slipway.compose.plugins.module_utils._core.clone_target import Target, follow
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql

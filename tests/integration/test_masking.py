@@ -59,7 +59,7 @@ def place(shop: Psql) -> Scratch:
 
 
 def _as_postgres(argv: list[str]) -> list[str]:
-    at = argv.index("psql") + 1
+    at = next(n for n, word in enumerate(argv) if word in ("psql", "pg_dump")) + 1
     return [*argv[:at], "-U", "postgres", *argv[at:]]
 
 
@@ -108,6 +108,67 @@ def test_what_is_masked_is_found_wherever_else_it_stands(
 def test_what_is_public_is_not_searched(shop: Psql, place: Scratch) -> None:
     assert shop.send("UPDATE orders SET note = 'Person Number77' WHERE id = 60;").ok
     masked(place, {**RULES, "orders": {**RULES["orders"], "note": "public"}}).check()
+
+
+@pytest.mark.parametrize(
+    ("object_with_it", "told"),
+    [
+        (
+            "ALTER TABLE orders ALTER note SET DEFAULT 'Ask Person  Number77'",
+            r"\(table orders\) .* people.name",
+        ),
+        (f"CREATE TYPE who AS ENUM ('{CANARY}', 'other')", r"\(type who\) .* people.email"),
+        ("CREATE VIEW mothers AS SELECT 'Mother of 77'::text AS who", r"\(view mothers\) .* people.about"),
+        ("ALTER TABLE orders ADD CHECK (note <> 'login-77')", r"\(table orders\) .* people.login"),
+        (
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ /* asked by Person Number77 */ SELECT 1 $$",
+            r"\(function f\(\)\) .* people.name",
+        ),
+        (
+            "CREATE FUNCTION g() RETURNS int LANGUAGE plpgsql AS $x$ BEGIN"
+            " EXECUTE $$ SELECT 'login-77' $$; RETURN 1; END $x$",
+            r"\(function g\(\)\) .* people.login",
+        ),
+    ],
+    ids=["default", "enum", "view", "check", "comment in a body", "body in a body"],
+)
+def test_what_is_masked_is_found_in_the_schema(
+    shop: Psql, place: Scratch, object_with_it: str, told: str
+) -> None:
+    answer = shop.send(f"{object_with_it};")
+    assert answer.ok, answer.error
+    with pytest.raises(SlipwayError, match=told) as error:
+        masked(place).check()
+    assert "Number77" not in str(error.value)
+    masked_again = masked(place)
+    masked_again.check(public=True)
+
+
+def test_no_trigger_or_rule_carries_off_what_is_being_masked(shop: Psql, place: Scratch) -> None:
+    made = shop.send(
+        "CREATE TABLE log (id bigint, was int); CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO log VALUES (OLD.id, length(OLD.login)); RETURN NEW; END $$;"
+        "CREATE TRIGGER always BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION note();"
+        "ALTER TABLE people ENABLE ALWAYS TRIGGER always;"
+        "CREATE TRIGGER replica BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION note();"
+        "ALTER TABLE orders ENABLE REPLICA TRIGGER replica;"
+        "CREATE RULE also AS ON UPDATE TO people DO ALSO INSERT INTO log VALUES (OLD.id, 0);"
+        "ALTER TABLE people ENABLE ALWAYS RULE also;"
+    )
+    assert made.ok, made.error
+    asked = (
+        "SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgname IN ('always', 'replica')"
+        " UNION ALL SELECT ev_class::regclass, rulename, ev_enabled FROM pg_rewrite WHERE rulename = 'also'"
+        " ORDER BY 1, 2;"
+    )
+    before = shop.send(asked).out
+    assert before.count("|A") == 2
+    assert before.count("|R") == 3
+    made_so = masked(place)
+    made_so.check()
+    made_so.settled()
+    assert shop.send("SELECT count(*) FROM log;").out == "0\n"
+    assert shop.send(asked).out == before
 
 
 def test_masking_that_forgets_one_row_is_noticed(place: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:

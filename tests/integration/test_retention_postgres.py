@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,63 @@ def test_what_is_referred_to_stays_and_the_other_rules_are_kept(shop: Psql, rete
     assert "violates foreign key constraint" in outcomes[0].problem
     assert (outcomes[1].problem, outcomes[1].rows) == ("", 49)
     assert 60 in ids(shop, "orders")
+
+
+FAMILY = """CREATE SCHEMA web;
+CREATE TABLE threads (id int PRIMARY KEY, at timestamptz NOT NULL);
+CREATE TABLE posts (id int PRIMARY KEY, thread int REFERENCES threads ON DELETE CASCADE,
+    answers int REFERENCES posts ON DELETE CASCADE);
+CREATE TABLE web.marks (post int REFERENCES posts ON DELETE CASCADE, n int) PARTITION BY RANGE (n);
+CREATE TABLE web.marks_0 PARTITION OF web.marks FOR VALUES FROM (0) TO (2);
+CREATE TABLE web.marks_1 PARTITION OF web.marks FOR VALUES FROM (2) TO (100);
+INSERT INTO threads SELECT n, now() - make_interval(days => CASE WHEN n <= 20 THEN 40 ELSE 1 END)
+    FROM generate_series(1, 30) AS n;
+-- Each thread has two posts, the second answers that of the next thread, and each post three marks.
+INSERT INTO posts SELECT n, n, NULL FROM generate_series(1, 30) AS n;
+INSERT INTO posts SELECT 100 + n, NULL, n FROM generate_series(1, 30) AS n;
+INSERT INTO web.marks SELECT id, m FROM posts, generate_series(0, 2) AS m;
+"""
+
+
+def test_what_cascades_is_refused_until_the_rule_lists_it_and_is_counted(
+    shop: Psql, retention: Retention
+) -> None:
+    answer = shop.as_user("shop").send(FAMILY)
+    assert answer.ok, answer.error
+    threads = Rule("shop", "threads", "at", 30 * DAY)
+    for do in (retention.due, lambda rules: retention.delete(rules, lambda _line: None)):
+        (refused,) = do([threads])
+        assert refused.problem.startswith("rows of posts, web.marks would go along, however young")
+    assert len(ids(shop, "threads")) == 30
+
+    listed = replace(threads, cascades=["public.posts", "web.marks"])
+    along = {"posts": 40, "web.marks": 120}
+    (due,) = retention.due([listed])
+    assert (due.problem, due.rows, due.along) == ("", 20, along)
+    said: list[str] = []
+    # Three batches.
+    (done,) = retention.delete([listed], said.append)
+    assert (done.problem, done.rows, done.along) == ("", 20, along)
+    assert said == ["shop: threads: 20 rows deleted, and with them 40 of posts, 120 of web.marks"]
+    assert len(ids(shop, "posts")) == 20
+
+
+def test_rows_that_go_along_in_the_same_table_are_told_from_those_that_are_old(
+    shop: Psql, retention: Retention
+) -> None:
+    answer = shop.as_user("shop").send(
+        "CREATE TABLE notes (id int PRIMARY KEY, at timestamptz NOT NULL,"
+        " about int REFERENCES notes ON DELETE CASCADE);"
+        "INSERT INTO notes VALUES (1, now() - interval '40 days', NULL), (2, now(), 1), (3, now(), 2),"
+        " (4, now(), NULL);"
+    )
+    assert answer.ok, answer.error
+    notes = Rule("shop", "notes", "at", 30 * DAY, ["notes"])
+    (due,) = retention.due([notes])
+    assert (due.rows, due.along) == (1, {"notes": 2})
+    (done,) = retention.delete([notes], lambda _line: None)
+    assert (done.rows, done.along) == (1, {"notes": 2})
+    assert ids(shop, "notes") == {4}
 
 
 def test_a_row_that_somebody_holds_is_left_to_the_next_time(shop: Psql, retention: Retention) -> None:

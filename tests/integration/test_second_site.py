@@ -70,7 +70,8 @@ class Pair:
         may_take_over(new.seen(), old.seen(), "old", planned=True, lost=False)
         stopped = next(told for told in (it.stop() for it in old.on_each()) if told["stopped"])
         assert any(it.wait_for(stopped["lsn"], LIMIT)["received"] for it in new.on_each())
-        at = int(time.time())
+        # By the clock of a control node that has forgotten the year, beside what both sites know.
+        at = max(one.promoted for one in (*new.seen(), *old.seen()))
         assert any(it.promote(at, LIMIT)["promoted"] for it in new.on_each())
         old.on_each()[0].follow(new.members)
         return int(stopped["lsn"])
@@ -194,11 +195,14 @@ def write_until_it_stops(pair: Pair, old: Site, new: Site) -> int:
 
 def test_a_site_that_was_left_does_not_serve_when_it_comes_back(pair: Pair) -> None:
     home, away = pair.home.cluster, pair.away.cluster
+    promoted = max(one.promoted for one in pair.home.seen())
+    # It must know it when nobody can be asked any more.
+    pair.away.until(lambda: pair.away.seen()[0].promoted == promoted)
     for host in (1, 2):
         docker("pause", home.container("postgres", host))
     with pytest.raises(Exception, match="lost=true"):
         may_take_over(pair.away.seen(), [], "home", planned=False, lost=False)
-    assert pair.away.on_each()[0].promote(int(time.time()), LIMIT)["promoted"]
+    assert pair.away.on_each()[0].promote(0, LIMIT)["promoted"]
     away.sql("INSERT INTO journeys VALUES (-1)")
     for host in (1, 2):
         docker("unpause", home.container("postgres", host))
@@ -211,8 +215,18 @@ def test_a_site_that_was_left_does_not_serve_when_it_comes_back(pair: Pair) -> N
         lambda: all("was promoted after this one" in docker("logs", "--tail=2", it) for it in members)
     )
     assert home.leader() == 0
+    forget_the_promotion(pair.away)
 
     pair.home.on_each()[0].follow(pair.away.members)
     pair.home.until(lambda: any(one.streams for one in pair.home.seen()))
     pair.home.until(lambda: count(pair.home, host=1) == count(pair.home, host=2) == count(pair.away))
     pair.move(pair.away, pair.home)
+
+
+def forget_the_promotion(site: Site) -> None:
+    """As a restore does, of which etcd forgets the cluster: what was kept comes back into its settings."""
+    promoted, container = site.seen()[0].promoted, site.cluster.container("postgres")
+    docker("exec", container, "python3", "/config/site.py", "keep")
+    docker("exec", container, "patronictl", "edit-config", "--quiet", "--force", "-s", "slipway=null")
+    site.until(lambda: site.seen()[0].promoted == promoted)
+    assert docker("logs", "--tail=20", container).count("site: noted") == 1

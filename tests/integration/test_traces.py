@@ -322,6 +322,20 @@ def test_where_none_is_kept_those_with_errors_and_slow_ones_are_whole(bench: Ben
     bench.judge(share=1)
 
 
+def test_slow_traces_without_end_leave_room_for_those_with_errors(bench: Bench) -> None:
+    # An hour's worth is 3 600 spans, of which slow ones may have half.
+    bench.judge(share=0, most_kept=1)
+    for _batch in range(20):
+        bench.send([span("edge", secrets.token_hex(16), "trickled", took=2000) for _ in range(200)])
+    bad = secrets.token_hex(16)
+    bench.send([span("api", bad, "GET /", status={"code": 2, "message": "away"})])
+    until(lambda: bench.ask(f'trace_id:="{bad}"'), "the trace with an error")
+    kept = int(bench.ask("root:=true _msg:=trickled | stats count() traces")[0]["traces"])
+    assert 1800 <= kept < 2400, kept
+    assert bench.figure("h2", "slipway_traces_judged") >= 4001
+    bench.judge(share=1, most_kept=0)
+
+
 def test_the_edge_begins_a_trace_or_joins_the_clients(bench: Bench) -> None:
     joined, given = secrets.token_hex(16), secrets.token_hex(8)
     plain = _through_nginx(bench, {"X-Request-ID": "plain-request"})

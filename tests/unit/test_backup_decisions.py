@@ -159,6 +159,12 @@ def test_the_age_is_that_of_the_newest() -> None:
         (39, "ERROR: [039]: write failed: [28] No space left on device", "the disk is full"),
         (28, "FormatError: key/value found outside of section at line 1: F\udcff", "platform/backup_cipher"),
         (95, "ERROR: [095]: unable to flush", "platform/backup_cipher"),
+        (
+            95,
+            "ERROR: [095]: unable to verify certificate presented by 's3.test:443': [20] unable to "
+            "get local issuer certificate\n[CryptoError] on 7 retries",
+            "does not trust",
+        ),
         (26, "ERROR: [026]: checksum mismatch", "is damaged"),
         (82, "ERROR: [082]: WAL segment 01 was not archived before the 60000ms timeout", "does not reach"),
         (28, "ERROR: [028]: backup info files exist but do not match the database", "another database"),

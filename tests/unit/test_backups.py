@@ -125,6 +125,17 @@ def test_a_second_repository_is_encrypted_with_a_key_of_its_own() -> None:
     assert platform_secrets(base)[-3:] == ["backup_cipher", "backup_second_cipher", "database_wayfare"]
 
 
+def test_a_store_may_have_its_certificate_from_whom_the_host_trusts() -> None:
+    store = S3("s3.example.com", "shop", "eu", True, "redis", "redis_admin")
+    for second in (SecondRepository("/shop", store, None), None):
+        tree = rendered(with_backup(stack(3), second=second), "h3.test")
+        service = yaml.safe_load(tree["docker-compose.prod.yml"])["services"]["backup-repository"]
+        # In any case, so that a second place that is declared later restarts nothing.
+        assert "/etc/ssl/certs:/host-certs:ro" in service["volumes"]
+        named = "repo2-storage-ca-file=/host-certs/ca-certificates.crt"
+        assert (named in tree["config/backup-repository/pgbackrest.conf"]) is bool(second)
+
+
 def test_programs_read_what_is_rendered() -> None:
     asked = Assertion("orders", "wayfare", "SELECT 'it''s' = \"x\"")
     tree = rendered(with_backup(stack(3), every=4, assertions=(asked,)), "h3.test")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core import masking_schema
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_data import (
@@ -28,7 +30,7 @@ DAY = 86_400
 HOSTS = [Host(f"h{index}.test", f"10.0.0.{index}") for index in (1, 2, 3)]
 
 
-def definition(**data: object) -> dict[str, object]:
+def definition(**data: object) -> dict[str, Any]:
     web = {"image": "example.com/web:1", "port": 8080, "health_path": "/", "database": "shop"}
     return {"name": "shop", "domain": "shop.test", "services": {"web": web}, "data": data}
 
@@ -122,6 +124,69 @@ def test_a_rule_that_failed_keeps_the_time_of_its_last_success() -> None:
         f"slipway_retention_rows_total{of % 'visits'} 2",
         f"slipway_retention_ok{of % 'visits'} 0",
         f"slipway_retention_success_seconds{of % 'visits'} 100",
+    ]
+
+
+def test_what_goes_along_is_declared_told_and_counted() -> None:
+    rule = {"table": "threads", "column": "at", "keep": "30d", "cascades": ["posts"]}
+    found = inspect_stack(definition(databases={"shop": {"retention": [rule]}}), HOSTS)
+    assert found.stack.data.databases["shop"].retention[0].cascades == ("posts",)
+    own = Rule("shop", "threads", "at", 30 * DAY, ["posts"])
+    outcome = Outcome(own, 2, along={"posts": 5})
+    assert outcome.told("rows deleted") == "shop: threads: 2 rows deleted, and with them 5 of posts"
+    assert 'slipway_retention_cascaded_rows_total{database="shop",table="threads"} 5' in metrics(
+        [outcome], {}, 1.0
+    )
+
+
+def test_a_rule_without_cascades_is_told_to_a_host_as_ever() -> None:
+    assert "cascades" not in Rule("shop", "threads", "at", DAY).to_dict()
+
+
+@pytest.mark.parametrize("name", ["shop_clone", "shop_before_clone"])
+def test_names_that_copies_make_are_no_databases(name: str) -> None:
+    asked = definition()
+    asked["services"]["web"]["database"] = name
+    told = "\n".join(map(str, inspect_stack(asked, HOSTS).problems))
+    assert f"stack/services/web/database: {name} ends in _clone" in told
+    assert "Choose another name" in told
+
+
+def test_copies_of_two_databases_have_names_of_their_own() -> None:
+    asked = definition()
+    web = asked["services"]["web"]
+    web["database"], long = "a" * 50, {**web, "database": "a" * 48 + "b"}
+    asked["services"]["api"] = long
+    assert "begin with the same 48 letters" in "\n".join(map(str, inspect_stack(asked, HOSTS).problems))
+
+
+DUMP = """SELECT pg_catalog.set_config('search_path', 'of nobody', false);
+
+--
+-- Name: kind; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.kind AS ENUM (
+    'Ada''s',
+    'other'
+);
+
+--
+-- Name: f(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.f() RETURNS text LANGUAGE plpgsql AS $_$
+-- for Ada
+BEGIN RETURN E'it\\'s' || "Column"; END $_$;
+"""
+
+
+def test_texts_of_a_schema_are_its_constants_and_what_bodies_say() -> None:
+    assert [(owner, text.strip()) for owner, text in masking_schema.texts(DUMP)] == [
+        ("type kind", "Ada's"),
+        ("type kind", "other"),
+        ("function f()", "-- for Ada"),
+        ("function f()", "it\\'s"),
     ]
 
 

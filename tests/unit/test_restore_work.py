@@ -38,6 +38,27 @@ def test_where_what_served_is_kept_is_told_when_it_cannot_take_its_place_either(
     assert "/var/lib/postgresql/17/before-20261127" in error.remedy
 
 
+def test_a_cluster_is_forgotten_only_after_what_orders_two_sites_is_kept() -> None:
+    done: list[str] = []
+
+    def run(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        words = " ".join(argv)
+        told = {
+            "site.py keep": "keep",
+            "patronictl": "forget",
+            "docker stop": "stop",
+            "before-20261127 ]": "swap back",
+        }
+        done.extend(name for told, name in told.items() if told in words)
+        if "site.py keep" in words:
+            return 1, "", "this site follows the other one"
+        return 0, "sha256:1 1073741824 67108864", ""
+
+    with pytest.raises(SlipwayError, match="this site follows the other one"):
+        STEPS["swapped"](RestoreHost(run, "wayfare-postgres-1", "wayfare", "wayfare_backend"), PARAMS)
+    assert done == ["keep", "stop", "swap back"]
+
+
 @pytest.mark.parametrize(
     ("swapped_still", "expected"),
     [

@@ -67,7 +67,16 @@ def test_each_host_has_a_collector_and_one_judges_for_all() -> None:
         "slow": "1000ms",
         "wait": "5000ms",
         "most_spans": (256 << 20) // 8192,
+        # 4 GB in three days.
+        "most_kept": 82,
     }
+
+
+def test_what_is_kept_in_a_second_may_be_declared() -> None:
+    told = yaml.safe_load(
+        rendered(with_traces(stack(3), most=7), "h3.test")["config/collector/collector.yml"]
+    )
+    assert told["processors"]["whole_traces"]["most_kept"] == 7
 
 
 def test_other_hosts_show_a_certificate_and_nobody_else_is_let_in() -> None:

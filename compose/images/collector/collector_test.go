@@ -162,6 +162,84 @@ func TestWithoutRoomTheOldestAreJudgedEarly(t *testing.T) {
 	}
 }
 
+// With a budget of eight spans that does not grow.
+func judgingWithin(t *testing.T, share float64) (*wholeTraces, *kept) {
+	it, found := judging(t, wholeTracesConfig{Share: share, Slow: time.Second, Wait: time.Minute, MostSpans: 1000})
+	it.budget = &budget{rate: 1e-20, most: 8, left: 8, since: time.Now()}
+	return it, found
+}
+
+func TestSlowOnesAndTheShareLeaveRoomForErrors(t *testing.T) {
+	it, found := judgingWithin(t, 0)
+	for number := range 20 {
+		take(t, it, batch("api", made{trace: byte(number), span: 1, to: time.Minute}))
+	}
+	it.judge(everything(), 1000)
+	if len(found.spans) != 4 {
+		t.Fatal("slow ones:", found.spans)
+	}
+	it.config.Share = 1
+	for number := range 20 {
+		take(t, it, batch("api", made{trace: byte(50 + number), span: 1}))
+	}
+	it.judge(everything(), 1000)
+	if len(found.spans) != 6 {
+		t.Fatal("and the share:", found.spans)
+	}
+	for number := range 20 {
+		take(t, it, batch("api", made{trace: byte(100 + number), span: 1, failed: true}))
+	}
+	it.judge(everything(), 1000)
+	if len(found.spans) != 8 {
+		t.Fatal("and errors:", found.spans)
+	}
+}
+
+func TestGoingOnWithATraceThatWasKeptIsWithinTheBudget(t *testing.T) {
+	it, found := judgingWithin(t, 1)
+	take(t, it, batch("api", made{trace: 1, span: 1}))
+	it.judge(everything(), 1000)
+	for range 20 {
+		take(t, it, batch("api", made{trace: 1, span: 2}))
+	}
+	if found.spans[id(1)] != 6 {
+		t.Fatal(found.spans)
+	}
+}
+
+func TestALargeSpanCountsAsMany(t *testing.T) {
+	large := batch("api", made{trace: 1, span: 1, attributes: map[string]string{"a": strings.Repeat("x", 10*budgetBytes)}})
+	if it := weight(large); it < 10 || it > 11 {
+		t.Fatal(it)
+	}
+	if it := weight(batch("api", made{trace: 1, span: 1}, made{trace: 1, span: 2})); it != 2 {
+		t.Fatal(it)
+	}
+}
+
+func TestABudgetFillsAgainUpToAnHoursWorth(t *testing.T) {
+	it := newBudget(2, epoch)
+	if !it.take(7200, 0, epoch) || it.take(1, 0, epoch) {
+		t.Fatal(it.left)
+	}
+	if !it.take(1, 0, epoch.Add(time.Second)) || it.left != 1 {
+		t.Fatal(it.left)
+	}
+	it.take(0, 0, epoch.Add(48*time.Hour))
+	if it.left != 7200 {
+		t.Fatal(it.left)
+	}
+}
+
+func TestWithoutABoundEverythingIsKept(t *testing.T) {
+	it := newBudget(0, epoch)
+	for range 10 {
+		if !it.take(1e9, 0.5, epoch) {
+			t.Fatal(it.left)
+		}
+	}
+}
+
 func TestOnlySoManyVerdictsAreRemembered(t *testing.T) {
 	it, _ := judging(t, wholeTracesConfig{Share: 1, Wait: time.Hour, MostSpans: 2})
 	for number := range mostVerdicts + 10 {

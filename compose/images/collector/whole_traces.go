@@ -1,5 +1,5 @@
 // Which traces are kept. A trace's spans come from many hosts; they are held for a while and then judged as a whole: one with an
-// error or a slow one is kept, of the others a share by trace id.
+// error or a slow one is kept, of the others a share by trace id; all that as long as it is within a budget.
 package main
 
 import (
@@ -26,6 +26,11 @@ const (
 	// Verdicts that are remembered for such spans, some 40 bytes each.
 	mostVerdicts = 200_000
 	lookEvery    = 200 * time.Millisecond
+
+	// Of the budget: a slow client makes its own traces slow, and anybody may choose an id that is in the share.
+	// Neither may take what traces with errors need.
+	sparedByShare = 0.25
+	sparedBySlow  = 0.5
 )
 
 type wholeTracesConfig struct {
@@ -37,6 +42,8 @@ type wholeTracesConfig struct {
 	Wait time.Duration `mapstructure:"wait"`
 	// Spans that may be held; above it the oldest traces are judged early.
 	MostSpans int `mapstructure:"most_spans"`
+	// Spans a second that are kept, over an hour; 0: any number.
+	MostKept float64 `mapstructure:"most_kept"`
 }
 
 func (it *wholeTracesConfig) Validate() error {
@@ -45,6 +52,9 @@ func (it *wholeTracesConfig) Validate() error {
 	}
 	if it.Wait <= 0 || it.MostSpans <= 0 {
 		return errors.New("wait and most_spans must be above 0")
+	}
+	if it.MostKept < 0 {
+		return errors.New("most_kept must not be below 0")
 	}
 	return nil
 }
@@ -87,12 +97,14 @@ type wholeTraces struct {
 	// The same, a ring: the oldest verdict makes room for the newest.
 	recent []pcommon.TraceID
 	place  int
+	budget *budget
 }
 
 func newWholeTraces(config *wholeTracesConfig, next consumer.Traces, judged metric.Int64Counter, log *zap.Logger) *wholeTraces {
 	return &wholeTraces{
 		config: config, next: next, judged: judged, log: log, stop: make(chan struct{}), done: make(chan struct{}),
 		held: map[pcommon.TraceID]*heldTrace{}, verdicts: map[pcommon.TraceID]bool{},
+		budget: newBudget(config.MostKept, time.Now()),
 	}
 }
 
@@ -136,7 +148,12 @@ func (it *wholeTraces) ConsumeTraces(_ context.Context, traces ptrace.Traces) er
 	for id, part := range byTrace(traces) {
 		if keep, judged := it.verdicts[id]; judged {
 			if keep {
-				late = append(late, markLate(part))
+				// Anybody may go on with a trace that was kept.
+				if it.budget.take(weight(part), sparedByShare, now) {
+					late = append(late, markLate(part))
+				} else {
+					it.count("over")
+				}
 				continue
 			}
 			// What fails later is wanted, however harmless what came under the same id before.
@@ -183,6 +200,7 @@ func (it *wholeTraces) stands(part ptrace.Traces) (failed, slow bool) {
 // judge decides on all traces that came before `before`, and on the oldest as long as more than `most` spans are held.
 func (it *wholeTraces) judge(before time.Time, most int) {
 	var kept []ptrace.Traces
+	now := time.Now()
 	it.mutex.Lock()
 	for len(it.queue) > 0 && (it.queue[0].since.Before(before) || it.spans > most) {
 		one := it.queue[0]
@@ -190,10 +208,10 @@ func (it *wholeTraces) judge(before time.Time, most int) {
 		it.queue = it.queue[1:]
 		delete(it.held, one.id)
 		it.spans -= one.spans
-		reason := it.reason(one)
-		it.judged.Add(context.Background(), 1, metric.WithAttributes(attribute.String("reason", reason)))
-		it.remember(one.id, reason != "left_out")
-		if reason != "left_out" {
+		reason, keep := it.verdict(one, now)
+		it.count(reason)
+		it.remember(one.id, keep)
+		if keep {
 			kept = append(kept, one.traces)
 		}
 	}
@@ -201,17 +219,27 @@ func (it *wholeTraces) judge(before time.Time, most int) {
 	it.send(kept)
 }
 
-func (it *wholeTraces) reason(one *heldTrace) string {
+// verdict tells whether a trace is kept, and why or why not.
+func (it *wholeTraces) verdict(one *heldTrace, now time.Time) (reason string, keep bool) {
+	spared := 0.0
 	switch {
 	case one.failed:
-		return "error"
-	case one.slow:
-		return "slow"
+		reason = "error"
 	case sampled(one.id, it.config.Share):
-		return "share"
+		reason, spared = "share", sparedByShare
+	case one.slow:
+		reason, spared = "slow", sparedBySlow
 	default:
-		return "left_out"
+		return "left_out", false
 	}
+	if !it.budget.take(weight(one.traces), spared, now) {
+		return "over", false
+	}
+	return reason, true
+}
+
+func (it *wholeTraces) count(reason string) {
+	it.judged.Add(context.Background(), 1, metric.WithAttributes(attribute.String("reason", reason)))
 }
 
 func (it *wholeTraces) remember(id pcommon.TraceID, keep bool) {

@@ -36,6 +36,16 @@ _SIGNS: Sequence[_Sign] = (
         "the disk is full",
         "Make room there (`df -h`), or keep fewer backups: stack/components/backup/keep_days",
     ),
+    # Before the next: pgBackRest calls both a CryptoError.
+    _Sign(
+        r"Authentication|is not authorized|certificate verify failed|unable to verify certificate"
+        r"|tls.*(?:alert|handshake)",
+        (105,),
+        "a host does not trust the other's certificate",
+        "Deploy, so that all hosts get certificates of the same authority; where it is a second place's, put "
+        "its CA into /usr/local/share/ca-certificates on the host that keeps the backups, and run "
+        "update-ca-certificates there",
+    ),
     _Sign(
         r"key/value found outside of section|No usable backup\.info file|CryptoError"
         r"|cipher header (?:missing|invalid)|unable to flush cipher",
@@ -43,12 +53,6 @@ _SIGNS: Sequence[_Sign] = (
         "the repository cannot be decrypted: `platform/backup_cipher` of the secrets file is not the key "
         "that it was made with",
         "Put the old key back with ansible-vault edit and deploy; no backup can be read without it",
-    ),
-    _Sign(
-        r"Authentication|is not authorized|certificate verify failed|tls.*(?:alert|handshake)",
-        (105,),
-        "a host does not trust the other's certificate",
-        "Deploy, so that all hosts get certificates of the same authority",
     ),
     _Sign(
         r"unable to (?:acquire|get) lock",

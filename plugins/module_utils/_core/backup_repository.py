@@ -103,6 +103,17 @@ class Repository:
             "Bring the cluster up first: docs/runbooks/postgres.md",
         )
 
+    def follows(self, members: Sequence[str]) -> bool:
+        """Whether this site follows another one, so that nothing is backed up here; unknown: it does not."""
+        ask = ["curl", "--silent", "--max-time", "5", "--cacert", "/config/tls/ca.crt"]
+        for member in members:
+            _code, out, _err = self.run(["docker", "exec", self.container, *ask, f"{member}/config"])
+            try:
+                return bool(json.loads(out).get("standby_cluster"))
+            except (ValueError, AttributeError):
+                continue
+        return False
+
     def ensure(self, members: Sequence[str], *, adopt: bool = False) -> str:
         """Make or renew the stanza where it has to be; the pgBackRest command that did it, or ""."""
         step = stanza_step(self.info(), self.server(members), adopt=adopt)

@@ -13,6 +13,11 @@ from .run import Run
 
 HOME = "/var/lib/postgresql"
 DATA = f"{HOME}/proof"
+# Who owns what, and who may see it, is the affair of where a dump goes to.
+WITHOUT = tuple(
+    f"--no-{what}"
+    for what in ("owner", "privileges", "comments", "large-objects", "publications", "subscriptions")
+)
 _BIN = "/usr/lib/postgresql/17/bin"
 # Not on the volume: where that is full, the log would be the first to suffer.
 _LOG = "/tmp/postgres.log"
@@ -72,6 +77,11 @@ class Scratch:
             told = re.findall(r"ERROR:  (.*)", err) or err.strip().splitlines() or [str(code)]
             raise SlipwayError(f"the copy says: {told[0]}", "Correct the query, or the data it asks")
         return out.strip()
+
+    def schema(self, database: str, *without: str) -> str:
+        """As a dump of it has it. without: schemas that are left out."""
+        tool = ["pg_dump", "--schema-only", *WITHOUT, *(f"--exclude-schema={one}" for one in without)]
+        return self._checked("the schema cannot be read", *tool, database)
 
     def damage(self) -> list[str]:
         """What `pg_amcheck` says of all tables and indexes."""

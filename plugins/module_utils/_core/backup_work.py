@@ -50,6 +50,10 @@ class Backups:
         self._reports.tell(self.repository.info())
         return done
 
+    def at_rest(self) -> bool:
+        """Whether the other one of two sites serves; asked each time, as no release goes with a change."""
+        return self.repository.follows(self._settings.members)
+
     def due(self) -> dict[int, str]:
         """Repository -> kind of backup to make now."""
         info, now = self.repository.info(), datetime.now(UTC)
@@ -137,6 +141,9 @@ def main(arguments: Sequence[str]) -> int:
     stack, what = arguments
     try:
         backups = Backups(Path("/opt") / stack)
+        if what in ("scheduled", "verify") and backups.at_rest():
+            _print("this site follows the other one, which has the backups: nothing to do")
+            return 0
         if what == "verify":
             proof = backups.verify(_print)
             _print(f"rpo {proof.rpo} s, rto {proof.rto} s")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import masking_sql
@@ -18,12 +18,12 @@ def log(root: Path) -> Log:
     return Log(root, "state/clone.jsonl")
 
 
-def work(root: Path, rules: Mapping[str, Rules], owner: int) -> None:
+def work(root: Path, rules: Mapping[str, Rules], owner: int, public: Sequence[str]) -> None:
     """Do it to its end; the last event says where the dumps are."""
     telling(
         log(root),
         "copy",
-        lambda say: {"done": told(Source(Backups(root).repository, root, say, owner).copy(rules))},
+        lambda say: {"done": told(Source(Backups(root).repository, root, say, owner).copy(rules, public))},
     )
 
 

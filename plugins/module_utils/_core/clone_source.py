@@ -6,15 +6,15 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import masking_sql, sql
+from . import masking_schema, masking_sql, sql
 from .backup_errors import LockedError
 from .backup_repository import Repository
-from .backup_scratch import Scratch, scratch
+from .backup_scratch import WITHOUT, Scratch, scratch
 from .backups import newest, on_line
 from .errors import SlipwayError
 from .masking import KEEP, MASKING, UUID, Column, Rules, applied, parse_columns
@@ -57,11 +57,11 @@ class Source:
         self._owner = owner
         self._volume_options = volume_options
 
-    def copy(self, rules: Mapping[str, Rules]) -> list[Copy]:
+    def copy(self, rules: Mapping[str, Rules], public: Collection[str] = ()) -> list[Copy]:
         """Restore the newest backup where nobody sees it, mask and check each database, and dump it.
 
-        rules: database -> its rules. The restored copy is gone afterwards, however this ends; so are dumps,
-        unless all is well.
+        rules: database -> its rules. public: databases whose schema is not searched. The restored copy is
+        gone afterwards, however this ends; so are dumps, unless all is well.
         """
         folder = self._root / FOLDER
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,7 +72,9 @@ class Source:
             with scratch(self._repository.run, source, stanza, self._volume_options, "clone") as place:
                 self._restore(place)
                 try:
-                    return [self._database(place, name, own) for name, own in rules.items()]
+                    return [
+                        self._database(place, name, own, public=name in public) for name, own in rules.items()
+                    ]
                 except BaseException:
                     clear(self._root)
                     raise
@@ -93,11 +95,11 @@ class Source:
         place.restore(f"--repo={backup.repository}", f"--set={backup.label}")
         place.start(DAY)
 
-    def _database(self, place: Scratch, database: str, rules: Rules) -> Copy:
+    def _database(self, place: Scratch, database: str, rules: Rules, *, public: bool) -> Copy:
         place.ask(masking_sql.FORGET_SERVERS, database)
         masked = Masked(place, database, self._say)
         masked.mask(rules)
-        masked.check()
+        masked.check(public=public)
         rows = masked.settled()
         path = self._root / FOLDER / f"{database}.dump"
         dump(self._repository.run, place.name, database, path)
@@ -145,8 +147,11 @@ class Masked:
             self._ask(masking_sql.mask(own, salt))
             self._say(f"{self._database}: masked {', '.join(map(str, own))}")
 
-    def check(self) -> None:
-        """SlipwayError where a value of a masked column is still there, in it or in one that is searched."""
+    def check(self, *, public: bool = False) -> None:
+        """SlipwayError where a value of a masked column is still there, in it or in what is searched.
+
+        public: whether the schema is what everybody may read, and not searched.
+        """
         found = []
         for column, rule in self._masked.items():
             if count := int(self._ask(masking_sql.left_over(column, rule))):
@@ -156,19 +161,29 @@ class Masked:
             for line in self._ask(masking_sql.leaks(column)).splitlines():
                 source, texts = line.rsplit("|", 1)
                 found.append(f"{column} has {texts} texts with values of {source}, which is masked")
+        if not public:
+            found += self._in_schema()
         if found:
             raise SlipwayError(
                 f"nothing was copied, {self._database} would have shown what it hides: {'; '.join(found)}",
                 "Mask these columns, too (the same value gives the same hash); what is the same for "
-                "everybody is `public`, and not searched. See docs/data-care.md",
+                "everybody is `public`, and not searched; so is the schema with `schema: public`. See "
+                "docs/data-care.md",
             )
         self._say(
             f"{self._database}: no value of {len(self._masked)} masked columns is in them any more, nor in "
             f"{len(searched)} others"
         )
 
+    def _in_schema(self) -> list[str]:
+        """Texts of it that hold a value which rows held: it goes along as it is."""
+        texts = list(masking_schema.texts(self._place.schema(self._database, masking_sql.SCHEMA)))
+        lines = [line.split("|", 1) for line in self._ask(masking_sql.leaks_of(texts)).splitlines()]
+        return [f"the schema ({owner}) has a value of {source}, which is masked" for source, owner in lines]
+
     def settled(self) -> dict[str, int]:
         """Forget what was masked; rows of each table."""
+        self._ask(masking_sql.WAKE)
         self._ask(masking_sql.FORGET)
         tables = {column.table: column for column in self._columns}
         return {table: int(self._ask(masking_sql.rows(column))) for table, column in tables.items()}
@@ -187,9 +202,8 @@ def _is_searched(column: Column, rule: str | None) -> bool:
 
 
 def dump(run: Run, container: str, database: str, path: Path) -> None:
-    """Into a file that nobody else may read; who owns what, and who may see it, is the target's affair."""
-    without = "owner privileges comments large-objects publications subscriptions"
-    tool = f"pg_dump --format=custom --compress=zstd --no-{without.replace(' ', ' --no-')}"
+    """Into a file that nobody else may read."""
+    tool = f"pg_dump --format=custom --compress=zstd {' '.join(WITHOUT)}"
     script = f'umask 077; exec docker exec "$1" {tool} "$2" > "$3"'
     code, _out, err = run(["sh", "-ec", script, "sh", container, database, str(path)])
     if code:

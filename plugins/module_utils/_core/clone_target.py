@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import sql
+from .clone_names import before, beside
 from .clone_source import digest
 from .errors import SlipwayError
 from .postgres import Psql, exists
@@ -30,16 +31,6 @@ UNION ALL SELECT format('ALTER %s SET %I = %L', CASE WHEN setrole = 0 THEN forma
 \\gexec
 """
 _COUNTS = """SELECT count(*) FROM {};"""
-
-
-def beside(database: str) -> str:
-    """Where the copy is restored to."""
-    return f"{database[:48]}_clone"
-
-
-def before(database: str) -> str:
-    """Where what it has replaced is kept until the next copy."""
-    return f"{database[:48]}_before_clone"
 
 
 class Target:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from . import sql
 from .masking import (
     BLANKS,
@@ -75,8 +78,33 @@ FORGET_SERVERS = """DO $$
     END LOOP;
   END
 $$;"""
-PREPARE = f"""DROP SCHEMA IF EXISTS {SCHEMA} CASCADE;
+# Triggers and rules that fire for a replica, too, would fire while a table is masked, and may write what it
+# held into another one. They sleep meanwhile; `WAKE` has each as it was, for the schema goes along.
+_SLEEPING = f"""CREATE UNLOGGED TABLE {SCHEMA}.sleeping AS
+    SELECT format('%I.%I', n.nspname, c.relname) AS place, kind, name, mode
+    FROM (SELECT tgrelid AS relation, 'TRIGGER' AS kind, tgname AS name, tgenabled AS mode FROM pg_trigger
+        WHERE NOT tgisinternal OR tgparentid <> 0 AND tgconstraint = 0
+        UNION ALL SELECT ev_class, 'RULE', rulename, ev_enabled FROM pg_rewrite) AS either
+    JOIN pg_class c ON c.oid = relation JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE mode IN ('A', 'R') AND c.relkind IN ('r', 'p');
+"""
+# Without a word of the partitions: each of them is in the list itself.
+_EACH = f"""DO $$
+  DECLARE it record;
+  BEGIN
+    FOR it IN SELECT * FROM {SCHEMA}.sleeping LOOP
+      EXECUTE format('ALTER TABLE ONLY %s %s %s %I', it.place, {{}}, it.kind, it.name);
+    END LOOP;
+  END
+$$;
+"""
+WAKE = "SET event_triggers = off;\n" + _EACH.format(
+    "CASE it.mode WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END"
+)
+PREPARE = f"""SET event_triggers = off;
+DROP SCHEMA IF EXISTS {SCHEMA} CASCADE;
 CREATE SCHEMA {SCHEMA};
+{_SLEEPING}{_EACH.format("'DISABLE'")}
 CREATE UNLOGGED TABLE {SCHEMA}.originals (source text NOT NULL, value text NOT NULL);
 CREATE FUNCTION {SCHEMA}.words(text) RETURNS text[] LANGUAGE sql IMMUTABLE AS
     $$ SELECT array_remove(regexp_split_to_array(lower($1), '[^[:alnum:]@._+-]+'), '') $$;
@@ -182,18 +210,38 @@ def leaks(column: Column) -> str:
     if column.kind == JSON:
         # Keys are as a rule the application's own words, yet may be whose the values are.
         searched += " UNION ALL " + _of_json(column, '? (@.type() == "object").keyvalue().key')
+    return (
+        f"{_phrases(f'SELECT row_number() OVER () AS number, value FROM ({searched}) AS texts')}\n"
+        "SELECT source || '|' || count(DISTINCT number) FROM found GROUP BY source ORDER BY source;"
+    )
+
+
+def leaks_of(texts: Sequence[tuple[str, str]]) -> str:
+    """The same in texts that stand in the schema, each with whose it is: source and owner, a line each."""
+    given = sql.literal(json.dumps([{"number": owner, "value": text} for owner, text in texts]))
+    # Each text by itself: a phrase that goes on in the next one is none.
+    numbered = (
+        "SELECT owner || '#' || row_number() OVER () AS number, value FROM "
+        f"(SELECT number AS owner, value FROM json_to_recordset({given}) AS t(number text, value text)) AS u"
+    )
+    owner = "left(number, length(number) - strpos(reverse(number), '#'))"
+    return f"{_phrases(numbered)}\nSELECT DISTINCT source || '|' || {owner} FROM found ORDER BY 1;"
+
+
+def _phrases(searched: str) -> str:
+    """`found`: each text, by its number, and the masked column of which it holds a value."""
     nexts = ", ".join(f"lead(word, {n}) OVER along AS w{n}" for n in range(1, _WORDS))
     phrases = [
         " || ' ' || ".join(["word", *(f"w{n}" for n in range(1, count))]) for count in range(1, _WORDS + 1)
     ]
     return f"""WITH every AS MATERIALIZED (
-    SELECT row_number() OVER () AS number, {SCHEMA}.words(value) AS words FROM ({searched}) AS texts),
+    SELECT number, {SCHEMA}.words(value) AS words FROM ({searched}) AS texts),
 words AS (SELECT number, word, {nexts} FROM every, unnest(words) WITH ORDINALITY AS each(word, place)
     WINDOW along AS (PARTITION BY number ORDER BY place)),
 phrases AS (SELECT DISTINCT number, btrim(phrase, '._+-') AS phrase FROM words,
-    unnest(ARRAY[{", ".join(phrases)}]) AS phrase WHERE phrase IS NOT NULL)
-SELECT n.source || '|' || count(DISTINCT p.number) FROM phrases AS p JOIN {SCHEMA}.needles AS n
-    ON md5(n.phrase) = md5(p.phrase) AND n.phrase = p.phrase GROUP BY n.source ORDER BY n.source;"""
+    unnest(ARRAY[{", ".join(phrases)}]) AS phrase WHERE phrase IS NOT NULL),
+found AS (SELECT n.source, p.number FROM phrases AS p JOIN {SCHEMA}.needles AS n
+    ON md5(n.phrase) = md5(p.phrase) AND n.phrase = p.phrase)"""
 
 
 def rows(column: Column) -> str:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from .model_alerts import Alerts
 from .model_integrations import RemoteWrite
 
+# Bytes of a span in the store; its sentences are short and alike, its ids are random.
+_SPAN = 200
+
 
 @dataclass(frozen=True)
 class Tls:
@@ -195,7 +198,7 @@ class TraceExport:
 class Traces:
     """What is kept of requests' ways. share: percent. slow, wait: milliseconds.
 
-    retention: seconds. disk, memory: bytes.
+    retention: seconds. disk, memory: bytes. most: spans that are kept in a second; None: as `disk` has room.
     """
 
     share: int
@@ -205,6 +208,12 @@ class Traces:
     disk: int
     memory: int
     exports: Mapping[str, TraceExport] = field(default_factory=dict)
+    most: int | None = None
+
+    @property
+    def most_kept(self) -> int:
+        """Spans a second. The store deletes nothing of today and yesterday, which must find room."""
+        return self.most or max(1, self.disk // (3 * 86_400 * _SPAN))
 
 
 @dataclass(frozen=True)

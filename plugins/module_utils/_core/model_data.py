@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Retention:
-    """Rows of a table whose `column`, a time, is older than `keep` seconds are deleted."""
+    """Rows of a table whose `column`, a time, is older than `keep` seconds are deleted.
+
+    cascades: tables of which rows may go along.
+    """
 
     table: str
     column: str
     keep: int
+    cascades: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,12 @@ class Subject:
 
 @dataclass(frozen=True)
 class DatabaseCare:
-    """masking: table -> column -> rule, as `masking.RULES` has them."""
+    """masking: table -> column -> rule, as `masking.RULES` has them. schema: of these `keep` or `public`."""
 
     masking: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     retention: tuple[Retention, ...] = ()
     subject: Subject = Subject(None, None)
+    schema: str = "keep"
 
 
 @dataclass(frozen=True)

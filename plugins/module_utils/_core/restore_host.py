@@ -18,6 +18,8 @@ from .run import Run
 HOME = "/var/lib/postgresql"
 DATA, FRESH = f"{HOME}/17/main", f"{HOME}/17/restored"
 CONFIG = "/backup/pgbackrest.conf"
+# Where a stack has a second site.
+SITE = "/config/site.py"
 _BIN = "/usr/lib/postgresql/17/bin"
 _LOG = "/tmp/restore.log"
 # Nobody reaches it but through this container. WAL of its new timeline is kept and not yet archived: a
@@ -159,6 +161,12 @@ class RestoreHost:
         self.open()
         self._beside("rm", "-rf", DATA)
         self.close()
+
+    def remember_promotion(self) -> None:
+        """Keep in the volume what orders two sites: it stands in the settings that etcd is to forget."""
+        keep = f"[ ! -e {SITE} ] || exec python3 {SITE} keep"
+        told = ["docker", "exec", "--env=PATRONICTL_CONFIG_FILE=/config/patroni.yml", self.beside]
+        self._do([*told, "sh", "-c", keep])
 
     def forget_cluster(self, scope: str) -> None:
         """Remove from etcd what Patroni knows of the cluster; every member must have been stopped."""

@@ -95,6 +95,7 @@ def _swapped(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
     host.settle()
     try:
         kept = host.swap(params["id"])
+        host.remember_promotion()
         host.forget_cluster(params["stack"])
         host.start_member()
         host.until_leader(_LEADS)

@@ -10,10 +10,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from . import retention_cascades as cascades
 from . import sql
 from .errors import SlipwayError
 from .postgres import NotAnsweringError, Psql
@@ -37,6 +40,8 @@ class Rule:
     table: str
     column: str
     keep: int
+    # Other tables, and the table itself, of which rows may go along: ON DELETE CASCADE.
+    cascades: Sequence[str] = ()
 
     def __str__(self) -> str:
         return f"{self.database}: {self.table}"
@@ -49,14 +54,32 @@ class Rule:
     def place(self) -> str:
         return ".".join(map(sql.name, self.table.split(".")))
 
+    @property
+    def known(self) -> str:
+        return self.table.removeprefix("public.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the program of a host, which may be older: what is not said is left out."""
+        return {name: value for name, value in asdict(self).items() if value}
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one rule; rows: deleted, or in a dry run old enough to be."""
+    """What became of one rule; rows: deleted, or in a dry run old enough to be. along: rows of other tables,
+    and younger ones of the same, that went or would go with them, by table.
+    """
 
     rule: Rule
     rows: int
     problem: str = ""
+    along: Mapping[str, int] = field(default_factory=dict)
+
+    def told(self, done: str) -> str:
+        """In a sentence. done: what became of the rows."""
+        if self.problem:
+            return f"{self.rule}: {self.problem}"
+        along = ", ".join(f"{rows} of {table}" for table, rows in sorted(self.along.items()) if rows)
+        return f"{self.rule}: {self.rows} {done}" + (f", and with them {along}" if along else "")
 
 
 def process(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
@@ -67,7 +90,7 @@ def process(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, st
 
 
 def settings(rules: Sequence[Rule]) -> str:
-    return json.dumps([asdict(rule) for rule in rules], indent=1) + "\n"
+    return json.dumps([rule.to_dict() for rule in rules], indent=1) + "\n"
 
 
 class Retention:
@@ -97,21 +120,37 @@ class Retention:
         outcomes = []
         for rule in rules:
             outcomes.append(self._each(rule, self._delete))
-            last = outcomes[-1]
-            say(f"{rule}: {last.problem or f'{last.rows} rows deleted'}")
+            say(outcomes[-1].told("rows deleted"))
         self.tell(outcomes)
         return outcomes
 
-    def _each(self, rule: Rule, do: Callable[[Rule], int]) -> Outcome:
+    def _each(self, rule: Rule, do: Callable[[Rule, bool], Outcome]) -> Outcome:
         try:
-            return Outcome(rule, do(rule))
+            return do(rule, self._cascades(rule))
         except SlipwayError as error:
             return Outcome(rule, 0, error.problem)
 
-    def _count(self, rule: Rule) -> int:
-        return int(self._send(rule, f"SELECT count(*) FROM {rule.place} WHERE {rule.old};"))
+    def _cascades(self, rule: Rule) -> bool:
+        """Whether rows of any table may go along; SlipwayError where the rule does not say of which."""
+        found = self._send(rule, cascades.tables(rule.place)).splitlines()
+        listed = {table.removeprefix("public.") for table in rule.cascades}
+        if unsaid := [table for table in found if table not in listed]:
+            raise SlipwayError(
+                f"rows of {', '.join(unsaid)} would go along, however young (ON DELETE CASCADE), and the "
+                "rule does not say so",
+                f"List them in its `cascades: [{', '.join(unsaid)}]`, or change the key: docs/data-care.md",
+            )
+        return bool(found)
 
-    def _delete(self, rule: Rule) -> int:
+    def _count(self, rule: Rule, cascading: bool) -> Outcome:
+        if not cascading:
+            return Outcome(
+                rule, int(self._send(rule, f"SELECT count(*) FROM {rule.place} WHERE {rule.old};"))
+            )
+        along = cascades.parse(self._send(rule, cascades.count(rule.place, rule.old)))
+        return Outcome(rule, along.pop(""), along=along)
+
+    def _delete(self, rule: Rule, cascading: bool) -> Outcome:
         # Rows that somebody holds are left to the next time. In another partition a row may stand at the same
         # place; it is deleted only if it is old, too.
         chosen = (
@@ -120,12 +159,17 @@ class Retention:
         )
         script = (
             f"WITH gone AS (DELETE FROM {rule.place} WHERE ctid = ANY (ARRAY({chosen})) AND {rule.old} "
-            "RETURNING 1) SELECT count(*) FROM gone;"
+            "RETURNING 1) SELECT '|' || count(*) FROM gone;"
         )
-        deleted = 0
-        while count := int(self._send(rule, script)):
-            deleted += count
-        return deleted
+        deleted, along = 0, Counter[str]()
+        while True:
+            told = cascades.parse(self._send(rule, cascades.delete(script) if cascading else script))
+            count = told.pop("")
+            # Of the table itself PostgreSQL has counted both.
+            told |= {rule.known: told[rule.known] - count} if rule.known in told else {}
+            deleted, along = deleted + count, along + Counter(told)
+            if not count:
+                return Outcome(rule, deleted, along=along)
 
     def _send(self, rule: Rule, script: str) -> str:
         """As the owner, as whom migrations run: what hangs on a table must not run as a superuser."""
@@ -167,6 +211,9 @@ def metrics(outcomes: Sequence[Outcome], before: dict[str, str], now: float) -> 
         success, total = f"slipway_retention_success_seconds{label}", f"slipway_retention_rows_total{label}"
         yield f"{total} {int(before.get(total, '0')) + outcome.rows}"
         yield f"slipway_retention_ok{label} {int(not outcome.problem)}"
+        along = f"slipway_retention_cascaded_rows_total{label}"
+        if outcome.rule.cascades:
+            yield f"{along} {int(before.get(along, '0')) + sum(outcome.along.values())}"
         if not outcome.problem:
             yield f"{success} {now:.0f}"
         elif success in before:
@@ -188,7 +235,7 @@ def main(arguments: Sequence[str]) -> int:
         if what == "due":
             outcomes = retention.due(retention.rules)
             for it in outcomes:
-                print(f"{it.rule}: {it.problem or f'{it.rows} rows are old enough'}", flush=True)
+                print(it.told("rows are old enough"), flush=True)
         else:
             outcomes = retention.delete(retention.rules, lambda line: print(line, flush=True))
     except NotAnsweringError as error:

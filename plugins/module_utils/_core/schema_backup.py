@@ -37,7 +37,10 @@ ASSERTION = Table(
 S3 = Table(
     "S3 store",
     {
-        "endpoint": Key(ENDPOINT, "Where it answers, over HTTPS."),
+        "endpoint": Key(
+            ENDPOINT,
+            "Where it answers, over HTTPS, with a certificate that the host of the backups trusts.",
+        ),
         "bucket": Key(BUCKET, "Bucket, which must be there."),
         "region": Key(REGION, "Region.", "us-east-1"),
         "path_style": Key(

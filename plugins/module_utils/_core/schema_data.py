@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .forms import DATABASE, FILE, TIME_OF_DAY
 from .kinds import Boolean, Choice, Entries, Key, ListOf, Table, Text, duration
-from .masking import RULES
+from .masking import KEEP, PUBLIC, RULES
 
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_$]{0,62}"
 TABLE = Text(
@@ -20,6 +20,12 @@ RETENTION = Table(
         "table": Key(TABLE, "Table to delete from."),
         "column": Key(COLUMN, "Column of a date or time that says how old a row is; best one with an index."),
         "keep": Key(duration("1d", "36500d"), "How long a row is kept.", "365d"),
+        "cascades": Key(
+            ListOf(TABLE),
+            "Tables of which rows go along, however young, because they refer to these with "
+            "`ON DELETE CASCADE`; one that does and is not listed keeps the rule from deleting anything.",
+            [],
+        ),
     },
 )
 
@@ -46,6 +52,13 @@ DATABASE_CARE = Table(
             "it is, and searched for what was masked; `public`, as it is, and not searched. Every column "
             "that can hold text needs one.",
             {},
+        ),
+        "schema": Key(
+            Choice((KEEP, PUBLIC)),
+            "What becomes of texts in the schema, as `DEFAULT`, `CHECK`, enums, views and functions have "
+            "them: `keep`, as they are, and searched for what was masked; `public`, as they are, and not "
+            "searched.",
+            KEEP,
         ),
         "retention": Key(ListOf(RETENTION), "Rows that are deleted when they are old, in this order.", []),
         "subject": Key(SUBJECT, "How a person's data are exported and erased.", {}),

@@ -40,6 +40,13 @@ TRACES = Table(
             "they are judged. A collector elsewhere has 128 MB.",
             "256M",
         ),
+        "most": Key(
+            Integer(1, 1_000_000),
+            "Most spans that are kept in a second, over an hour; one above 1 KB counts as several. What is "
+            "above is left out: slow traces first, then the share, those with errors last.",
+            None,
+            "what fills `disk` in three days, 82 with 4G",
+        ),
         "exports": Key(
             Entries(NAME, TRACE_EXPORT),
             "Who else gets what is kept, by names of your own: whatever speaks OTLP over HTTP.",

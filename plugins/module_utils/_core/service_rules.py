@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from .clone_names import SUFFIX
 from .components import COMPONENTS
 from .errors import Problem
 from .model import Stack
@@ -111,6 +112,9 @@ def _what_it_uses(service: Service, path: str, stack: Stack) -> Iterator[Problem
         yield Problem(f"{path}/migrations", "has no database to apply to", f"Add {path}/database")
     if service.database and (service.database in _TAKEN_DATABASES or service.database.startswith("pg_")):
         yield Problem(f"{path}/database", f"{service.database} is the platform's own", "Choose another name")
+    if service.database and service.database.endswith(SUFFIX):
+        problem = f"{service.database} ends in {SUFFIX}, as what masked copies make and delete does"
+        yield Problem(f"{path}/database", problem, "Choose another name: docs/data-care.md")
 
 
 def _secrets(service: Service, path: str, stack: Stack) -> Iterator[Problem]:

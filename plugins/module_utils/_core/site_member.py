@@ -43,11 +43,13 @@ class SiteMember:
         try:
             own, settings = self._get("patroni"), self._get("config")
         except SlipwayError as error:
-            return {"known": False, "absent": "No such container" in error.problem, "problem": error.problem}
+            absent = "No such container" in error.problem and self._has_no_data()
+            return {"known": False, "absent": absent, "problem": error.problem}
+        times: Mapping[str, Any] = settings.get("slipway") or {}
         told: dict[str, Any] = {
             "known": True,
             "follows": bool(settings.get("standby_cluster")),
-            "promoted": int((settings.get("slipway") or {}).get("promoted") or 0),
+            "promoted": max(int(times.get(name) or 0) for name in ("promoted", "others")),
             "paused": bool(settings.get("pause")),
             "leads": own.get("role") in ("primary", "standby_leader") and own.get("state") == "running",
         }
@@ -127,12 +129,17 @@ class SiteMember:
         return {"received": True}
 
     def promote(self, at: int, seconds: float) -> dict[str, Any]:
-        """Have this site serve from now on; what is told is since when, and what it had before."""
+        """Have this site serve from now on; what is told is since when, and what it had before.
+
+        at: now, or the newest promotion that is known from elsewhere. Later than any that this site knows of,
+        whatever a clock says: the later one of two sites serves.
+        """
         before = self.seen()
         if not before.get("leads"):
             return {"promoted": False}
         if before["follows"]:
-            self._tell({"standby_cluster": None, "pause": None, "slipway": {"promoted": at}})
+            later = max(at, before["promoted"]) + 1
+            self._tell({"standby_cluster": None, "pause": None, "slipway": {"promoted": later}})
         self._until(lambda: "" if self._accepts_writes() else "this site accepts no writes yet", seconds)
         self._psql.ask(_COMMIT)
         return {"promoted": True, "at": time.time(), "last": before["last"], "lsn": before["lsn"]}
@@ -155,6 +162,12 @@ class SiteMember:
             )
         high, low = told["Latest checkpoint location"].strip().split("/")
         return (int(high, 16) << 32) + int(low, 16)
+
+    def _has_no_data(self) -> bool:
+        """Whether this host holds no databases, either: containers can be gone from a site that serves."""
+        volume = f"{self._container.removesuffix('-postgres-1')}_postgres"
+        code, _out, err = self._run(["docker", "volume", "inspect", volume])
+        return code != 0 and "no such volume" in err.lower()
 
     def _get(self, path: str) -> dict[str, Any]:
         argv = ["curl", "--silent", "--show-error", "--max-time", "5", "--cacert", "/config/tls/ca.crt"]

@@ -42,8 +42,9 @@ def at_rest(stack: Stack) -> Stack:
 class Seen:
     """What one host tells of its site.
 
-    known: whether its Patroni answers. absent: there is no PostgreSQL on it (yet). leads: its member is the
-    primary, or the leader of those that follow. fed: the other site streams from this one's primary.
+    known: whether its Patroni answers. absent: there is no PostgreSQL on it (yet), and no data of one. leads:
+    its member is the primary, or the leader of those that follow. fed: the other site streams from this one's
+    primary. promoted: the newest promotion of either site that this one knows of, in seconds since 1970.
     """
 
     host: str
@@ -54,11 +55,16 @@ class Seen:
     primary: bool = False
     streams: bool = False
     fed: bool = False
+    promoted: int = 0
 
     @classmethod
     def parse(cls, host: str, told: Mapping[str, Any]) -> Seen:
-        flags = {name: bool(told.get(name)) for name in cls.__dataclass_fields__ if name != "host"}
-        return cls(host, **flags)
+        flags = {
+            name: bool(told.get(name))
+            for name, field in cls.__dataclass_fields__.items()
+            if field.type == "bool"
+        }
+        return cls(host, promoted=int(told.get("promoted") or 0), **flags)
 
 
 def rests(seen: Sequence[Seen], *, follow: bool) -> bool:
@@ -70,7 +76,7 @@ def rests(seen: Sequence[Seen], *, follow: bool) -> bool:
         return follow
     raise SlipwayError(
         "no member of PostgreSQL's tells whether this site serves or follows the other one",
-        f"Bring one back first: docs/runbooks/postgres.md; see also {_RUNBOOK}",
+        f"Bring one back first: {_RUNBOOK}#no-member-tells",
     )
 
 

@@ -65,6 +65,22 @@ def statements(text: str) -> list[Statement] | Fault:
     return found + collector.take()
 
 
+def texts(script: str, *, comments: bool = False) -> Iterator[str]:
+    """What stands in constants; within dollar quotes, which hold bodies of functions, in comments as well."""
+    for token in _tokens(script):
+        piece = script[token.start : token.end]
+        if token.kind == "fault":
+            yield piece  # no SQL: all of it is text
+        elif token.kind == "space":
+            if comments and piece.strip():
+                yield piece
+        elif token.kind == "text" and piece.startswith("$"):
+            edge = piece.index("$", 1) + 1
+            yield from texts(piece[edge:-edge], comments=True)
+        elif token.kind == "text" and not piece.startswith('"'):
+            yield piece[piece.index("'") + 1 : -1].replace("''", "'")
+
+
 def literal(text: str) -> str:
     """A text constant, whatever `standard_conforming_strings` says."""
     doubled = text.replace("'", "''")

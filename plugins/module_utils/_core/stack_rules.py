@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from .alert_faults import alert_faults
 from .backup_rules import backup_faults
+from .clone_names import KEPT, beside
 from .console_rules import console_faults
 from .data_rules import data_faults
 from .errors import Problem
@@ -47,6 +48,20 @@ def _routes(stack: Stack) -> Iterator[Problem]:
         if owner != name:
             problem = f"takes {route.domain}{route.path}, which service {owner} has already"
             yield Problem(f"stack/services/{name}/route", problem, "Give one of them another path or domain")
+
+
+def _apart_as_copies(stack: Stack) -> Iterator[Problem]:
+    """Copies of two databases whose long names begin alike would be made under one name."""
+    first: dict[str, str] = {}
+    for name, service in stack.services.items():
+        if not service.database:
+            continue
+        other = first.setdefault(beside(service.database), service.database)
+        if other != service.database:
+            problem = f"{service.database} and {other} begin with the same {KEPT} letters, which name copies"
+            yield Problem(
+                f"stack/services/{name}/database", problem, "Choose another name: docs/data-care.md"
+            )
 
 
 def _migrated_once(stack: Stack) -> Iterator[Problem]:
@@ -156,6 +171,7 @@ def _image_names(stack: Stack) -> Iterator[Problem]:
 STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     _routes,
     _migrated_once,
+    _apart_as_copies,
     collisions,
     _hosts,
     _etcd_is_odd,

@@ -101,8 +101,9 @@ def _data(given: Mapping[str, Any]) -> Data:
     databases = {
         name: DatabaseCare(
             care["masking"],
-            tuple(Retention(**rule) for rule in care["retention"]),
+            tuple(Retention(**{**rule, "cascades": tuple(rule["cascades"])}) for rule in care["retention"]),
             Subject(**care["subject"]),
+            care["schema"],
         )
         for name, care in given["databases"].items()
     }
