@@ -68,7 +68,7 @@ def test_its_rules_mask_all_that_names_a_traveller(server: Psql, wayfare: Psql) 
 
 
 def _as_postgres(argv: list[str]) -> list[str]:
-    at = argv.index("psql") + 1
+    at = next(place for place, word in enumerate(argv, 1) if word in ("psql", "pg_dump"))
     return [*argv[:at], "-U", "postgres", *argv[at:]]
 
 
