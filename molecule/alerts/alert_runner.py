@@ -93,8 +93,8 @@ class Drill:
         return [*outcomes, *failed(case, f"not undone: {left}")] if left else outcomes
 
     def _befallen(self, case: Case, scene: Scene) -> list[Outcome]:
-        self._quiet(case, scene)
         self._do(case.before, scene)
+        self._quiet(case, scene)
         course = Course(case, scene)
         self._do(case.inject, scene)
         if case.unheard:
