@@ -12,7 +12,6 @@ difference. Of memory and CPU by component the lab's own Prometheus is asked.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -29,9 +28,10 @@ from urllib.parse import quote
 
 from edge import Edge
 from fleet_under_test import Fleet, shorten_drains
-from load_sessions import day
+from load_sessions import NO_ANSWER, day
 from quiet_hour import edge_of
 from site_under_test import site_under_test
+from test_monitoring import ask
 
 from lab import Lab
 
@@ -92,8 +92,7 @@ def hurried(stack: dict[str, Any]) -> dict[str, Any]:
 
 
 def _measure(edge: Edge, arguments: argparse.Namespace, label: str, number: int) -> Measured:
-    # Not what is asked, what has just been started would be measured.
-    time.sleep(REST)
+    time.sleep(REST)  # else what has just been started would be measured
     before, begun, ended = _busy(), time.monotonic(), threading.Event()
     with ThreadPoolExecutor(CLIENTS) as clients:
         working = [clients.submit(_client, edge, arguments.rate / CLIENTS, ended) for _ in range(CLIENTS)]
@@ -118,9 +117,13 @@ def _client(edge: Edge, rate: float, ended: threading.Event) -> list[tuple[float
     connection = edge.connection()
     while not ended.is_set():
         begun = time.monotonic()
-        answer = edge.request("GET", paths[len(asked) % len(paths)], connection=connection)
+        try:
+            status = edge.request("GET", paths[len(asked) % len(paths)], connection=connection).status
+            wrong = "" if status == 200 else f"status {status}"
+        except NO_ANSWER as problem:
+            wrong, connection = f"no answer: {problem!r}", edge.connection()
         took = time.monotonic() - begun
-        asked.append((took, "" if answer.status == 200 else str(answer.status)))
+        asked.append((took, wrong))
         ended.wait(max(1 / rate - took, 0))
     connection.close()
     return asked
@@ -165,9 +168,9 @@ def _tell(lab: Lab, runs: Sequence[tuple[Measured, Measured]], arguments: argpar
     failed = [wrong for pair in runs for one in pair for wrong in one.failed]
     print(f"\nmonitoring-cost: p95 {_ms(more)} more, {cores:.2f} cores more on the whole machine (medians)")
     print("\n| component | containers | memory | CPU |\n|---|---|---|---|")
-    bytes_used = _ask(lab, "sum by (host, name) (container_memory_working_set_bytes)")
+    bytes_used = _by_container(lab, "container_memory_working_set_bytes")
     rate = f"rate(container_cpu_usage_seconds_total[{arguments.seconds:.0f}s])"
-    used = by_component(bytes_used, _ask(lab, f"sum by (host, name) ({rate})"), lab.stack["name"])
+    used = by_component(bytes_used, _by_container(lab, rate), lab.stack["name"])
     for name, (count, memory, cpu) in sorted(used.items()):
         print(f"| {name} | {count} | {memory / 2**20:.0f} MB | {cpu:.3f} |")
     print(*sorted(set(failed)), f"monitoring-cost: {len(failed)} requests failed", sep="\n")
@@ -190,14 +193,9 @@ def by_component(
     return found
 
 
-def _ask(lab: Lab, query: str) -> dict[str, float]:
-    url = f"http://127.0.0.1:9090/api/v1/query?query={quote(query)}"
-    host = lab.host_of("prometheus")
-    answer = json.loads(lab.in_container(host, "prometheus", f"curl --fail --silent '{url}'"))
-    return {
-        f"{one['metric']['host']}/{one['metric']['name']}": float(one["value"][1])
-        for one in answer["data"]["result"]
-    }
+def _by_container(lab: Lab, query: str) -> dict[str, float]:
+    told = ask(lab, f"query?query={quote(f'sum by (host, name) ({query})')}")["result"]
+    return {f"{it['metric']['host']}/{it['metric']['name']}": float(it["value"][1]) for it in told}
 
 
 def _deploy(fleet: Fleet, stack: dict[str, Any] | None) -> None:

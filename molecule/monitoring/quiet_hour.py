@@ -25,6 +25,7 @@ from edge import Edge
 from fleet_under_test import Fleet, shorten_drains
 from site_under_test import site_under_test
 from steady_load import Load
+from test_monitoring import ask
 
 from lab import Lab
 
@@ -86,11 +87,8 @@ def _deploy(fleet: Fleet, number: int, strategy: str | None, service: str) -> li
 
 
 def _alerts(lab: Lab, state: str, seconds: int) -> Sequence[Any]:
-    query = f'count_over_time(ALERTS{{alertstate="{state}"}}[{seconds}s])'
-    url = f"http://127.0.0.1:9090/api/v1/query?query={quote(query)}"
-    host = lab.host_of("prometheus")
-    answer = json.loads(lab.in_container(host, "prometheus", f"curl --fail --silent '{url}'"))
-    found: Sequence[Any] = answer["data"]["result"]
+    query = quote(f'count_over_time(ALERTS{{alertstate="{state}"}}[{seconds}s])')
+    found: Sequence[Any] = ask(lab, f"query?query={query}")["result"]
     # Else it was not asked what it must know.
     assert state != "firing" or any(one["metric"]["severity"] == NO_ALERT for one in found)
     return found
@@ -104,8 +102,7 @@ def edge_of(lab: Lab, folder: Path) -> Edge:
 
 
 def _pause(until: float) -> None:
-    # The next deployment's turn: nothing to look at before.
-    time.sleep(max(until - time.time(), 0))
+    time.sleep(max(until - time.time(), 0))  # the turn of the next deployment
 
 
 def _arguments() -> argparse.Namespace:

@@ -81,7 +81,7 @@ class Bench:
         limit = time.monotonic() + LIMIT
         while (told := docker("exec", f"{self.name}-router", *ask, *reach)) != str(status):
             assert time.monotonic() < limit, told
-            time.sleep(0.2)
+            time.sleep(0.2)  # between two looks
 
     def release(self) -> None:
         """Let the replicas of the host that is left answer what they hold."""
