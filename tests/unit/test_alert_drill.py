@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from alert_case import Act, Case, Watched
 from alert_cases import CASES, ROUNDS
 from alert_cases_kept import BACKUP_OLD
@@ -19,11 +18,10 @@ from alert_excused import NOT_DRILLED
 from alert_report import Outcome, line, table
 from alert_sinks import MAPS, PAYS, Sinks, Web
 from ansible_collections.slipway.compose.plugins.module_utils._core.alert_routing import unheard
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from test_hooks import MailServer
 from test_runbooks import CHECKOUT
-from whole_stack import rules, stack, with_everything
+from whole_stack import LAB_HOSTS, lab_definition, rules, stack, with_everything
 
 CRITICAL = {
     rule["alert"]: rule["annotations"]["runbook_url"]
@@ -115,12 +113,7 @@ def test_all_are_chosen_without_a_name() -> None:
 
 
 def test_the_stack_of_the_drill_is_valid_and_heard(sinks: Sinks) -> None:
-    text = (CHECKOUT / "inventories/lab/group_vars/lab/stack.yml").read_text()
-    text = text.replace('"{{ lab.https_port }}"', "443").replace(
-        "{{ lab.hosts.values() | first }}", "10.0.0.1"
-    )
-    hosts = [Host(f"lab-{number}.test", f"10.0.0.{number}") for number in (1, 2, 3)]
-    found = parse_stack(stack_of(yaml.safe_load(text)["stack"], sinks), hosts)
+    found = parse_stack(stack_of(lab_definition(), sinks), LAB_HOSTS)
     assert unheard(found) == []
     assert {PAYS, MAPS} < set(found.components.monitoring.outside)
 

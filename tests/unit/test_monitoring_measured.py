@@ -5,12 +5,10 @@ from __future__ import annotations
 from itertools import islice
 
 import pytest
-import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from monitoring_cost import Measured, by_component, hurried
 from quiet_hour import SERVICES, STRATEGIES, told, turns
-from test_runbooks import CHECKOUT
+from whole_stack import LAB_HOSTS, lab_definition
 
 
 def test_every_strategy_releases_every_service_before_one_comes_again() -> None:
@@ -37,10 +35,5 @@ def test_components_of_the_monitoring_are_added_up_over_the_hosts() -> None:
 
 
 def test_a_stack_whose_releases_pause_for_nobody_is_valid() -> None:
-    text = (CHECKOUT / "inventories/lab/group_vars/lab/stack.yml").read_text()
-    text = text.replace('"{{ lab.https_port }}"', "443").replace(
-        "{{ lab.hosts.values() | first }}", "10.0.0.1"
-    )
-    hosts = [Host(f"lab-{number}.test", f"10.0.0.{number}") for number in (1, 2, 3)]
-    found = parse_stack(hurried(yaml.safe_load(text)["stack"]), hosts)
+    found = parse_stack(hurried(lab_definition()), LAB_HOSTS)
     assert {one.strategy.name for one in found.services.values() if one.route} == {"at_once"}

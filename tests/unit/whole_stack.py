@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -179,6 +180,18 @@ def stack(count: int = 3, **edge: Any) -> Stack:
     return Stack(
         "wayfare", "wayfare.test", hosts, {item.name: item for item in services}, {}, components, {}, 5, {}
     )
+
+
+LAB = Path(__file__).resolve().parents[2] / "inventories/lab/group_vars/lab/stack.yml"
+LAB_HOSTS = [Host(f"lab-{number}.test", f"10.0.0.{number}") for number in (1, 2, 3)]
+
+
+def lab_definition() -> dict[str, Any]:
+    """What the lab's inventory declares, for a lab of LAB_HOSTS; free to be changed."""
+    text = LAB.read_text(encoding="utf-8")
+    text = text.replace('"{{ lab.https_port }}"', "443")
+    found: dict[str, Any] = yaml.safe_load(text.replace("{{ lab.hosts.values() | first }}", "10.0.0.1"))
+    return found["stack"]
 
 
 def with_backup(base: Stack, **changes: Any) -> Stack:
