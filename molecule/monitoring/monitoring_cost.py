@@ -1,9 +1,10 @@
-"""Measure what the lab's metrics, logs and traces cost, on and off in turn: latency at the edge, CPU, memory.
+"""Measure what metrics, logs and traces cost the lab, on, off and on again: latency at the edge, CPU, memory.
 
 On is the stack as the lab has it, with every trace kept. Off is the same stack deployed without `logs` (and
 their traces) and `console`, and whatever else measures stopped on every host: exporters, Prometheus,
 Alertmanager, the prober, the reader of the edge's log, hosts' programs. The same requests are sent to both
-at the same pace, on kept connections; they begin when both have rested. SLIPWAY_LAB names the lab (lab).
+at the same pace, on kept connections; they begin when both have rested. Not in turn: without a store of
+logs every container is made anew, which takes minutes. SLIPWAY_LAB names the lab (lab).
 
 Of CPU the whole machine is asked, the client included, which does the same in both: what is told is the
 difference. Of memory and CPU by component the lab's own Prometheus is asked.
@@ -61,22 +62,48 @@ class Measured:
         return self.seconds[min(int(len(self.seconds) * percent / 100), len(self.seconds) - 1)]
 
 
+@dataclass(frozen=True)
+class Found:
+    """The same with, without, and with again, so that a machine that slows down is no cost and no gain."""
+
+    before: Sequence[Measured]
+    off: Sequence[Measured]
+    after: Sequence[Measured]
+
+    @property
+    def latency(self) -> float:
+        """How much longer the slowest twentieth took with all that watches, in seconds, by the medians."""
+        on = (_median(self.before, 95) + _median(self.after, 95)) / 2
+        return on - _median(self.off, 95)
+
+    @property
+    def cores(self) -> float:
+        before, off, after = (
+            statistics.median(one.cores for one in side) for side in (self.before, self.off, self.after)
+        )
+        return (before + after) / 2 - off
+
+    @property
+    def failed(self) -> Sequence[str]:
+        return [wrong for side in (self.before, self.off, self.after) for one in side for wrong in one.failed]
+
+
 def main() -> int:
     arguments = _arguments()
     lab, folder = Lab.load(os.environ.get("SLIPWAY_LAB") or "lab"), Path(tempfile.mkdtemp(prefix="cost-"))
     fleet, edge = Fleet(site_under_test(), lab, folder), edge_of(lab, folder)
     watched, without = hurried(fleet.site.stack), hurried(fleet.site.stack)
     without["components"] |= {"logs": False, "console": False}
-    print(f"monitoring-cost: {arguments.runs} runs, logs in {folder}", flush=True)
-    runs = []
+    print(f"monitoring-cost: {arguments.runs} runs of each, logs in {folder}", flush=True)
     try:
-        for number in range(1, arguments.runs + 1):
-            _deploy(fleet, without)
-            with _stopped(lab):
-                off = _measure(edge, arguments, "off", number)
-            _deploy(fleet, watched)
-            runs.append((off, _measure(edge, arguments, "on", number)))
-        return _tell(lab, runs, arguments)
+        _deploy(fleet, watched)
+        before = _measured(edge, arguments, "on")
+        _deploy(fleet, without)
+        with _stopped(lab):
+            off = _measured(edge, arguments, "off")
+        _deploy(fleet, watched)
+        after = _measured(edge, arguments, "on again")
+        return _tell(lab, Found(before, off, after), arguments)
     finally:
         _deploy(fleet, None)
 
@@ -91,8 +118,12 @@ def hurried(stack: dict[str, Any]) -> dict[str, Any]:
     return stack
 
 
-def _measure(edge: Edge, arguments: argparse.Namespace, label: str, number: int) -> Measured:
+def _measured(edge: Edge, arguments: argparse.Namespace, label: str) -> Sequence[Measured]:
     time.sleep(REST)  # else what has just been started would be measured
+    return [_measure(edge, arguments, label) for _ in range(arguments.runs)]
+
+
+def _measure(edge: Edge, arguments: argparse.Namespace, label: str) -> Measured:
     before, begun, ended = _busy(), time.monotonic(), threading.Event()
     with ThreadPoolExecutor(CLIENTS) as clients:
         working = [clients.submit(_client, edge, arguments.rate / CLIENTS, ended) for _ in range(CLIENTS)]
@@ -103,7 +134,7 @@ def _measure(edge: Edge, arguments: argparse.Namespace, label: str, number: int)
     failed = [wrong for _, wrong in answers if wrong]
     found = Measured(sorted(seconds for seconds, _ in answers), cores, failed)
     print(
-        f"{number:3d}  {label:3s}  {len(answers)} requests, {len(failed)} failed, "
+        f"{label:8s}  {len(answers)} requests, {len(failed)} failed, "
         f"p50 {_ms(found.percentile(50))}, p95 {_ms(found.percentile(95))}, {cores:.2f} cores",
         flush=True,
     )
@@ -149,6 +180,10 @@ def _stopped(lab: Lab) -> Iterator[None]:
             host.run(f"docker start {' '.join(stopped[name])}")
 
 
+def _median(runs: Sequence[Measured], percent: float) -> float:
+    return statistics.median(one.percentile(percent) for one in runs)
+
+
 def _busy() -> float:
     """CPU seconds that the machine has used since it runs: proc_stat(5) without idle, iowait and steal."""
     user, nice, system, _idle, _wait, irq, soft, *_ = map(
@@ -157,24 +192,24 @@ def _busy() -> float:
     return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")
 
 
-def _tell(lab: Lab, runs: Sequence[tuple[Measured, Measured]], arguments: argparse.Namespace) -> int:
-    print("\n| of the requests | off | on | difference |\n|---|---|---|---|")
+def _tell(lab: Lab, found: Found, arguments: argparse.Namespace) -> int:
+    print("\n| of the requests | on | off | on again | difference |\n|---|---|---|---|---|")
     for percent in (50, 95, 99):
-        both = [[each.percentile(percent) for each in side] for side in zip(*runs, strict=True)]
-        off, on = map(statistics.median, both)
-        print(f"| p{percent} | {_ms(off)} | {_ms(on)} | {_ms(on - off)} |")
-    more = statistics.median(on.percentile(95) - off.percentile(95) for off, on in runs)
-    cores = statistics.median(on.cores - off.cores for off, on in runs)
-    failed = [wrong for pair in runs for one in pair for wrong in one.failed]
-    print(f"\nmonitoring-cost: p95 {_ms(more)} more, {cores:.2f} cores more on the whole machine (medians)")
+        before, off, after = (_median(one, percent) for one in (found.before, found.off, found.after))
+        more = (before + after) / 2 - off
+        print(f"| p{percent} | {_ms(before)} | {_ms(off)} | {_ms(after)} | {_ms(more)} |")
+    print(
+        f"\nmonitoring-cost: p95 {_ms(found.latency)} more, {found.cores:.2f} cores more on the whole machine"
+    )
     print("\n| component | containers | memory | CPU |\n|---|---|---|---|")
     bytes_used = _by_container(lab, "container_memory_working_set_bytes")
     rate = f"rate(container_cpu_usage_seconds_total[{arguments.seconds:.0f}s])"
     used = by_component(bytes_used, _by_container(lab, rate), lab.stack["name"])
     for name, (count, memory, cpu) in sorted(used.items()):
         print(f"| {name} | {count} | {memory / 2**20:.0f} MB | {cpu:.3f} |")
+    failed = found.failed
     print(*sorted(set(failed)), f"monitoring-cost: {len(failed)} requests failed", sep="\n")
-    return 1 if failed or more >= MOST_LATENCY else 0
+    return 1 if failed or found.latency >= MOST_LATENCY else 0
 
 
 def by_component(

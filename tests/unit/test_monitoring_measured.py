@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
-from monitoring_cost import Measured, by_component, hurried
+from monitoring_cost import Found, Measured, by_component, hurried
 from quiet_hour import SERVICES, STRATEGIES, told, turns
 from whole_stack import LAB_HOSTS, lab_definition
 
@@ -27,6 +27,17 @@ def test_an_alert_that_fired_is_told_and_a_sign_of_life_is_not() -> None:
 @pytest.mark.parametrize(("percent", "seconds"), [(50, 0.51), (95, 0.96), (99, 1.0), (100, 1.0)])
 def test_a_percentile_is_a_request_that_was_made(percent: float, seconds: float) -> None:
     assert Measured([n / 100 for n in range(1, 101)], 0.0, []).percentile(percent) == seconds
+
+
+def test_a_machine_that_slows_down_is_no_cost() -> None:
+    before, off, after = ([Measured([seconds], cores, [])] for seconds, cores in ((2, 1), (2.5, 1.5), (4, 3)))
+    found = Found(before, off, after)
+    assert (found.latency, found.cores) == (0.5, 0.5)
+
+
+def test_requests_that_failed_are_told_whenever_it_was() -> None:
+    runs = [[Measured([1.0], 1.0, [wrong])] for wrong in ("first", "without", "last")]
+    assert Found(*runs).failed == ["first", "without", "last"]
 
 
 def test_components_of_the_monitoring_are_added_up_over_the_hosts() -> None:
