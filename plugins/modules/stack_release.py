@@ -130,13 +130,10 @@ options:
     description: What a Prometheus on this host scrapes of each pool, as JSON. Set by the action plugin.
     type: str
     default: "{}"
-  run:
-    description: Id of the run that must hold the environment's lock. Set by the action plugin.
-    type: str
-    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
   - slipway.compose.slipway.prometheus
+  - slipway.compose.slipway.lock_holder
 """
 
 EXAMPLES = r"""
