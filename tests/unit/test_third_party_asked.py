@@ -86,7 +86,7 @@ class Drip(socketserver.BaseRequestHandler):
             self.request.sendall(self.begun)
             for _ in range(600):
                 self.request.sendall(b"0")
-                time.sleep(0.05)
+                time.sleep(0.05)  # for half a minute in all, if nobody hangs up
             self.told_all.append(True)
 
 
@@ -138,7 +138,7 @@ def until(question: Any) -> None:
     limit = time.monotonic() + 60
     while not question():
         assert time.monotonic() < limit
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks
 
 
 def test_the_list_is_that_of_the_release_that_serves(api: str, tmp_path: Path) -> None:
