@@ -30,7 +30,7 @@ from ..module_utils._core.pool_names import POOLS
 from ..module_utils._core.rebuild import UNDER_WAY
 from ..module_utils._core.retention_work import SETTINGS as RETENTION
 from ..module_utils._core.retention_work import Rule, settings
-from ..module_utils._core.sites import SLOT, patroni_of, upstream
+from ..module_utils._core.sites import SLOT, UNLESS_IT_FOLLOWS, patroni_of, upstream
 from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
 from ..module_utils._core.third_parties import FOLDER, listing
 from ..module_utils._core.third_parties import secret_names as third_party_secrets
@@ -151,6 +151,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "owners": owners,
         "thresholds": alerts.thresholds,
         "other_site_slot": SLOT,
+        "unless_it_follows": UNLESS_IT_FOLLOWS,
         "upstream": upstream,
         "patroni_of": patroni_of,
         "at_bootstrap": False,

@@ -307,4 +307,4 @@ def main(current: Path, folder: Path) -> None:
     while True:
         watch.turn(time.monotonic())
         textfile.write(folder / "third_parties.prom", text(watch.standings))
-        time.sleep(SECONDS)
+        time.sleep(SECONDS)  # between two turns; who is due then is asked
