@@ -114,7 +114,8 @@ def host_stack(
     if kept and host in ((components.get("postgres") or {}).get("hosts") or peers[:3]):
         asked["retention"] = calendar(str(data.get("retention_at") or "04:30"), "24h")
     if isinstance(logs, Mapping):
-        asked["logs"] = {"buffer": str(logs.get("buffer") or "1G"), "exports": _exports(logs.get("exports"))}
+        others = _exports(logs.get("exports"))
+        asked["logs"] = {"buffer": str(logs.get("buffer") or "1G"), **({"exports": others} if others else {})}
     return asked
 
 

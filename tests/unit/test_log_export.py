@@ -20,6 +20,7 @@ from journal_entries import CONTAINER, LOGIN, entry
 SETTINGS = {
     "url": "https://intake.test/v1/logs",
     "headers": {"Authorization": "hidden-key"},
+    "encoding": "json",
     "audit": True,
     "host": "h1",
     "stack": "shop",

@@ -94,8 +94,10 @@ def intake(receiver: Receiver) -> Iterator[Intake]:
     opened.close()
 
 
-def destination(url: str) -> Destination:
-    return Destination(url, {"Authorization": f"Bearer {KEY}", "X-Scope": "t"}, False, "h1", "shop", "lab")
+def destination(url: str, encoding: str = "json") -> Destination:
+    return Destination(
+        url, {"Authorization": f"Bearer {KEY}", "X-Scope": "t"}, encoding, False, "h1", "shop", "lab"
+    )
 
 
 def test_lines_go_as_json_in_gzip_with_the_headers_that_are_asked_for(
@@ -108,6 +110,15 @@ def test_lines_go_as_json_in_gzip_with_the_headers_that_are_asked_for(
     assert headers["content-encoding"] == "gzip"
     assert (headers["authorization"], headers["x-scope"]) == (f"Bearer {KEY}", "t")
     assert gzip.decompress(body) == b'{"resourceLogs":[]}'
+
+
+def test_a_receiver_that_reads_protocol_buffers_only_answers_in_them(receiver: Receiver) -> None:
+    receiver.body = bytes.fromhex("0a0c08ac021207746f6f206f6c64")
+    intake = Intake(destination(f"http://127.0.0.1:{receiver.port}/v1/logs", "protobuf"))
+    answer = intake.send(b"x")
+    intake.close()
+    assert (answer.rejected, answer.said) == (300, "too old")
+    assert receiver.got[0][1]["content-type"] == "application/x-protobuf"
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.journal_lines import line
-from ansible_collections.slipway.compose.plugins.module_utils._core.otlp_logs import request
+from ansible_collections.slipway.compose.plugins.module_utils._core.otlp_logs import body, request
 from journal_entries import CONTAINER, LOGIN, entry
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 def told(*entries: dict[str, Any]) -> list[dict[str, Any]]:
-    parsed = json.loads(request([line(one, "h1") for one in entries], "production", "shop"))
-    return list(parsed["resourceLogs"])
+    asked = request([line(one, "h1") for one in entries], "production", "shop")
+    return list(json.loads(body(asked, "json"))["resourceLogs"])
 
 
 def record(message: Any, **fields: Any) -> dict[str, Any]:

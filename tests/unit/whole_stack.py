@@ -266,7 +266,7 @@ def with_log_exports(base: Stack, **exports: LogExport) -> Stack:
     """The same stack with a log store, and others who get the lines, too; one of them all of them."""
     usual = {
         "loki": LogExport("https://loki.test/otlp/v1/logs", "trace_headers"),
-        "lake-1": LogExport("http://lake.test:4318/v1/logs", None, audit=True),
+        "lake-1": LogExport("http://lake.test:4318/v1/logs", None, "protobuf", audit=True),
     }
     stored = base if base.components.logs else with_logs(base)
     assert stored.components.logs

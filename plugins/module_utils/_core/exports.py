@@ -76,6 +76,7 @@ def destinations(stack: Stack, host: Host, environment: str, secrets: Mapping[st
     for name, export in (logs.exports if logs else {}).items():
         secret = export.headers_secret
         headers = export_headers(secret, secrets[secret]) if secret else {}
-        told = {"url": export.url, "headers": headers, "audit": export.audit, **origin}
+        told: dict[str, object] = {"url": export.url, "headers": headers, "encoding": export.encoding}
+        told |= {"audit": export.audit, **origin}
         found[f"{FOLDER}/{name}.json"] = json.dumps(told, indent=1, sort_keys=True) + "\n"
     return found

@@ -1,4 +1,4 @@
-"""Send what this host's journal holds to somebody else's intake for logs, over OTLP/HTTP, as JSON.
+"""Send what this host's journal holds to somebody else's intake for logs, over OTLP/HTTP.
 
 Runs on every host once for each destination, as the service `slipway-log-export@NAME`: apart from the program
 that sends to the log store, and from the other destinations, so that none waits for another. The journal is
@@ -23,7 +23,7 @@ from .journal import Journal, UnavailableError
 from .journal_lines import Line, line
 from .journal_place import Place
 from .otlp_intake import Answer, Destination, Intake
-from .otlp_logs import request
+from .otlp_logs import body, request
 from .textfile import Sample
 
 # Of one request: what every receiver known takes.
@@ -126,7 +126,7 @@ class Export:
         """All of them, or without those that the receiver refuses for good. tries: requests that are left."""
         tries[0] -= 1
         self._tell(time.time())
-        answer = intake.send(request(lines, to.environment, to.stack))
+        answer = intake.send(body(request(lines, to.environment, to.stack), to.encoding))
         if answer.taken:
             self._taken(answer, lines)
         elif not answer.refused:

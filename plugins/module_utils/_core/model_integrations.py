@@ -47,4 +47,5 @@ class Export:
 class LogExport(Export):
     """Somebody else who gets every line, over OTLP. audit: also those that say who did what."""
 
+    encoding: str = "json"
     audit: bool = False

@@ -15,10 +15,10 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .asking import fault, patience, trust
 from .journal import UnavailableError
+from .otlp_logs import JSON, PROTOBUF, rejected
 
 # Seconds that one read or write may stand still, and that a whole request may take: a byte now and then would
 # hold the lines, and what is told of them, for ever.
@@ -28,6 +28,7 @@ IDLE = 30.0
 # Of an answer as much is read: one that says more has said enough.
 ANSWER = 1 << 16
 QUOTED = 200
+TYPES = {JSON: "application/json", PROTOBUF: "application/x-protobuf"}
 # They say nothing of the lines, but of the address, the key, the way or the moment: somebody can mend that.
 MENDABLE = {401, 403, 404, 405, 407, 408, 415, 425, 429}
 
@@ -38,6 +39,7 @@ class Destination:
 
     url: str
     headers: Mapping[str, str]
+    encoding: str
     audit: bool
     host: str
     stack: str
@@ -93,7 +95,7 @@ class Intake:
             "User-Agent": "slipway",
             **self._own,
             **self._to.headers,
-            "Content-Type": "application/json",
+            "Content-Type": TYPES[self._to.encoding],
             "Content-Encoding": "gzip",
         }
         try:
@@ -103,9 +105,10 @@ class Intake:
             raise UnavailableError(f"it does not answer: {fault(error)}") from error
         if not answer.isclosed():
             self._client.close()  # there is more, and that is nobody's
-        said, rejected = _partial(text) if 200 <= answer.status < 300 else (_words(text), 0)
+        taken = 200 <= answer.status < 300
+        left_out, why = rejected(text, self._to.encoding) if taken else (0, text.decode(errors="replace"))
         wait = patience(answer.headers.get("Retry-After")) or 0.0
-        return Answer(answer.status, self._without_secrets(said), rejected, wait)
+        return Answer(answer.status, self._without_secrets(_words(why)), left_out, wait)
 
     def close(self) -> None:
         self._client.close()
@@ -176,16 +179,6 @@ def _login(proxy: urllib.parse.SplitResult) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
 
 
-def _partial(text: bytes) -> tuple[str, int]:
-    """What a receiver says of an accepted request: why it left lines out, and how many."""
-    try:
-        told: Any = json.loads(text)["partialSuccess"]
-        return _words(str(told.get("errorMessage") or "").encode()), int(told.get("rejectedLogRecords") or 0)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return "", 0
-
-
-def _words(text: bytes) -> str:
+def _words(said: str) -> str:
     """On one line."""
-    said = text.decode(errors="replace")
     return " ".join("".join(letter if letter.isprintable() else " " for letter in said).split())

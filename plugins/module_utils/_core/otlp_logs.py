@@ -1,4 +1,4 @@
-"""Lines of a host's journal as OpenTelemetry's protocol has them: one request of OTLP/HTTP in JSON; pure."""
+"""Lines of a host's journal as OpenTelemetry's protocol has them: one request of OTLP/HTTP; pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .journal_lines import Line
+from .otlp_protobuf import decoded, encoded
+
+JSON, PROTOBUF = "json", "protobuf"
 
 # OpenTelemetry's numbers of levels: as its table has syslog's, and what loggers say; pino counts in tens.
 SEVERITIES = {
@@ -42,8 +45,8 @@ TRACE = re.compile(r"(?!0+$)[0-9a-fA-F]{32}")
 SPAN = re.compile(r"(?!0+$)[0-9a-fA-F]{16}")
 
 
-def request(lines: Sequence[Line], environment: str, stack: str) -> bytes:
-    """The body of one request. Lines of one speaker stay in their order."""
+def request(lines: Sequence[Line], environment: str, stack: str) -> dict[str, Any]:
+    """What one request says, in the words of OTLP's JSON. Lines of one speaker stay in their order."""
     speakers: dict[tuple[tuple[str, str], ...], list[dict[str, Any]]] = {}
     for line in lines:
         own = tuple(_resource(line.fields, environment, stack))
@@ -55,9 +58,28 @@ def request(lines: Sequence[Line], environment: str, stack: str) -> bytes:
         }
         for own, records in speakers.items()
     ]
-    text = json.dumps({"resourceLogs": told}, ensure_ascii=False, separators=(",", ":"))
-    # Half a surrogate pair, which an application may have written, is no text to anybody else.
-    return text.encode(errors="replace")
+    return {"resourceLogs": told}
+
+
+def body(told: Mapping[str, Any], encoding: str) -> bytes:
+    """As it is sent. Half a surrogate pair, which an application may have written, is no text to others."""
+    if encoding == PROTOBUF:
+        return encoded(told)
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def rejected(answer: bytes, encoding: str) -> tuple[int, str]:
+    """What a receiver has left out of a request that it took: how many lines, and why."""
+    try:
+        if encoding == PROTOBUF:
+            partial = dict(decoded(bytes(dict(decoded(answer)).get(1, b""))))
+            count, why = partial.get(1, 0), bytes(partial.get(2, b"")).decode(errors="replace")
+        else:
+            told = json.loads(answer)["partialSuccess"]
+            count, why = told.get("rejectedLogRecords") or 0, str(told.get("errorMessage") or "")
+        return max(0, int(count)), why
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return 0, ""
 
 
 def _resource(fields: Mapping[str, str], environment: str, stack: str) -> Iterator[tuple[str, str]]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from .forms import SECRET
-from .kinds import Boolean, Key, Table
+from .kinds import Boolean, Choice, Key, Table
+from .otlp_logs import JSON, PROTOBUF
 from .schema_hooks import URL
+
+ENCODINGS = (JSON, PROTOBUF)
 
 
 def _destination(signal: str, example: str) -> dict[str, Key]:
@@ -21,6 +24,9 @@ LOG_EXPORT = Table(
     "log export",
     {
         **_destination("logs", "https://loki.example.com/otlp/v1/logs"),
+        "encoding": Key(
+            Choice(ENCODINGS), "How lines are written: as JSON, or in Protocol Buffers' binary form.", JSON
+        ),
         "audit": Key(
             Boolean(),
             "Whether it also gets the lines that say who did what, which `audit_retention` is about.",

@@ -37,7 +37,7 @@ LOGS = Table(
         ),
         "exports": Key(
             Entries(NAME, LOG_EXPORT),
-            "Who else gets every line, by names of your own: whatever takes OTLP over HTTP as JSON. What "
+            "Who else gets every line, by names of your own: whatever takes OTLP over HTTP. What "
             "cannot be sent waits in each host's journal, within `buffer`.",
             {},
         ),

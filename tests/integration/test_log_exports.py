@@ -1,0 +1,343 @@
+"""A host's lines at others' intakes, by the real program: a real OpenTelemetry Collector's, and moodier ones.
+
+In the journal's place is a file. The collector answers when what stands behind it has taken the lines: what
+it acknowledged is not in its memory alone when it is killed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from certificates import issue
+from export_program import ExportProgram
+from file_journal import FileJournal
+from images import newest
+from sinks import Sink, eventually, free_port, serving
+
+LIMIT = 120
+LINES = 5000
+KEY = "hidden-key-of-ours"
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+OF_A_SERVICE = {
+    "CONTAINER_NAME": "shop-api-blue-1-1",
+    "COM_DOCKER_COMPOSE_SERVICE": "api-blue-1",
+    "COM_DOCKER_COMPOSE_PROJECT_CONFIG_FILES": "/opt/shop/releases/99ac20d3e760/docker-compose.prod.yml",
+    "SLIPWAY_SERVICE": "api",
+    "SLIPWAY_POOL": "blue",
+    "SLIPWAY_REPLICA": "api-blue-1",
+    "_SYSTEMD_UNIT": "docker.service",
+    "PRIORITY": "6",
+}
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Path:
+    """Certificates by a CA that those trust who are told of its bundle."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    issue(folder, "sink.test", 90, issue(folder, "ca", 90))
+    return folder
+
+
+@pytest.fixture
+def sink(tls: Path) -> Iterator[Sink]:
+    with serving(Sink(tls)) as started:
+        assert isinstance(started, Sink)
+        yield started
+
+
+class Bench:
+    """A journal, and programs that send it."""
+
+    def __init__(self, folder: Path, tls: Path) -> None:
+        self.folder, self.tls = folder, tls
+        self.journal = FileJournal(folder)
+        self.programs: list[ExportProgram] = []
+
+    def export(self, name: str, url: str, **settings: Any) -> ExportProgram:
+        program = ExportProgram(self.folder, self.journal, name, url, **settings)
+        self.programs.append(program)
+        self.start(program)
+        return program
+
+    def start(self, program: ExportProgram) -> None:
+        """As on a host whose bundle has the company's CA."""
+        program.start(SSL_CERT_FILE=str(self.tls / "ca.crt"))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, tls: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path / "host", tls)
+    try:
+        yield bench
+    finally:
+        for program in bench.programs:
+            program.kill()
+
+
+def records(body: bytes) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """What a request holds: of whom, and what."""
+    for speaker in json.loads(body).get("resourceLogs", []):
+        whose = flat(speaker["resource"]["attributes"])
+        for scope in speaker["scopeLogs"]:
+            for record in scope["logRecords"]:
+                yield whose, record
+
+
+def flat(attributes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {it["key"]: next(iter(it["value"].values())) for it in attributes}
+
+
+def numbers(body: bytes) -> list[int]:
+    """Of the journal's lines that a request holds."""
+    return [
+        int(flat(record["attributes"])["log.record.uid"].rpartition("-")[2])
+        for _whose, record in records(body)
+    ]
+
+
+def unpacked(got: tuple[str, dict[str, str], bytes]) -> bytes:
+    _path, headers, body = got
+    return gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
+
+
+class Collector:
+    """A real one, as another company's would stand: it hands on what it takes, and keeps nothing."""
+
+    def __init__(self, folder: Path, tls: Path, sink: Sink) -> None:
+        self.port = free_port()
+        self.name = f"slipway-test-log-exports-{os.getpid()}-{self.port}"
+        behind = {
+            "logs_endpoint": f"{sink.url}/v1/logs",
+            "encoding": "json",
+            "compression": "none",
+            "tls": {"ca_file": "/config/ca.crt"},
+            "sending_queue": {"enabled": False},
+            "retry_on_failure": {"enabled": False},
+        }
+        settings = {
+            "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{self.port}"}}}},
+            "exporters": {"otlp_http": behind},
+            "service": {
+                "telemetry": {"metrics": {"level": "none"}},
+                "pipelines": {"logs": {"receivers": ["otlp"], "exporters": ["otlp_http"]}},
+            },
+        }
+        folder.mkdir()
+        folder.chmod(0o755)
+        (folder / "collector.yml").write_text(yaml.safe_dump(settings))
+        (folder / "ca.crt").write_bytes((tls / "ca.crt").read_bytes())
+        argv = ["run", "--detach", "--network=host", "--name", self.name, f"--volume={folder}:/config:ro"]
+        self.docker(*argv, newest("collector"), "collector", "--config", "/config/collector.yml")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1/logs"
+
+    def docker(self, *argv: str) -> str:
+        done = subprocess.run(["docker", *argv], capture_output=True, text=True, check=False, timeout=LIMIT)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def remove(self) -> None:
+        subprocess.run(["docker", "rm", "--force", self.name], capture_output=True, check=False)
+
+
+@pytest.fixture
+def collector(tmp_path: Path, tls: Path, sink: Sink) -> Iterator[Collector]:
+    started = Collector(tmp_path / "collector", tls, sink)
+    try:
+        yield started
+    finally:
+        started.remove()
+
+
+def test_no_line_is_lost_while_a_collector_and_the_program_are_stopped_and_killed(
+    bench: Bench, collector: Collector, sink: Sink
+) -> None:
+    def taken() -> Counter[int]:
+        return Counter(number for got in list(sink.got) for number in numbers(unpacked(got)))
+
+    def has_all() -> bool:
+        return taken().keys() == set(range(1, bench.journal.written + 1))
+
+    program = bench.export("lake", collector.url)
+    for disturb in (
+        lambda: collector.docker("restart", collector.name),
+        lambda: (collector.docker("kill", collector.name), collector.docker("start", collector.name)),
+        lambda: (program.kill(), bench.start(program)),
+        lambda: (collector.docker("stop", collector.name), program.stop(), bench.start(program)),
+    ):
+        before = len(sink.got)
+        bench.journal.says(LINES)
+        # In the midst of it.
+        assert eventually(lambda before=before: len(sink.got) > before), program.said
+        disturb()
+    collector.docker("start", collector.name)
+    bench.journal.says(LINES)
+    assert eventually(has_all), (len(taken()), bench.journal.written, program.said)
+    assert eventually(lambda: program.place == f"c{bench.journal.written}")
+    twice = sum(count - 1 for count in taken().values())
+    print(f"{bench.journal.written} lines, 0 lost, {twice} sent twice")
+    # Once for what was on its way each time at most, which is a request.
+    assert twice <= 4 * 1000
+    assert eventually(lambda: program.told("refused_total") == 0)
+
+
+@pytest.mark.parametrize("encoding", ["json", "protobuf"])
+def test_a_collector_reads_all_that_is_told_of_a_line(
+    bench: Bench, collector: Collector, sink: Sink, encoding: str
+) -> None:
+    said = {
+        "level": "ERROR",
+        "request_id": "3f2a",
+        "trace_id": TRACE,
+        "span_id": SPAN,
+        "event": "späť \u2603",
+    }
+    bench.journal.says(1, MESSAGE=json.dumps(said, ensure_ascii=False), **OF_A_SERVICE)
+    bench.journal.says(1, SYSLOG_FACILITY="10", MESSAGE="who did what")
+    bench.journal.says(1, MESSAGE="the host", SYSLOG_IDENTIFIER="kernel", PRIORITY="4", _PID="77")
+    bench.export("lake", collector.url, encoding=encoding)
+
+    def heard() -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        return [one for got in list(sink.got) for one in records(unpacked(got))]
+
+    assert eventually(lambda: len(heard()) == 2)
+    (whose, line), (host, other) = sorted(heard(), key=lambda it: it[0]["service.name"])
+    assert whose == {
+        "service.name": "api",
+        "service.instance.id": "api-blue-1",
+        "host.name": "h1.test",
+        "deployment.environment": "lab",
+        "container.name": "shop-api-blue-1-1",
+        "slipway.stack": "shop",
+        "slipway.component": "api-blue-1",
+        "slipway.source": "container",
+        "slipway.pool": "blue",
+        "slipway.release": "99ac20d3e760",
+    }
+    assert json.loads(line["body"]["stringValue"]) == said
+    assert (line["severityText"], line["severityNumber"]) == ("ERROR", 17)
+    assert (line["traceId"], line["spanId"]) == (TRACE, SPAN)
+    assert line["timeUnixNano"].endswith("000")
+    assert flat(line["attributes"])["request_id"] == "3f2a"
+    assert (host["service.name"], other["body"]["stringValue"]) == ("kernel", "the host")
+    assert other["severityNumber"] == 13
+    assert flat(other["attributes"])["process.pid"] == "77"
+
+
+def test_one_that_hangs_keeps_nothing_from_another(bench: Bench, tls: Path) -> None:
+    going_on = threading.Event()
+    with serving(Sink(tls)) as stuck, serving(Sink(tls)) as well:
+        assert isinstance(stuck, Sink) and isinstance(well, Sink)
+        stuck.before = going_on.wait
+        first = bench.export("stuck", stuck.url)
+        second = bench.export("well", well.url)
+        bench.journal.says(LINES)
+        assert eventually(lambda: stuck.got)
+        assert eventually(lambda: second.place == f"c{LINES}"), second.said
+        assert first.place == ""
+        going_on.set()
+        assert eventually(lambda: first.place == f"c{LINES}"), first.said
+
+
+class Moody:
+    """Answers as a receiver may that has its reasons: once each, in this order."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._turns: list[Callable[[], None]] = [self._busy, self._away, self._part, self._strange]
+        self.heard: Counter[int] = Counter()
+        sink.before = self.answer
+
+    def answer(self) -> None:
+        body = unpacked(self._sink.got[-1])
+        self._say(200)
+        if b"poison" in body:
+            self._say(400, body=b"a line is none")
+        elif self._turns:
+            self._turns.pop(0)()
+        if self._sink.status == 200:
+            self.heard.update(numbers(body))
+
+    def _say(self, status: int, body: bytes = b"{}", **headers: str) -> None:
+        self._sink.status, self._sink.body = status, body
+        self._sink.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def _busy(self) -> None:
+        self._say(429, Retry_After="1")
+
+    def _away(self) -> None:
+        self._say(503)
+
+    def _part(self) -> None:
+        told = {"rejectedLogRecords": "2", "errorMessage": "two are too old"}
+        self._say(200, json.dumps({"partialSuccess": told}).encode())
+
+    def _strange(self) -> None:
+        self._say(401, f"who is {KEY}?".encode())
+
+
+def test_one_that_refuses_is_told_again_what_it_may_take_and_not_what_it_never_will(
+    bench: Bench, sink: Sink
+) -> None:
+    moody = Moody(sink)
+    bench.journal.says(20)
+    program = bench.export("moody", f"{sink.url}/otlp/v1/logs", headers={"X-Key": KEY})
+    assert eventually(lambda: moody.heard.keys() == set(range(1, 21))), program.said
+    # The next answer is 401, and then all is well.
+    bench.journal.says(20)
+    bench.journal.says(1, MESSAGE="poison")
+    bench.journal.says(20)
+    good = set(range(1, 62)) - {41}
+    assert eventually(lambda: moody.heard.keys() == good), program.said
+    assert eventually(lambda: program.place == "c61")
+    assert eventually(lambda: program.told("refused_total") == 1 + 2), program.said
+    assert eventually(lambda: program.told("lines_total") == 60 - 2)
+    assert program.told("failures_total") == 3
+    assert "it answers 429" in program.said
+    assert "two are too old" in program.said
+    assert {headers["x-key"] for _path, headers, _body in sink.got} == {KEY}
+    assert KEY not in program.said + program.seen_by_others
+
+
+def test_a_key_is_mended_while_it_runs(bench: Bench, sink: Sink) -> None:
+    def judge() -> None:
+        sink.status = 200 if sink.got[-1][1]["x-key"] == "the-new-key" else 403
+
+    sink.before = judge
+    bench.journal.says(5)
+    program = bench.export("lake", sink.url, headers={"X-Key": "the-old-key"})
+    assert eventually(lambda: "it answers 403" in program.said)
+    told = json.loads(program.settings.read_text())
+    # By rename, as a release is brought live.
+    fresh = program.settings.with_suffix(".new")
+    fresh.write_text(json.dumps({**told, "headers": {"X-Key": "the-new-key"}}))
+    fresh.rename(program.settings)
+    assert eventually(lambda: program.place == "c5"), program.said
+
+
+def test_a_server_that_the_hosts_bundle_does_not_vouch_for_is_told_nothing(
+    bench: Bench, sink: Sink, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    issue(other, "ca", 90)
+    bench.journal.says(5)
+    program = ExportProgram(bench.folder, bench.journal, "lake", sink.url)
+    bench.programs.append(program)
+    program.start(SSL_CERT_FILE=str(other / "ca.crt"))
+    assert eventually(lambda: "TLS: " in program.said)
+    assert sink.got == []
+    assert program.place == ""
