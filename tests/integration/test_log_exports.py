@@ -11,6 +11,8 @@ import json
 import os
 import subprocess
 import threading
+import urllib.parse
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -235,6 +237,50 @@ def test_a_collector_reads_all_that_is_told_of_a_line(
     assert (host["service.name"], other["body"]["stringValue"]) == ("kernel", "the host")
     assert other["severityNumber"] == 13
     assert flat(other["attributes"])["process.pid"] == "77"
+
+
+@pytest.fixture
+def store() -> Iterator[str]:
+    """Somebody else's VictoriaLogs, which reads Protocol Buffers; its address."""
+    port = free_port()
+    name = f"slipway-test-log-exports-{os.getpid()}-{port}"
+    argv = ["docker", "run", "--detach", "--rm", "--network=host", "--name", name, newest("victoria-logs")]
+    command = ["victoria-logs", f"-httpListenAddr=127.0.0.1:{port}", "-storageDataPath=/tmp/logs"]
+    subprocess.run([*argv, *command], check=True, capture_output=True, timeout=LIMIT)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        assert eventually(lambda: asked(f"{address}/health") == b"OK")
+        yield address
+    finally:
+        subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
+
+
+def asked(url: str, **form: str) -> bytes:
+    body = urllib.parse.urlencode(form).encode() if form else None
+    with urllib.request.urlopen(url, body, timeout=LIMIT) as answer:
+        content: bytes = answer.read()
+    return content
+
+
+def test_a_store_finds_lines_by_what_was_told_of_them(bench: Bench, store: str) -> None:
+    bench.journal.says(LINES, **OF_A_SERVICE)
+    ids = {"request_id": "3f2a", "trace_id": TRACE}
+    bench.journal.says(1, MESSAGE=json.dumps(ids), **OF_A_SERVICE)
+    program = bench.export("lake", f"{store}/insert/opentelemetry/v1/logs", encoding="protobuf")
+    assert eventually(lambda: program.place == f"c{LINES + 1}"), program.said
+
+    def found(query: str) -> list[dict[str, str]]:
+        rows = asked(f"{store}/select/logsql/query", query=query)
+        return [json.loads(row) for row in rows.splitlines()]
+
+    def counted() -> int:
+        (row,) = found('"service.name":=api | stats count_uniq("log.record.uid") lines')
+        return int(row["lines"])
+
+    assert eventually(lambda: counted() == LINES + 1), counted()
+    (line,) = found("request_id:=3f2a")
+    assert (line["slipway.release"], line["host.name"]) == ("99ac20d3e760", "h1.test")
+    assert line["trace_id"] == TRACE
 
 
 def test_one_that_hangs_keeps_nothing_from_another(bench: Bench, tls: Path) -> None:
