@@ -178,6 +178,17 @@ def test_its_place_moves_only_when_lines_were_taken(bench: Bench) -> None:
     assert bench.place == "c6"
 
 
+def test_a_place_that_has_not_moved_costs_the_disk_nothing(bench: Bench) -> None:
+    stamps = []
+
+    def look() -> None:
+        bench.now += 5
+        stamps.append((bench.folder / "place.json").stat().st_ino)
+
+    bench.run(bench.says, bench.tell_soon, *[look] * 5)
+    assert len(set(stamps)) == 1
+
+
 def test_one_that_is_killed_goes_on_from_what_was_taken_and_may_say_something_twice(bench: Bench) -> None:
     class KilledError(Exception):
         pass
@@ -230,6 +241,21 @@ def test_it_waits_as_long_as_it_is_asked_within_a_bound(bench: Bench) -> None:
     assert max(bench.waited) <= log_export.METRICS
 
 
+def test_pauses_begin_anew_after_something_was_taken(bench: Bench) -> None:
+    def fail() -> None:
+        bench.answers = [Answer(503)] * 6
+        bench.says()
+
+    def fail_again() -> None:
+        bench.waited.clear()
+        bench.answers = [Answer(503)]
+        bench.says()
+
+    bench.run(fail, *[bench.says] * 7, fail_again, bench.says)
+    assert len(bench.waited) == 1
+    assert bench.waited[0] <= log_export.FIRST
+
+
 def test_time_between_tries_grows_up_to_a_bound_and_is_never_the_same() -> None:
     found = [log_export.backoff(failures) for failures in range(60)]
     assert all(log_export.FIRST / 2 <= seconds <= log_export.MOST for seconds in found)
@@ -254,6 +280,19 @@ def test_a_key_that_is_mended_is_used_at_once_and_no_key_is_ever_told(
     told = capsys.readouterr()
     assert "lines wait in the journal: it answers 401: who are you" in told.err
     assert "-key" not in told.err + told.out + (bench.folder / "lake.prom").read_text()
+
+
+def test_another_address_is_used_though_all_is_well_with_the_old_one(bench: Bench) -> None:
+    def move() -> None:
+        bench.says()
+        bench.settle(**{**SETTINGS, "url": "https://other.test/v1/logs"})
+
+    bench.run(bench.says, move, bench.says)
+    assert [url for url, _key in bench.opened] == [
+        "https://intake.test/v1/logs",
+        "https://other.test/v1/logs",
+    ]
+    assert bench.taken == [1, 2, 3]
 
 
 def test_lines_that_it_says_it_has_left_out_are_counted(

@@ -60,6 +60,7 @@ class Export:
     def __init__(self, name: str, settings: Path, state: Path, metrics: Path) -> None:
         self._name, self._settings, self._state, self._metrics = name, settings, state, metrics
         self._place = Place.read(state)
+        self._remembered = self._place.cursor
         self._lines = self._refused = self._failures = self._in_a_row = 0
         self._oldest = self._success = self._told = self._written = 0.0
         self._said: dict[str, float] = {}
@@ -85,6 +86,7 @@ class Export:
         if not self._settings.exists():
             # The release that serves knows nothing of it, as after a rollback.
             self._metrics.unlink(missing_ok=True)
+            self._oldest = 0.0
             self.stopped.wait(METRICS)
             return
         changed = self._settings.stat().st_mtime_ns
@@ -173,8 +175,9 @@ class Export:
 
     def _remember(self) -> None:
         self._written = time.monotonic()
-        if self._place.cursor:
+        if self._place.cursor != self._remembered:
             self._place.write(self._state)
+            self._remembered = self._place.cursor
 
     def _tell(self, now: float) -> None:
         if now - self._told < METRICS:
