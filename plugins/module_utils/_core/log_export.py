@@ -83,13 +83,13 @@ class Export:
 
     def _from_place(self) -> Iterator[int]:
         """One step for each batch, also an empty one."""
-        if not self._settings.exists():
+        changed = self._changed()
+        if changed is None:
             # The release that serves knows nothing of it, as after a rollback.
             self._metrics.unlink(missing_ok=True)
             self._oldest = 0.0
             self.stopped.wait(METRICS)
             return
-        changed = self._settings.stat().st_mtime_ns
         to = Destination.read(self._settings)
         with contextlib.ExitStack() as closing:
             intake = Intake(to)
@@ -107,8 +107,15 @@ class Export:
                 if time.monotonic() - self._written >= 1:
                     self._remember()
                 yield len(lines)
-                if not self._settings.exists() or self._settings.stat().st_mtime_ns != changed:
+                if self._changed() != changed:
                     return
+
+    def _changed(self) -> int | None:
+        """When what a release says of the destination did; None where it says nothing."""
+        try:
+            return self._settings.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
 
     def _send(self, intake: Intake, to: Destination, lines: Sequence[Line]) -> None:
         wanted = [one for one in lines if to.audit or not one.audit]
