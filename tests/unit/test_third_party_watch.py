@@ -8,6 +8,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core import asking
 from ansible_collections.slipway.compose.plugins.module_utils._core import third_party_watch as program
 from ansible_collections.slipway.compose.plugins.module_utils._core.third_party_watch import (
     Answer,
@@ -63,10 +64,10 @@ def test_an_answer_is_judged(status: int, seconds: float, outcome: str, fault: s
 
 def test_how_long_to_wait_is_seconds_or_a_date() -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    assert program.patience("120") == 120
-    assert 3000 < program.patience(later) <= 3600
-    assert program.patience("Fri, 31 Dec 1999 23:59:59 GMT") == 0
-    assert [program.patience(said) for said in (None, "soon", "", "Fri, 99 Dec 99999")] == [None] * 4
+    assert asking.patience("120") == 120
+    assert 3000 < asking.patience(later) <= 3600
+    assert asking.patience("Fri, 31 Dec 1999 23:59:59 GMT") == 0
+    assert [asking.patience(said) for said in (None, "soon", "", "Fri, 99 Dec 99999")] == [None] * 4
 
 
 def answered(outcome: str, seconds: float = 0.1, **told: Any) -> Any:
