@@ -1,4 +1,4 @@
-"""What the documentation says, taken apart: its pages, the commands and examples on them, and what they name."""
+"""What the documentation says, taken apart: its pages, and the commands and examples on them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from typing import Any
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.kinds import Table
 from ansible_collections.slipway.compose.plugins.module_utils._core.schema import STACK
-from ansible_collections.slipway.compose.plugins.module_utils._core.schema_components import COMPONENT_SETTINGS
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema_components import (
+    COMPONENT_SETTINGS,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.schema_service import SERVICE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
 RUNBOOKS = DOCS / "runbooks"
 
-# All that people read. The reference is made from the code; decisions and the change log tell what was true once.
+# All that people read. The reference is made from code; decisions and the changelog say what was true once.
 PAGES = [
     CHECKOUT / "README.md",
     CHECKOUT / "CONTRIBUTING.md",
@@ -54,7 +56,7 @@ def commands(page: Path) -> list[str]:
 
 
 def examples(page: Path) -> Iterator[tuple[Table, Mapping[str, Any]]]:
-    """Stacks that a page shows, or a service or components out of one, with the table that says what they may hold."""
+    """Stacks that a page shows, or a service or components out of one, and what such a one may hold."""
     for block in blocks(page):
         try:
             shown = yaml.safe_load(block)

@@ -17,18 +17,16 @@ from documentation import (
     CHECKOUT,
     PAGES,
     RUNBOOKS,
-    blocks,
     commands,
     examples,
     name,
     playbooks,
     role_options,
-    sections,
     sources,
     targets,
     text,
 )
-from whole_stack import rules, stack, with_alerts, with_everything
+from whole_stack import stack
 
 on_every_page = pytest.mark.parametrize("page", PAGES, ids=name)
 
@@ -39,7 +37,6 @@ FOLDERS = "compose|plugins|roles|scripts|apps|tests|molecule|inventories|lab|doc
 FILE = re.compile(rf"(?<![\w/.<>-])(?:{FOLDERS})/[\w./*-]*\w")
 # Files that are made, or that a reader makes.
 NOT_IN_THE_CHECKOUT = re.compile(r"apps/shop|inventories/second|inventories/\w+/secrets\.vault\.yml")
-PARTS = ("Symptom", "Check", "Action", "Verify", "Undo")
 
 
 def found(pattern: str | re.Pattern[str], page: Path) -> list[str]:
@@ -47,8 +44,13 @@ def found(pattern: str | re.Pattern[str], page: Path) -> list[str]:
 
 
 def unknown(page: Path, pattern: str | re.Pattern[str]) -> list[str]:
-    """What a page names and no source has."""
-    return [word for word in found(pattern, page) if word not in sources()]
+    """What a page names and no source has, as a word of its own."""
+    return [word for word in found(pattern, page) if not stands_in_sources(word)]
+
+
+@cache
+def stands_in_sources(word: str) -> bool:
+    return word in sources() and bool(re.search(rf"(?<![\w-]){word}(?![\w-])", sources()))
 
 
 def takes(playbook: str, variable: str) -> bool:
@@ -109,30 +111,25 @@ TABLES = {chain[-1] for chain in CHAINS if any(longer[:-1] == chain for longer i
 
 
 def is_setting(words: tuple[str, ...]) -> bool:
-    """Whether the end of some way down the schema is called so."""
-    return any(
-        len(chain) >= len(words)
-        and all(known in ("*", word) for known, word in zip(chain[-len(words) :], words, strict=True))
-        for chain in CHAINS
-    )
+    """Whether the end of some way down the schema is called so; its first word is no name of the user's."""
+    return any(fits(chain[-len(words) :], words) and chain[-len(words)] == words[0] for chain in CHAINS)
+
+
+def fits(chain: tuple[str, ...], words: tuple[str, ...]) -> bool:
+    same = (known in ("*", word) for known, word in zip(chain, words, strict=False))
+    return len(chain) == len(words) and all(same)
 
 
 @on_every_page
 def test_a_setting_exists(page: Path) -> None:
     named = re.findall(r"`(stack|[a-z_]+)((?:\.(?:[a-z_]+|<\w+>))+)(?:`|[:=])", text(page))
     paths = [tuple(f"{first}{rest}".split(".")) for first, rest in named if first in {"stack", *TABLES}]
-    known = CHAINS | {chain[:length] for chain in CHAINS for length in range(1, len(chain) + 1)}
-    bad = []
-    for path in paths:
-        whole = path[0] == "stack"
-        words = path[1:] if whole else path
-        fits = any(
-            len(chain) == len(words) and all(a in ("*", b) for a, b in zip(chain, words, strict=True))
-            for chain in known
-        )
-        if not (fits if whole else is_setting(words)) and words[-1] != "yml":
-            bad.append(".".join(path))
-    assert bad == []
+    wrong = [
+        path
+        for path in paths
+        if not (any(fits(chain, path[1:]) for chain in CHAINS) if path[0] == "stack" else is_setting(path))
+    ]
+    assert [".".join(path) for path in wrong if path[-1] != "yml"] == []
 
 
 def faults(table: Table, example: Mapping[str, Any]) -> list[str]:
@@ -159,8 +156,8 @@ def test_a_metric_or_variable_of_ours_exists(page: Path) -> None:
 
 @on_every_page
 def test_a_module_exists(page: Path) -> None:
-    missing = [word for word in found(r"slipway\.compose\.(\w+)", page)]
-    assert [word for word in missing if not (CHECKOUT / f"plugins/modules/{word}.py").is_file()] == []
+    named = found(r"slipway\.compose\.(\w+)", page)
+    assert [word for word in named if not (CHECKOUT / f"plugins/modules/{word}.py").is_file()] == []
 
 
 @on_every_page
@@ -180,7 +177,8 @@ def test_a_container_is_one_of_a_component(page: Path) -> None:
 def program(path: str) -> str:
     """A program's text, and that of what it runs in its place."""
     said = text(CHECKOUT / path)
-    return said + "".join(text(CHECKOUT / other) for other in re.findall(r"\b(?:molecule|tests)/[\w/]+\.py\b", said))
+    others = re.findall(r"\b(?:molecule|tests)/[\w/]+\.py\b", said)
+    return said + "".join(text(CHECKOUT / other) for other in others)
 
 
 @on_every_page
@@ -191,44 +189,6 @@ def test_a_program_takes_its_options(page: Path) -> None:
             taken = [option for option in re.findall(r"--[a-z-]+", options) if option != "--help"]
             bad += [f"{path} {option}" for option in taken if f'"{option}"' not in program(path)]
     assert bad == []
-
-
-RULES = rules(with_alerts(with_everything(stack())))
-ALERTS = {rule["alert"] for rule in RULES}
-# On pages about what is searched for, what is not found is all there is to see.
-ARE_SYMPTOMS = {"Something is missing", "A trace is not there, or not whole"}
-
-
-@pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)
-def test_a_runbook_counts_alerts_that_there_are(page: Path) -> None:
-    listed = re.findall(r"^Alerts?: (.+(?:\n`.+)*)", text(page), re.MULTILINE)
-    assert set(re.findall(r"`([A-Z]\w+)`", " ".join(listed))) <= ALERTS
-
-
-@pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)
-def test_each_section_of_a_runbook_is_whole(page: Path) -> None:
-    """Who is called at night finds the same five parts everywhere; the name of an alert is a symptom."""
-    bad = []
-    for heading, body in sections(page).items():
-        said = {part for part in PARTS if re.search(rf"\*{part}\b", body)}
-        if set(heading.split(", ")) <= ALERTS or heading in ARE_SYMPTOMS:
-            said.add("Symptom")
-        if said & {"Check", "Action", "Verify"} and said != set(PARTS):
-            bad.append(f"{heading}: {sorted(set(PARTS) - said)}")
-    assert bad == []
-
-
-def test_the_index_of_runbooks_has_all_of_them() -> None:
-    index = text(RUNBOOKS / "README.md")
-    assert [page.name for page in RUNBOOKS.glob("*.md") if f"]({page.name}" not in index] == ["README.md"]
-
-
-def test_the_index_of_runbooks_has_all_alerts_and_where_they_lead() -> None:
-    """For whoever has a name and no link: a row holds names and one link, the same as their annotation."""
-    rows = re.findall(r"^\| (`[A-Z].*) \| \[[^\]]+\]\((\S+)\) \|$", text(RUNBOOKS / "README.md"), re.MULTILINE)
-    listed = {(alert, link) for names, link in rows for alert in re.findall(r"`(\w+)`", names)}
-    led = {(rule["alert"], rule["annotations"]["runbook_url"].rpartition("docs/runbooks/")[2]) for rule in RULES}
-    assert listed == {(alert, link) for alert, link in led if not re.match(r"Unanswered|SiteAnswers", alert)}
 
 
 def test_the_readme_leads_to_every_page() -> None:
