@@ -10,7 +10,8 @@ CORE := plugins/module_utils/_core plugins/plugin_utils
 .PHONY: help drill setup up down deploy rollback scale check status health logs history slo backup verify test lint unit playbooks system production docs
 
 help: ## Show this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo 'ENV=production makes a target about that environment; without it, it is about the lab.'
 
 setup: ## Install the control node's own tools into .venv
 	@scripts/setup
@@ -41,7 +42,7 @@ status: setup ## One table of every component and service on every host
 health: setup ## The same, and fail when anything is not healthy
 	@$(PLAY) playbooks/health.yml
 
-logs: setup ## What was said on all hosts, by time: make logs C=api [N=50] [SINCE=15m] [HAS=…]; in a store also ID=…, RELEASE=…, HOST=…
+logs: setup ## What was said on all hosts, by time: make logs C=api [N=50] [SINCE=15m] [HAS=…]; in a store also ID=…, RELEASE=…, HOST=…, BEFORE=…, AUDIT=true
 	@$(PLAY) playbooks/logs.yml -e lines=$(or $(N),50) $(if $(C),-e component=$(C)) $(if $(SINCE),-e since=$(SINCE)) $(if $(BEFORE),-e before=$(BEFORE)) \
 	  $(if $(HAS),-e '{"contains": "$(HAS)"}') $(if $(ID),-e request=$(ID)) $(if $(RELEASE),-e release=$(RELEASE)) $(if $(HOST),-e host=$(HOST)) \
 	  $(if $(AUDIT),-e audit=$(AUDIT)) $(if $(STORE),-e store=$(STORE))

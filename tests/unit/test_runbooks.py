@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from whole_stack import rules, stack, with_everything
+from documentation import CHECKOUT, DOCS, RUNBOOKS, sections, text
+from whole_stack import rules, stack, with_alerts, with_everything
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-RUNBOOKS = CHECKOUT / "docs/runbooks"
-PARTS = ("Check", "Action", "Verify")
+PARTS = {"Symptom", "Check", "Action", "Verify", "Undo"}
+# On pages about what is searched for, what is not found is all there is to see.
+ARE_SYMPTOMS = {"Something is missing", "A trace is not there, or not whole"}
+# They are no news: one says that all is well, others repeat an alert that nobody has answered.
+SIGNS = {"SiteAnswers", "Unanswered1", "Unanswered2", "Unanswered3"}
 
 # Components that are looked after together with another one.
 ALIASES = {
@@ -27,11 +30,19 @@ ALIASES = {
     "logs-proxy": "logs",
     "sentinel": "redis",
 }
-PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+
+on_every_runbook = pytest.mark.parametrize(
+    "page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: str(page.stem)
+)
 
 
 def alerts() -> set[tuple[str, str]]:
-    return {(rule["alert"], rule["annotations"]["runbook_url"]) for rule in rules(with_everything(stack()))}
+    told = rules(with_alerts(with_everything(stack())))
+    return {(rule["alert"], rule["annotations"]["runbook_url"]) for rule in told}
+
+
+ALERTS = {alert for alert, _url in alerts()}
 
 
 def runbook(component: str) -> str:
@@ -42,12 +53,12 @@ def runbook(component: str) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text(page), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def links(page: Path) -> list[str]:
-    found = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    found = re.findall(r"\]\(([^)\s]+)\)", text(page))
     return [link for link in found if not re.match(r"[a-z]+:", link)]
 
 
@@ -67,7 +78,7 @@ def test_an_alert_leads_to_a_runbook_that_speaks_of_it(alert: str, url: str) -> 
     page = CHECKOUT / name
     assert page.is_file()
     assert not section or section in anchors(page)
-    assert alert in page.read_text(encoding="utf-8")
+    assert alert in text(page)
 
 
 @pytest.mark.parametrize("component", sorted(COMPONENTS))
@@ -75,11 +86,36 @@ def test_a_component_has_a_runbook(component: str) -> None:
     assert (RUNBOOKS / f"{runbook(component)}.md").is_file()
 
 
-@pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)
-def test_a_runbook_says_what_to_check_to_do_and_to_verify(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    if page.name != "README.md":
-        assert all(re.search(rf"\*{part}\*", text) for part in PARTS)
+@on_every_runbook
+def test_each_section_of_a_runbook_is_whole(page: Path) -> None:
+    """Who is called at night finds the same five parts everywhere; the name of an alert is a symptom."""
+    lacking = {}
+    for heading, body in sections(page).items():
+        said = {part for part in PARTS if re.search(rf"\*{part}\b", body)}
+        seen = {"Symptom"} if heading in ARE_SYMPTOMS or set(heading.split(", ")) <= ALERTS else set()
+        if said & {"Check", "Action", "Verify"} and said | seen != PARTS:
+            lacking[heading] = PARTS - said - seen
+    assert lacking == {}
+
+
+@on_every_runbook
+def test_a_runbook_lists_alerts_that_there_are(page: Path) -> None:
+    listed = re.findall(r"\bAlerts?:\s(.+(?:\n.+)*)", text(page))
+    assert set(re.findall(r"`([A-Z][a-z]\w+)`", " ".join(listed))) <= ALERTS
+
+
+def test_the_index_has_all_runbooks() -> None:
+    index = text(RUNBOOKS / "README.md")
+    assert [page.name for page in RUNBOOKS.glob("*.md") if f"]({page.name}" not in index] == ["README.md"]
+
+
+def test_the_index_has_all_alerts_and_where_they_lead() -> None:
+    """For whoever has a name and no link: each row holds names, and the link that their annotation has."""
+    index = text(RUNBOOKS / "README.md")
+    rows = re.findall(r"^\| (`[A-Z].*) \| \[[^\]]+\]\((\S+)\) \|$", index, re.MULTILINE)
+    listed = {(alert, link) for names, link in rows for alert in re.findall(r"`(\w+)`", names)}
+    led = {(alert, url.removeprefix("docs/runbooks/")) for alert, url in alerts()}
+    assert listed == {(alert, link) for alert, link in led if alert not in SIGNS}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
