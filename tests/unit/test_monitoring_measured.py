@@ -6,9 +6,12 @@ from itertools import islice
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
-from monitoring_cost import Found, Measured, by_component, hurried
+from monitoring_cost import Found, Measured, hurried, over_budget
+from monitoring_use import Use, by_component
 from quiet_hour import SERVICES, STRATEGIES, told, turns
 from whole_stack import LAB_HOSTS, lab_definition
+
+MB = 2**20
 
 
 def test_every_strategy_releases_every_service_before_one_comes_again() -> None:
@@ -40,9 +43,30 @@ def test_requests_that_failed_are_told_whenever_it_was() -> None:
     assert Found(*runs).failed == ["first", "without", "last"]
 
 
-def test_components_of_the_monitoring_are_added_up_over_the_hosts() -> None:
-    memory = {"a/shop-collector-1": 10.0, "b/shop-collector-1": 20.0, "a/shop-web-blue-1-1": 40.0}
-    assert by_component(memory, {"b/shop-collector-1": 0.5}, "shop") == {"collector": (2, 30.0, 0.5)}
+def test_what_watches_is_added_up_over_the_hosts() -> None:
+    used = {("a", "collector"): Use(10.0, 0.0), ("b", "collector"): Use(20.0, 0.5), ("b", "logs"): Use(1, 0)}
+    assert by_component(used) == {"collector": (2, 30.0, 0.5), "logs": (1, 1, 0)}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "used", "over"),
+    [
+        (0.004, {("a", "prometheus"): Use(500 * MB, 0.1), ("b", "collector"): Use(100 * MB, 0.1)}, []),
+        (0.006, {}, ["p95 6.0 ms more, promised are 5.0 ms"]),
+        (0, {("a", "logs"): Use(1, 0.2), ("b", "logs"): Use(1, 0.1)}, ["0.30 cores, promised are 0.25"]),
+        (0, {("b", "collector"): Use(300 * MB, 0)}, ["300 MB on b, promised are 200"]),
+        (
+            0,
+            {("a", "prometheus"): Use(300 * MB, 0), ("a", "logs"): Use(400 * MB, 0)},
+            ["700 MB on a, promised are 600"],
+        ),
+    ],
+)
+def test_what_takes_more_than_is_promised_is_named(
+    seconds: float, used: dict[tuple[str, str], Use], over: list[str]
+) -> None:
+    on, off = [Measured([seconds], 0, [])], [Measured([0], 0, [])]
+    assert list(over_budget(Found(on, off, on), used)) == over
 
 
 def test_a_stack_whose_releases_pause_for_nobody_is_valid() -> None:
