@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from documentation import CHECKOUT, DOCS, RUNBOOKS, sections, text
+from documentation import CHECKOUT, DOCS, RUNBOOKS, blocks, sections, targets, text
 from whole_stack import rules, stack, with_alerts, with_everything
 
 PARTS = {"Symptom", "Check", "Action", "Verify", "Undo"}
@@ -96,6 +96,16 @@ def test_each_section_of_a_runbook_is_whole(page: Path) -> None:
         if said & {"Check", "Action", "Verify"} and said | seen != PARTS:
             lacking[heading] = PARTS - said - seen
     assert lacking == {}
+
+
+@on_every_runbook
+def test_a_command_to_copy_is_not_about_the_lab(page: Path) -> None:
+    """Without `ENV=` it would ask the lab, and whoever is called at night would believe the answer."""
+    about_one = "|".join(
+        target for target, recipe in targets().items() if "$(PLAY)" in recipe and target != "up"
+    )
+    lines = [line for block in blocks(page) for line in block.splitlines()]
+    assert [line for line in lines if re.match(rf"make ({about_one})\b", line) and "ENV=" not in line] == []
 
 
 @on_every_runbook
