@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from documentation import CHECKOUT, DOCS, RUNBOOKS, blocks, sections, targets, text
+from documentation import CHECKOUT, DOCS, PAGES, RUNBOOKS, blocks, sections, targets, text
 from whole_stack import rules, stack, with_alerts, with_everything
 
 PARTS = {"Symptom", "Check", "Action", "Verify", "Undo"}
@@ -30,7 +30,7 @@ ALIASES = {
     "logs-proxy": "logs",
     "sentinel": "redis",
 }
-PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+LINKED = sorted({*PAGES, *DOCS.rglob("*.md")})
 
 on_every_runbook = pytest.mark.parametrize(
     "page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: str(page.stem)
@@ -128,6 +128,6 @@ def test_the_index_has_all_alerts_and_where_they_lead() -> None:
     assert listed == {(alert, link) for alert, link in led if alert not in SIGNS}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(CHECKOUT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert broken(page) == []
