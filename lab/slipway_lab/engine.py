@@ -114,7 +114,7 @@ def _wait() -> Docker:
         docker = find()
         if docker:
             return docker
-        time.sleep(0.5)
+        time.sleep(0.5)  # between two looks
     raise LabError(
         f"The Docker engine did not answer in {START_SECONDS} s",
         "Read .lab/engine/dockerd.log, or `journalctl -u docker` where systemd runs",

@@ -201,7 +201,7 @@ def _seed_until_ssh(docker: Docker, lab: Lab, host: str) -> None:
     while time.monotonic() < deadline:
         if _can_log_in(lab, host):
             return
-        time.sleep(0.3)
+        time.sleep(0.3)  # between two attempts to log in
     raise LabError(
         f"{host} did not let {' '.join(ssh(lab, host)[-1:])} in within {SSH_SECONDS} s",
         f"Look inside: docker exec {lab.container(host)} systemctl status seed ssh",

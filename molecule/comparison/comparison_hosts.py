@@ -54,7 +54,7 @@ while time.monotonic() - begun < 60:
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/ready", timeout=1)
     except OSError:
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two attempts
     else:
         print(time.monotonic() - begun)
         break
@@ -132,7 +132,7 @@ def settled(hosts: Sequence[Host], version: str) -> None:
     waiting = list(hosts)
     while waiting and time.monotonic() < deadline:
         waiting = [host for host in waiting if _ready(host) != version]
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks
     if waiting:
         names = ", ".join(host.name for host in waiting)
         raise ComparisonError(

@@ -37,7 +37,7 @@ class Ledger:
         while not self._path.exists():
             assert self._process.poll() is None, self._path.with_suffix(".log").read_text()
             assert time.monotonic() < limit, "the ledger has not begun"
-            time.sleep(0.2)
+            time.sleep(0.2)  # between two looks
         time.sleep(BEFORE_AND_AFTER)
 
     def mark(self, text: str) -> None:

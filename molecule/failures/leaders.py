@@ -27,7 +27,7 @@ def lead_elsewhere(site: Site, machine: Machine) -> None:
             f" '{{ cat /config/sentinel.auth; echo SENTINEL FAILOVER {stack}; }} |"
             " redis-cli --tls --cacert /config/tls/ca.crt -p 26379'"
         )
-        time.sleep(5)
+        time.sleep(5)  # a failover takes so long, and Sentinel refuses another one meanwhile
 
 
 def _postgres(asked: Machine, stack: str) -> str:

@@ -41,7 +41,7 @@ def kill(site: Site, log: Path, variables: dict[str, Any], marker: bytes, delay:
     for _try in range(TRIES):
         if killed(site, log, variables, marker, delay):
             return
-        time.sleep(5)
+        time.sleep(5)  # what a killed run has left at work ends by itself
     raise AssertionError(f"a killed run is at work still: {log.read_text()[-3000:]}")
 
 
@@ -54,7 +54,7 @@ def killed(site: Site, log: Path, variables: dict[str, Any], marker: bytes, dela
             if process.poll() is not None:
                 assert AT_WORK in log.read_bytes(), f"it ended before the kill: {log.read_text()[-3000:]}"
                 return False
-            time.sleep(0.2)
+            time.sleep(0.2)  # between two looks
         time.sleep(delay)
         assert process.poll() is None, f"it ended within {delay:.1f} s: nothing was killed"
         os.killpg(process.pid, signal.SIGKILL)
@@ -76,7 +76,7 @@ def test_the_next_run_repairs_what_a_kill_left(
     for _try in range(TRIES):
         if AT_WORK.decode() not in repaired.output:
             break
-        time.sleep(5)
+        time.sleep(5)  # what a killed run has left at work ends by itself
         repaired = deploy(release(site, len(KILLS) - 1))
     assert repaired.status == 0, repaired.problem
     again = deploy(release(site, len(KILLS) - 1))

@@ -195,7 +195,7 @@ class Maintenance:
     def reload_routers(self) -> None:
         for router in ("router", "local-router"):
             self._do(self.beside, f"docker kill --signal USR2 {self._name}-{router}-1")
-        time.sleep(3)
+        time.sleep(3)  # the new processes have begun, and asked every server once
 
     def _do(self, host: str, script: str, **words: object) -> str:
         return self._lab.as_root(host, script.format(name=self._name, **words))

@@ -80,7 +80,7 @@ def wait_for(log: Path, marker: str, still: Callable[[], bool]) -> None:
     limit = time.monotonic() + PATIENCE
     while not re.search(marker, log.read_text()):
         assert still() and time.monotonic() < limit, log.read_text()[-3000:]
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks
 
 
 def seconds_until_home(log: Path, reached: list[str], since: float, still: Callable[[], bool]) -> float:
@@ -92,7 +92,7 @@ def seconds_until_home(log: Path, reached: list[str], since: float, still: Calla
 
     while not at_home():
         assert still() and time.time() - since < PATIENCE, log.read_text()[-3000:]
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks
     return time.time() - since
 
 
@@ -163,7 +163,7 @@ def test_the_others_go_back_to_the_old_release(
             if loss.fault is cut_off:
                 new = "green" if live == "blue" else "blue"
                 assert weights(lost, "api") == {live: {100}, new: {0}}, "its clients get another release"
-            time.sleep(5)
+            time.sleep(5)  # the load goes on while the host is away
     with capsys.disabled():
         print(*load.failures, sep="\n")
     if loss.fault is cut_off:

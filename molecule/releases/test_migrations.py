@@ -18,7 +18,7 @@ from steady_load import Load
 from lab import Lab
 
 SOURCE = CHECKOUT / "apps/wayfare/migrations"
-ON_HOSTS = "/var/tmp/slipway-migrations-under-test"  # noqa: S108
+ON_HOSTS = "/var/tmp/slipway-migrations-under-test"
 # What a release of the reference application does not look at.
 TABLE = "CREATE TABLE under_test (id uuid PRIMARY KEY, place text);\n"
 DROP = "ALTER TABLE under_test DROP COLUMN place;\n"

@@ -110,7 +110,7 @@ def cookie(edge: Edge) -> str:
         given = edge.get(search()).headers["Set-Cookie"]
         if given:
             return http.cookies.SimpleCookie(given)[COOKIE].value
-        time.sleep(0.2)
+        time.sleep(0.2)  # between two looks
     raise AssertionError("nobody was given a cookie")
 
 

@@ -62,8 +62,17 @@ class ActionModule(StackAction):
 def secret_texts(ingredients: Material) -> set[str]:
     """Every text that must not be seen, in each form in which a template writes it."""
     keys = [line for _public, key in ingredients.certificates.values() for line in key.splitlines()]
-    plain = [text for text in [*ingredients.secrets.values(), *keys] if len(text) >= SHORTEST_SECRET]
-    return {form for text in plain for form in (text, text.encode().hex(), json.dumps(text)[1:-1])}
+    secrets = ingredients.secrets.values()
+    # Of a list of headers each value is a secret of its own.
+    headers = [line.partition(":")[2].strip() for text in secrets for line in text.splitlines()]
+    plain = [text for text in [*secrets, *headers, *keys] if len(text) >= SHORTEST_SECRET]
+    return {form for text in plain for form in (text, text.encode().hex(), *_written(text))}
+
+
+def _written(text: str) -> tuple[str, str]:
+    """In JSON, and where a dollar sign begins a variable, too."""
+    quoted = json.dumps(text)[1:-1]
+    return quoted, quoted.replace("$", "$$")
 
 
 def confidential(files: Sequence[File], texts: Set[str]) -> list[str]:

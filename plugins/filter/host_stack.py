@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..module_utils._core.backups import calendar
+from ..module_utils._core.forms import NAME
 from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED, publish_base
 from ..module_utils._core.schema_hooks import STATES
 from ..module_utils._core.schema_rollout import MOST_REPLICAS
@@ -112,8 +114,15 @@ def host_stack(
     if kept and host in ((components.get("postgres") or {}).get("hosts") or peers[:3]):
         asked["retention"] = calendar(str(data.get("retention_at") or "04:30"), "24h")
     if isinstance(logs, Mapping):
-        asked["logs"] = {"buffer": str(logs.get("buffer") or "1G")}
+        others = _exports(logs.get("exports"))
+        asked["logs"] = {"buffer": str(logs.get("buffer") or "1G"), **({"exports": others} if others else {})}
     return asked
+
+
+def _exports(declared: object) -> list[str]:
+    """Those who get lines as well; each is a part of a unit's name, so what is no name is none of them."""
+    names = declared if isinstance(declared, Mapping) else {}
+    return sorted(name for name in names if isinstance(name, str) and re.fullmatch(NAME.pattern, name))
 
 
 def _tells_states(hook: Any) -> bool:

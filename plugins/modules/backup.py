@@ -162,7 +162,7 @@ def begin(module: AnsibleModule, root: Path) -> dict[str, Any]:
     )
     until = time.monotonic() + PATIENCE
     while not log.begun() and time.monotonic() < until:
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks
     return {"changed": True, "steps": []}
 
 

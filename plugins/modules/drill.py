@@ -69,12 +69,9 @@ options:
   stack:
     description: Name of the stack. Set by the action plugin.
     type: str
-  run:
-    description: Id of the run that must hold the environment's lock. Set by the action plugin.
-    type: str
-    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
+  - slipway.compose.slipway.lock_holder
 """
 
 EXAMPLES = r"""

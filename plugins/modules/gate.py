@@ -75,13 +75,10 @@ options:
   title:
     description: What the step is called in the release's record.
     type: str
-  run:
-    description: Id of the run that must hold the environment's lock. Set by the action plugin.
-    type: str
-    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
   - slipway.compose.slipway.prometheus
+  - slipway.compose.slipway.lock_holder
 """
 
 EXAMPLES = r"""

@@ -69,12 +69,9 @@ options:
     description: When the host was taken out. Set by the action plugin.
     type: str
     default: ""
-  run:
-    description: Id of the run that must hold the environment's lock. Set by the action plugin.
-    type: str
-    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
+  - slipway.compose.slipway.lock_holder
 """
 
 EXAMPLES = r"""

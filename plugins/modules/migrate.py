@@ -199,11 +199,12 @@ from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.lock import LOCK_FILE, alive_if_held
 from ..module_utils._core.member import ARGUMENTS, leads, patience
-from ..module_utils._core.migration_phases import before_traffic, obstacles, outlook, served
-from ..module_utils._core.migration_sql import Session, restore_point
-from ..module_utils._core.migrations import Migration, Record, goal, level, plan, status
+from ..module_utils._core.migration_phases import expand_target, obstacles, outlook, served
+from ..module_utils._core.migration_sql import Session
+from ..module_utils._core.migrations import Record, goal, level, plan, status
 from ..module_utils._core.migrator import Goal, Migrator, folder
 from ..module_utils._core.postgres import AbsentError, Psql, exists, seconds
+from ..module_utils._core.restore_point import RestorePoint
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **ARGUMENTS,
@@ -240,21 +241,24 @@ def result(module: AnsibleModule) -> dict[str, Any]:
     session = Session(
         params["owner"] or params["database"], params["lock_timeout"], params["statement_timeout"], _by()
     )
-    mark = _Mark(database, params["restore_point"])
+    mark = RestorePoint(database, params["restore_point"])
     migrator = Migrator(database, session, limit, lambda: patience(params["wait"]), mark.set)
     ledger: list[Record] = []
+    first = params["phase"] == "expand"
     if _runs(module):
         # What is to run says what must be known beforehand; each session sees for itself.
-        ledger = migrator.ledger() if params["phase"] == "expand" else []
+        ledger = migrator.ledger() if first else []
     # A first deployment is predicted before its database exists.
     elif exists(server, params["database"]):
         ledger = migrator.ledger()
     if params["state"] == "planned":
-        return _planned(files, ledger, serving)
+        seen = outlook(files, ledger, serving)
+        return {"changed": False, "leader": True, "judged": True, **seen.told()}
     if params["state"] == "permitted":
         found = [str(problem) for problem in obstacles(files, ledger, serving)]
         return {"changed": False, "leader": True, "judged": True, "problems": found}
-    wanted = Goal(files, _target(params, files, ledger, serving), params["allow_down"])
+    target = expand_target(files, ledger, serving) if first else goal(params["target"], files)
+    wanted = Goal(files, target, params["allow_down"])
     if _runs(module):
         try:
             steps, ledger = migrator.run(wanted)
@@ -274,52 +278,8 @@ def result(module: AnsibleModule) -> dict[str, Any]:
     }
 
 
-class _Mark:
-    """The restore point, which is set when it is known that something will run."""
-
-    def __init__(self, database: Psql, name: str) -> None:
-        self._database = database
-        self._name = name
-        self.point: dict[str, str] = {}
-
-    def set(self) -> None:
-        if self._name:
-            self.point = {"name": self._name, "lsn": self._database.ask(restore_point(self._name))}
-
-    @property
-    def told(self) -> str:
-        return ". Restore point {name} stands at {lsn}".format(**self.point) if self.point else ""
-
-
 def _runs(module: AnsibleModule) -> bool:
     return not module.check_mode and module.params["state"] == "applied"
-
-
-def _planned(
-    files: tuple[Migration, ...], ledger: list[Record], serving: tuple[Migration, ...]
-) -> dict[str, Any]:
-    found = outlook(files, ledger, serving)
-    return {
-        "changed": False,
-        "leader": True,
-        "judged": True,
-        "fresh": found.fresh,
-        "expand": [step.file for step in found.expand],
-        "contract": [step.file for step in found.contract],
-        "problems": [str(problem) for problem in found.problems],
-    }
-
-
-def _target(
-    params: dict[str, Any], files: tuple[Migration, ...], ledger: list[Record], serving: tuple[Migration, ...]
-) -> int:
-    if params["phase"] != "expand":
-        return goal(params["target"], files)
-    found = outlook(files, ledger, serving)
-    if found.problems:
-        listing = "".join(f"\n  - {problem}" for problem in found.problems)
-        raise SlipwayError(f"these migrations cannot be run:{listing}\nNothing was run", "Correct them first")
-    return before_traffic(files, ledger, serving)
 
 
 def _leads(module: AnsibleModule, server: Psql) -> bool:

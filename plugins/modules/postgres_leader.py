@@ -51,21 +51,10 @@ options:
     description: Most bytes that a member which is to lead may lag. Set by the action plugin.
     type: int
     default: 0
-  container:
-    description: This host's PostgreSQL container. Set by the action plugin.
-    type: str
-  patroni:
-    description: Patroni's API on this host. Set by the action plugin.
-    type: dict
-  stack:
-    description: Name of the stack. Set by the action plugin.
-    type: str
-  run:
-    description: Id of the run that must hold the environment's lock. Set by the action plugin.
-    type: str
-    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
+  - slipway.compose.slipway.member
+  - slipway.compose.slipway.lock_holder
 """
 
 EXAMPLES = r"""

@@ -130,13 +130,10 @@ options:
     description: What a Prometheus on this host scrapes of each pool, as JSON. Set by the action plugin.
     type: str
     default: "{}"
-  run:
-    description: Id of the run that must hold the environment's lock. Set by the action plugin.
-    type: str
-    default: ""
 extends_documentation_fragment:
   - slipway.compose.slipway
   - slipway.compose.slipway.prometheus
+  - slipway.compose.slipway.lock_holder
 """
 
 EXAMPLES = r"""
@@ -235,14 +232,13 @@ jobs:
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import error_budget, preparing
+from ..module_utils._core import error_budget, prepared, preparing
 from ..module_utils._core.ansible import PROMETHEUS, reporting, runner
 from ..module_utils._core.compose_answers import ANSWERS, ComposeAnswers
 from ..module_utils._core.definitions import Definitions
@@ -254,14 +250,12 @@ from ..module_utils._core.jobs import done as done_jobs
 from ..module_utils._core.jobs import pending as pending_jobs
 from ..module_utils._core.lock import LOCK_FILE, LockFile, alive, alive_if_held
 from ..module_utils._core.maintenance import refuse_while_out
-from ..module_utils._core.plan import PHASES, Step, Unit, replica_of
+from ..module_utils._core.plan import Unit
 from ..module_utils._core.pools import Pools, write_metrics
 from ..module_utils._core.preparing import Preparation, Told
-from ..module_utils._core.probes_host import available
 from ..module_utils._core.prometheus import Prometheus
-from ..module_utils._core.record_store import FOLDER, History
 from ..module_utils._core.refusals import Refusal
-from ..module_utils._core.release_diff import file_changes, unified
+from ..module_utils._core.release_diff import file_changes
 from ..module_utils._core.scaling import require_only_numbers
 from ..module_utils._core.services_seen import ServicesSeen
 from ..module_utils._core.stored import previous, served
@@ -309,10 +303,6 @@ def units(declared: Sequence[Mapping[str, Any]]) -> list[Unit]:
     return [Unit(**{**unit, "check": tuple(unit["check"])}) for unit in declared]
 
 
-def pending(steps: Sequence[Step]) -> dict[str, list[str]]:
-    return {phase: sorted({step.action for step in steps if step.phase == phase}) for phase in PHASES}
-
-
 def spent_budgets(module: AnsibleModule) -> list[dict[str, Any]]:
     """Error budgets that are gone, from the host that knows. Other numbers of replicas spend none."""
     params = module.params
@@ -354,28 +344,11 @@ def prepare(
             module.warn(f"{replica} is not well before the release has begun")
     # A scaling is a release of its own only by name: jobs wait for the next real one.
     jobs = [] if params["only_replicas"] else pending_jobs(files, done_jobs(tree, release))
-    lines = [*map(str, it.steps), *(f"run job {job.name} ({job.when})" for job in jobs)]
-    planned = "".join(f"{line}\n" for line in lines)
-    # A host that could not be asked (its engine is stopped) has no steps; what is refused must be told.
-    behind = bool(lines) or tree.current != release or bool(it.refusals.found)
     return {
-        "changed": behind,
-        "behind": behind,
-        "current": tree.current or "",
+        **prepared.told(it, release, tree.current or "", changes, jobs, confidential=params["confidential"]),
         "turn": turn,
-        "steps": [str(step) for step in it.steps],
-        "pending": pending(it.steps),
-        "changing": sorted({step.service for step in it.steps if not replica_of(step.service)[0]}),
-        "starting": [step.service for step in it.steps if step.action in ("create", "start")],
-        "live": {name: told.live for name, told in Pools(tree.root).all().items()},
         "services": seen.tell(release, it.steps, files) if known else {},
-        "jobs": [asdict(job) for job in jobs],
-        "migrates": any(it.path.startswith("migrations/") for it in changes)
-        or not History(tree.root / FOLDER).settled(tree.current or ""),
-        "room": {"available": available(), "limits": engine.memory_limits() if it.steps else {}},
-        "refused": [asdict(refusal) for refusal in it.refusals.found],
         "spent": spent_budgets(module) if tree.current and params["checked"] else [],
-        "diff": {"prepared": unified(changes, params["confidential"]) + planned},
     }
 
 

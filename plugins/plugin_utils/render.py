@@ -16,7 +16,7 @@ from typing import Any
 
 import jinja2
 
-from ..module_utils._core import archive_layout, availability_list
+from ..module_utils._core import archive_layout, availability_list, exports
 from ..module_utils._core.alert_routing import SECRETS, SIGNS, owners, routing, secret_names
 from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
 from ..module_utils._core.console import address, dashboard_link
@@ -30,7 +30,7 @@ from ..module_utils._core.pool_names import POOLS
 from ..module_utils._core.rebuild import UNDER_WAY
 from ..module_utils._core.retention_work import SETTINGS as RETENTION
 from ..module_utils._core.retention_work import Rule, settings
-from ..module_utils._core.sites import SLOT, patroni_of, upstream
+from ..module_utils._core.sites import SLOT, UNLESS_IT_FOLLOWS, patroni_of, upstream
 from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
 from ..module_utils._core.third_parties import FOLDER, listing
 from ..module_utils._core.third_parties import secret_names as third_party_secrets
@@ -44,7 +44,7 @@ from ..module_utils._core.topology import (
     HostView,
     Topology,
 )
-from ..module_utils._core.traces import export_headers, told_by
+from ..module_utils._core.traces import told_by
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 from . import dashboard_files
@@ -146,11 +146,12 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "routing": routing,
         "signs": SIGNS.values(),
         "traces": topology.stack.components.logs.traces if topology.stack.components.logs else None,
-        "export_headers": export_headers,
+        "export_headers": exports.export_headers,
         "told_by": told_by,
         "owners": owners,
         "thresholds": alerts.thresholds,
         "other_site_slot": SLOT,
+        "unless_it_follows": UNLESS_IT_FOLLOWS,
         "upstream": upstream,
         "patroni_of": patroni_of,
         "at_bootstrap": False,
@@ -180,6 +181,8 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
     files += [File(UNDER_WAY, material.bootstrap + "\n", 0o400, 0)] if material.bootstrap else []
     if where := shipping(topology, view):
         files.append(File(SETTINGS, where, 0o400, 0))
+        others = exports.destinations(topology.stack, view.host, material.environment, material.secrets)
+        files += [File(path, text, 0o400, 0) for path, text in others.items()]
     if view.runs("postgres") and (rules := _retention(topology)):
         files.append(File(str(RETENTION), settings(rules), 0o400, 0))
     if view.runs("redis"):

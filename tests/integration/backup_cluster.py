@@ -191,7 +191,7 @@ class Cluster:
             if not code and out.strip() == str(members - 1):
                 return
             assert time.monotonic() < limit, self.logs()
-            time.sleep(0.5)
+            time.sleep(0.5)  # between two looks
 
     def leader(self) -> int:
         """The number of the host that leads; 0: none does."""
@@ -207,7 +207,7 @@ class Cluster:
         limit = time.monotonic() + LIMIT
         while not (place := host or self.leader()):
             assert time.monotonic() < limit, self.logs()
-            time.sleep(0.5)
+            time.sleep(0.5)  # between two looks
         container = self.container("postgres", place)
         psql = ["psql", "-U", "postgres", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database]
         return docker("exec", "-i", container, *psql, stdin=script).strip()
@@ -226,7 +226,7 @@ class Cluster:
         limit = time.monotonic() + LIMIT
         while self.sql("SELECT coalesce(max(last_archived_wal), '') FROM pg_stat_archiver") < segment:
             assert time.monotonic() < limit, self.logs()
-            time.sleep(0.3)
+            time.sleep(0.3)  # between two looks
 
     def remove(self) -> None:
         """All that is there of it, also where not all was made."""

@@ -52,7 +52,7 @@ def container():
         deadline = time.monotonic() + TIMEOUT
         while run(["docker", "exec", name, "pg_isready", "-q"])[0]:
             assert time.monotonic() < deadline, run(["docker", "logs", name])
-            time.sleep(0.2)
+            time.sleep(0.2)  # between two looks
         yield name
     finally:
         subprocess.run(["docker", "rm", "--force", "--volumes", name], check=True, capture_output=True)
@@ -156,6 +156,6 @@ def until():
         deadline = time.monotonic() + TIMEOUT
         while not question():
             assert time.monotonic() < deadline, logs()
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two looks
 
     return until

@@ -161,7 +161,7 @@ class RealEdge:
                     return
             except (OSError, http.client.HTTPException, SlipwayError) as error:
                 problem = repr(error)
-            time.sleep(0.2)
+            time.sleep(0.2)  # between two attempts
         raise AssertionError(problem)
 
     def prober(self, service: str, pool: str = "green", secret: str = SECRET, count: int = 2) -> EdgeProber:
@@ -190,7 +190,7 @@ def until(happened: Callable[[], object]) -> None:
     deadline = time.monotonic() + LIMIT
     while not happened():
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks
 
 
 def free_ports(count: int) -> list[int]:

@@ -16,7 +16,7 @@ PATIENCE = 120
 
 
 class Sink(http.server.ThreadingHTTPServer):
-    """Keeps what is posted to it over TLS, and answers with a status. before: may take its time first."""
+    """Keeps what is posted to it over TLS, and answers. before: may take its time, or choose the answer."""
 
     daemon_threads, block_on_close = True, False
 
@@ -26,6 +26,8 @@ class Sink(http.server.ThreadingHTTPServer):
         context.load_cert_chain(tls / "sink.test.crt", tls / "sink.test.key")
         self.socket = context.wrap_socket(self.socket, server_side=True)
         self.status = 200
+        self.headers: dict[str, str] = {}
+        self.body = b""
         self.before: Callable[[], object] = lambda: None
         self.got: list[tuple[str, dict[str, str], bytes]] = []
 
@@ -43,8 +45,10 @@ class _Post(http.server.BaseHTTPRequestHandler):
         self.server.got.append((self.path, headers, body))
         self.server.before()
         self.send_response(self.server.status)
-        self.send_header("Content-Length", "0")
+        for name, value in {**self.server.headers, "Content-Length": str(len(self.server.body))}.items():
+            self.send_header(name, value)
         self.end_headers()
+        self.wfile.write(self.server.body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

@@ -16,6 +16,7 @@ from whole_stack import (
     stack,
     with_alerts,
     with_listeners,
+    with_log_exports,
     with_other_site,
     with_outside,
     with_retention,
@@ -28,7 +29,7 @@ from whole_stack import (
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
 OWNED = with_retention(with_service(stack(), "web", owner="web-team"))
-CARED = with_other_site(with_traces(with_second(with_outside(OWNED))))
+CARED = with_other_site(with_log_exports(with_traces(with_second(with_outside(OWNED)))))
 STACK = with_alerts(with_stores(with_listeners(CARED)))
 
 

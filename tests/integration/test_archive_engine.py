@@ -48,7 +48,7 @@ class Kept(ArchiveCluster):
         limit = time.monotonic() + LIMIT
         while not question():
             assert time.monotonic() < limit, docker("logs", self.container("redis"), check=False)
-            time.sleep(0.3)
+            time.sleep(0.3)  # between two looks
 
     def redis(self, *commands: str, host: int = 1) -> str:
         lines = [f'AUTH slipway "{self.secrets["redis_admin"]}"', *commands]

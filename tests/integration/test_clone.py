@@ -106,11 +106,11 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def copied(repository: Repository, root: Path, rules: object = None) -> tuple[Copy, list[str]]:
+def copied(repository: Repository, root: Path, rules: Any = None) -> tuple[Copy, list[str]]:
     said: list[str] = []
     # What was written since the backup is in the WAL.
     made = Source(repository, root, said.append, volume_options=tuple(in_memory(999)))
-    (copy,) = made.copy({"shop": rules or RULES})  # type: ignore[dict-item]
+    (copy,) = made.copy({"shop": rules or RULES})
     return copy, said
 
 

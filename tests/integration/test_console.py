@@ -73,8 +73,10 @@ class Bench:
         address = f"{self.subnet}.{10 if directly else 11}"
         context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
         connection = http.client.HTTPSConnection(address, 8443, timeout=30, context=context)
+        # Neither has a name here, and where its library connects is nothing that types know of.
+        there: Any = connection
+        there._create_connection = lambda _place, *more: _connected(address, *more)
         # The name that the edge is asked for; the console is asked for its host.
-        connection._create_connection = lambda _place, *more: _connected(address, *more)  # type: ignore[attr-defined]  # the console has no name here
         connection.host = "localhost" if directly else DOMAIN
         sent = {"Host": DOMAIN, **headers}
         if login is not None:

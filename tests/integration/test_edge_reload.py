@@ -96,7 +96,7 @@ class Place:
         enough, deadline = self.answered + more, time.monotonic() + LIMIT
         while self.answered < enough:
             assert time.monotonic() < deadline, self.failures
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two looks
 
     def _post(self, ended: threading.Event, pause: float) -> None:
         client: http.client.HTTPConnection | None = None
@@ -153,7 +153,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
         deadline = time.monotonic() + LIMIT
         while not there.answers():
             assert time.monotonic() < deadline
-            time.sleep(0.2)
+            time.sleep(0.2)  # between two looks
         yield there
     finally:
         gone = ["docker", "rm", "--force", f"{name}-router", f"{name}-edge-1"]

@@ -28,6 +28,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.topology imp
 from ansible_collections.slipway.compose.plugins.module_utils._core.transport import Place, Trust, request
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
+from file_journal import FileJournal
 from host_programs import installed
 from images import newest
 from whole_stack import IMAGES, SECRETS, stack, with_logs
@@ -35,22 +36,6 @@ from whole_stack import IMAGES, SECRETS, stack, with_logs
 # Of which one is taken that no other run of this test has, or left behind.
 SUBNETS = [f"10.98.{number}" for number in range(128, 160)]
 LIMIT = 120
-# Follows a file of entries from after a cursor on, as `journalctl --follow` does the journal.
-JOURNALCTL = """#!{python}
-import json, sys, time
-after = next((it.partition("=")[2] for it in sys.argv if it.startswith("--after-cursor=")), None)
-with open({file!r}) as stream:
-    seen, rest = after is None, ""
-    while True:
-        rest += stream.readline()
-        if not rest.endswith("\\n"):
-            time.sleep(0.05)
-            continue
-        if seen:
-            print(rest, end="", flush=True)
-        seen = seen or json.loads(rest)["__CURSOR"] == after
-        rest = ""
-"""
 
 
 def docker(*argv: str) -> str:
@@ -66,7 +51,7 @@ class Bench:
     name: str
     address: str
     folder: Path
-    written: int = 0
+    journal: FileJournal
     shipper: subprocess.Popen[bytes] | None = None
 
     @property
@@ -86,22 +71,11 @@ class Bench:
 
     def says(self, lines: int, **fields: str) -> None:
         """Write entries to the journal."""
-        with (self.folder / "journal").open("a") as stream:
-            for _ in range(lines):
-                self.written += 1
-                entry = {
-                    "__CURSOR": f"c{self.written}",
-                    "__SEQNUM": str(self.written),
-                    "__SEQNUM_ID": "5ca1ab1e" + 24 * "0",
-                    "__REALTIME_TIMESTAMP": str(time.time_ns() // 1000),
-                    "MESSAGE": json.dumps({"event": "said", "request_id": f"request-{self.written:06d}"}),
-                    **fields,
-                }
-                stream.write(json.dumps(entry) + "\n")
+        self.journal.says(lines, **fields)
 
     def start(self) -> None:
         folders = [str(self.folder / "program"), str(self.folder), str(self.folder / "own")]
-        environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
+        environment = {**os.environ, "PATH": self.journal.path}
         self.shipper = subprocess.Popen([sys.executable, "-I", *folders], env=environment)
 
     def kill(self) -> None:
@@ -127,7 +101,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("logs")
     folder.chmod(0o755)
     subnet = _network(name)
-    bench = Bench(name, f"{subnet}.10", folder)
+    bench = Bench(name, f"{subnet}.10", folder, FileJournal(folder))
     try:
         installed("log_shipper", folder / "program")
         _start(bench)
@@ -187,12 +161,8 @@ def _start(bench: Bench) -> None:
     (bench.folder / "config/host/logs.json").write_text(
         json.dumps({"name": "h1.test", "host": bench.address, "port": 8443})
     )
-    for folder in ("bin", "own", "state/metrics"):
+    for folder in ("own", "state/metrics"):
         (bench.folder / folder).mkdir(parents=True)
-    (bench.folder / "journal").touch()
-    program = bench.folder / "bin/journalctl"
-    program.write_text(JOURNALCTL.format(python=sys.executable, file=str(bench.folder / "journal")))
-    program.chmod(0o755)
 
 
 def _until(question: Any) -> None:
@@ -243,7 +213,7 @@ def test_no_line_is_lost_or_doubled_while_store_and_shipper_are_stopped_and_kill
     logs = f"{bench.name}-logs"
 
     def has_all() -> bool:
-        return answers(bench) and bench.numbers().keys() == set(range(1, bench.written + 1))
+        return answers(bench) and bench.numbers().keys() == set(range(1, bench.journal.written + 1))
 
     bench.start()
     bench.says(500)
@@ -263,8 +233,8 @@ def test_no_line_is_lost_or_doubled_while_store_and_shipper_are_stopped_and_kill
     _until(has_all)
     # All is on the store's disk: nothing comes a second time any more.
     place = bench.folder / "own/place.json"
-    _until(lambda: place.exists() and json.loads(place.read_text())["cursor"] == f"c{bench.written}")
-    assert bench.numbers() == Counter(range(1, bench.written + 1))
+    _until(lambda: place.exists() and json.loads(place.read_text())["cursor"] == f"c{bench.journal.written}")
+    assert bench.numbers() == Counter(range(1, bench.journal.written + 1))
     # Who did what is in both.
     assert bench.numbers("/audit") == Counter(range(1001, 1501))
     bench.kill()

@@ -27,10 +27,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(self):
         asked = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
-        time.sleep(float(asked.get("lazy", ["0"])[0]))
+        time.sleep(float(asked.get("lazy", ["0"])[0]))  # as slow as it is asked to be
         self.rfile.read(int(self.headers.get("content-length") or 0))
         while "held" in asked and not os.path.exists("/tmp/released"):
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two looks
         self.send_response(200)
         self.send_header("content-length", "0")
         self.end_headers()
@@ -92,7 +92,7 @@ class Bench:
         limit = time.monotonic() + LIMIT
         while (told := self._told(column)) != [value] * 2 * self.hosts:
             assert time.monotonic() < limit, (column, told, docker("logs", f"{self.name}-router"))
-            time.sleep(0.2)
+            time.sleep(0.2)  # between two looks
 
     def _told(self, column: str) -> list[str]:
         """A column of the router's statistics, of each replica; nothing before it answers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import masking_sql
@@ -174,8 +175,8 @@ def test_no_trigger_or_rule_carries_off_what_is_being_masked(shop: Psql, place: 
 def test_masking_that_forgets_one_row_is_noticed(place: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     real = masking_sql.value
 
-    def broken(column: object, rule: str, salt: str) -> str:
-        own = real(column, rule, salt)  # type: ignore[arg-type]
+    def broken(column: Any, rule: str, salt: str) -> str:
+        own = real(column, rule, salt)
         return f"CASE WHEN id = 7 THEN email ELSE {own} END" if str(column) == "people.email" else own
 
     monkeypatch.setattr(masking_sql, "value", broken)

@@ -147,7 +147,7 @@ def test_a_server_that_drips_does_not_outlast_the_timeout(serve, kind):
         for _ in range(1200):
             # To each of them this may yet become an answer; to gRPC it is one empty frame after another.
             stream.sendall(b"\0")
-            time.sleep(0.05)
+            time.sleep(0.05)  # for a minute in all, if nobody hangs up
         heard_out.set()
 
     port = serve(drips)

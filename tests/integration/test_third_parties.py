@@ -110,7 +110,7 @@ def eventually(look: Callable[[], dict[str, float]], wanted: dict[str, float]) -
         seen = look()
         if all(seen.get(key) == value for key, value in wanted.items()):
             return
-        time.sleep(0.2)
+        time.sleep(0.2)  # between two looks
     assert {key: look().get(key) for key in wanted} == wanted
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import TraceExport
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_integrations import Export
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.transport import Place, Trust, request
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
@@ -199,7 +199,7 @@ def _network(name: str) -> str:
 
 
 def _start(bench: Bench) -> None:
-    exports = {"elsewhere": TraceExport(f"http://{bench.address('sink')}:4318/v1/traces", None)}
+    exports = {"elsewhere": Export(f"http://{bench.address('sink')}:4318/v1/traces", None)}
     base = with_traces(stack(2, hosts=("h1.test",)), share=100, wait=2000, exports=exports)
     hosts = tuple(Host(f"{part}.test", bench.address(part)) for part in ("h1", "h2"))
     laid = topology(replace(base, hosts=hosts))

@@ -11,6 +11,18 @@ LOGIN = {
     "_PID": "77",
     "PRIORITY": "5",
 }
+CONTAINER = {
+    "CONTAINER_NAME": "shop-api-blue-1-1",
+    "COM_DOCKER_COMPOSE_SERVICE": "api-blue-1",
+    "COM_DOCKER_COMPOSE_PROJECT_CONFIG_FILES": "/opt/shop/releases/99ac20d3e760/docker-compose.prod.yml",
+    "SLIPWAY_SERVICE": "api",
+    "SLIPWAY_POOL": "blue",
+    "SLIPWAY_REPLICA": "api-blue-1",
+    "PRIORITY": "6",
+    # The driver's own process, which is not whoever speaks: as journald says, and as nobody can claim.
+    "_SYSTEMD_UNIT": "docker.service",
+    "SYSLOG_FACILITY": "10",
+}
 
 
 def entry(number: int, message: Any, **fields: Any) -> dict[str, Any]:

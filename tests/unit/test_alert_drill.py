@@ -19,7 +19,7 @@ from alert_report import Outcome, line, table
 from alert_sinks import MAPS, PAYS, Sinks, Web
 from ansible_collections.slipway.compose.plugins.module_utils._core.alert_routing import unheard
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
-from test_hooks import MailServer
+from listeners import MailServer
 from test_runbooks import CHECKOUT
 from whole_stack import LAB_HOSTS, lab_definition, rules, stack, with_everything
 

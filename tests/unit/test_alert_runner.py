@@ -20,8 +20,8 @@ from alert_hands import Hands, Scene, roles_of
 from alert_report import Outcome
 from alert_runner import Drill, labels
 from alert_sinks import PAYS, Sinks, Told, Web
+from listeners import MailServer, serving
 from site_under_test import Machine, Site
-from test_hooks import MailServer, serving
 from test_runbooks import CHECKOUT
 
 ONE = Case(

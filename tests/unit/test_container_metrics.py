@@ -203,12 +203,12 @@ def test_what_ends_is_followed_and_the_engine_may_come_later(tmp_path, monkeypat
     ends = Ends()
     path = str(tmp_path / "docker.sock")
     threading.Thread(target=ends.follow, args=(path,), daemon=True).start()
-    time.sleep(0.2)
+    time.sleep(0.2)  # it has looked in vain a few times
     serve(path)
     limit = time.monotonic() + 60
     while not ends.counts["shop-redis-1", container_metrics.CRASH]:
         assert time.monotonic() < limit
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks
     assert any(asked.startswith("/events?") and "%22die%22" in asked for asked in Engine.asked)
 
 
@@ -225,7 +225,7 @@ def test_the_files_are_written_again_and_again_and_the_engine_may_come_later(tmp
         server = serve(tmp_path / "docker.sock")
         limit = time.monotonic() + 120
         while not (tmp_path / "containers.prom").exists() and time.monotonic() < limit:
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two looks
         # None of these containers is one of this machine's kernel.
         assert (tmp_path / "memory.prom").read_text() == ""
         assert (

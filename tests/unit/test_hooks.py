@@ -8,25 +8,20 @@ import json
 import socketserver
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
 from ansible_collections.slipway.compose.plugins.module_utils._core.hooks import event, notify, payload
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_hooks import Email, Hook
 from ansible_collections.slipway.compose.plugins.module_utils._core.record import OUTCOMES, Record
 from ansible_collections.slipway.compose.plugins.module_utils._core.schema_hooks import EVENTS
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.webhooks import signature
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
+from listeners import MailServer, Receiver, serving
 
 FAILED = Record(
     "20261122T141502-3f2a9c",
@@ -48,103 +43,6 @@ DEADLINE, SHORT = 30.0, 1.0
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
-
-
-@contextmanager
-def serving(server: socketserver.BaseServer) -> Iterator[int]:
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield int(server.server_address[1])
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-class Receiver(ThreadingHTTPServer):
-    """Keeps what is posted and answers with the statuses it is given, the last one for ever.
-
-    before: is called before it answers, and may take its time.
-    """
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(
-        self, *statuses: int, before: Callable[[], object] = lambda: None, address: str = "127.0.0.1"
-    ) -> None:
-        super().__init__((address, 0), _Post)
-        self.statuses, self.before = list(statuses), before
-        self.got: list[tuple[str, Any, dict[str, str]]] = []
-
-
-class _Post(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append((self.path, json.loads(body), dict(self.headers.items())))
-        self.server.before()
-        status = self.server.statuses.pop(0) if len(self.server.statuses) > 1 else self.server.statuses[0]
-        self.send_response(status)
-        if status == 302:
-            self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-class MailServer(socketserver.ThreadingTCPServer):
-    """A small SMTP server: STARTTLS if it has a context, any login, one refusal if it is given one."""
-
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_address = True
-
-    def __init__(
-        self, context: ssl.SSLContext | None = None, refusal: str = "", address: str = "127.0.0.1"
-    ) -> None:
-        super().__init__((address, 0), _Smtp)
-        self.context, self.refusal = context, refusal
-        self.commands: list[str] = []
-        self.mails: list[bytes] = []
-
-
-class _Smtp(socketserver.StreamRequestHandler):
-    server: MailServer
-
-    def say(self, line: str) -> None:
-        self.wfile.write(f"{line}\r\n".encode())
-
-    def handle(self) -> None:
-        self.say("220 here")
-        while line := self.rfile.readline().decode().strip():
-            self.server.commands.append(line[:4].upper() + line[4:])
-            verb = line.split()[0].upper()
-            if verb == "EHLO":
-                offer = "250-STARTTLS\r\n" if self.server.context else ""
-                self.say(f"250-here\r\n{offer}250 AUTH PLAIN")
-            elif verb == "STARTTLS" and self.server.context:
-                self.say("220 go on")
-                try:
-                    self.request = self.server.context.wrap_socket(self.request, server_side=True)
-                except ssl.SSLError:  # the client does not trust the certificate
-                    return None
-                self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", 0)
-            elif verb == "MAIL" and self.server.refusal:
-                self.say(self.server.refusal)
-            elif verb == "DATA":
-                self.say("354 go on")
-                lines = iter(self.rfile.readline, b".\r\n")
-                self.server.mails.append(b"".join(lines))
-                self.say("250 taken")
-            elif verb == "QUIT":
-                return self.say("221 bye")
-            else:
-                self.say("235 welcome" if verb == "AUTH" else "250 fine")
-        return None
 
 
 def webhook(port: int, path: str = "/hook", form: str = "json", **changes: Any) -> Hook:
@@ -353,78 +251,3 @@ def test_every_outcome_is_an_event() -> None:
     assert {event(replace(FAILED, outcome=outcome)) for outcome in OUTCOMES} == set(EVENTS)
     for outcome in OUTCOMES:
         assert "text" in payload("slack", replace(FAILED, outcome=outcome))
-
-
-HOOKS = """
-- {on: [started, failed], webhook: "https://ci.example.com/releases"}
-- {on: [failed], webhook_secret: chat, format: slack}
-- on: [rolled_back]
-  email: {to: [ops@example.com], from: slipway@example.com, server: "smtp.example.com:587"}
-"""
-MAIL = {"to": ["a@b.example"], "from": "a@b.example", "server": "s.example:25"}
-
-
-def test_hooks_are_read_as_yaml_writes_them(definition: dict[str, Any], hosts: list[Host]) -> None:
-    definition |= {"hooks": yaml.safe_load(HOOKS), "secrets": {"chat": {}}}
-    assert True in definition["hooks"][0], "YAML 1.1 reads the key `on` as a boolean"
-    hooks = parse_stack(definition, hosts).hooks
-    assert hooks[0] == Hook(("started", "failed"), "https://ci.example.com/releases", None, "json", None)
-    assert (hooks[1].webhook_secret, hooks[1].format) == ("chat", "slack")
-    assert hooks[2].email == Email(
-        ("ops@example.com",), "slipway@example.com", "smtp.example.com:587", "starttls", None, None
-    )
-
-
-@pytest.mark.parametrize(
-    ("hook", "told"),
-    [
-        ({"on": ["failed"]}, "stack/hooks/0: names nobody to tell"),
-        ({"on": ["failed"], "webhook": "http://a/", "email": MAIL}, "names several to tell"),
-        ({"on": [], "webhook": "http://a/"}, "hooks/0/on: is an empty list"),
-        ({"on": ["fail"], "webhook": "http://a/"}, "Did you mean failed"),
-        ({"webhook": "http://a/"}, "stack/hooks/0/on: is missing"),
-        ({"on": ["failed"], "webhook": "ftp://a/"}, 'webhook: is "ftp://a/", not a URL'),
-        (
-            {"on": ["failed"], "webhook": "https://hooks.slack.com/services/T/B/x"},
-            "is a secret: whoever knows",
-        ),
-        ({"on": ["failed"], "webhook_secret": "chta"}, "chta is not declared. Did you mean chat"),
-        ({"on": ["failed"], "webhook_secret": "made"}, "made is generated, so nobody else knows it"),
-        ({"on": ["failed"], "webhook": "http://a/", "format": "xml"}, "hooks/0/format: is"),
-        ({"on": ["failed"], "email": {**MAIL, "user": "ann"}}, "hooks/0/email: has no password_secret"),
-        ({"on": ["failed"], "email": {**MAIL, "password_secret": "chat"}}, "hooks/0/email: has no user"),
-        (
-            {"on": ["failed"], "email": {**MAIL, "user": "a", "password_secret": "chat", "tls": "none"}},
-            "which would show the password",
-        ),
-        ({"on": ["failed"], "email": {**MAIL, "to": ["ops"]}}, "email/to/0: is"),
-        ({"on": ["failed"], "email": {**MAIL, "server": "smtp"}}, "email/server: is"),
-        ({"on": ["failed"], "email": {**MAIL, "server": "smtp:99999"}}, "email/server: has port 99999"),
-        (
-            {"on": ["down"], "email": MAIL},
-            "hooks/0/on: tells down by e-mail, which is what alerts do",
-        ),
-        (
-            {"on": ["failed"], "email": MAIL, "signing_secret": "chat"},
-            "signs what is posted, and this is e-mail",
-        ),
-        ({"on": ["up"], "webhook": "http://a/", "signing_secret": "made"}, "made is generated, so nobody"),
-        ("https://a/", "stack/hooks/0: is text, not a table"),
-    ],
-)
-def test_a_faulty_hook_is_named_with_its_path(
-    definition: dict[str, Any], hosts: list[Host], hook: object, told: str
-) -> None:
-    definition |= {"hooks": [hook], "secrets": {"chat": {}, "made": {"generate": 32}}}
-    with pytest.raises(InvalidInputError) as fault:
-        parse_stack(definition, hosts)
-    assert any(told in str(problem) for problem in fault.value.problems), fault.value.problems
-
-
-def test_where_nothing_has_a_route_nobody_can_be_told_how_it_fares(
-    definition: dict[str, Any], hosts: list[Host]
-) -> None:
-    del definition["services"]["web"]["route"]
-    definition["hooks"] = [{"on": ["down", "up"], "webhook": "http://a/"}]
-    with pytest.raises(InvalidInputError, match="tells down, up, and no service has a route"):
-        parse_stack(definition, hosts)

@@ -186,7 +186,7 @@ def work():
     for _again in range(1200):
         if Path({str(parent_ended)!r}).exists():
             break
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks
     Path({str(result)!r}).write_text("done")
 detach(work, Path({str(tmp_path / "log")!r}))
 print("started")
@@ -201,7 +201,7 @@ print("started")
     for _again in range(1200):
         if result.exists() and result.read_text():
             break
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks
     assert result.read_text() == "done"
 
 

@@ -10,20 +10,8 @@ import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import journal
 from ansible_collections.slipway.compose.plugins.module_utils._core.journal import Journal
 from ansible_collections.slipway.compose.plugins.module_utils._core.journal_lines import line
-from journal_entries import LOGIN, entry
+from journal_entries import CONTAINER, LOGIN, entry
 
-CONTAINER = {
-    "CONTAINER_NAME": "shop-api-blue-1-1",
-    "COM_DOCKER_COMPOSE_SERVICE": "api-blue-1",
-    "COM_DOCKER_COMPOSE_PROJECT_CONFIG_FILES": "/opt/shop/releases/99ac20d3e760/docker-compose.prod.yml",
-    "SLIPWAY_SERVICE": "api",
-    "SLIPWAY_POOL": "blue",
-    "SLIPWAY_REPLICA": "api-blue-1",
-    "PRIORITY": "6",
-    # The driver's own process, which is not whoever speaks: as journald says, and as nobody can claim.
-    "_SYSTEMD_UNIT": "docker.service",
-    "SYSLOG_FACILITY": "10",
-}
 DEEP: list[Any] = []
 for _ in range(100_000):
     DEEP = [DEEP]

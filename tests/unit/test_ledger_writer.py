@@ -37,7 +37,7 @@ class Application(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         key, site = self.headers["Idempotency-Key"], self.server
         fault = site.plan.pop(0) if site.plan else ""
@@ -52,7 +52,7 @@ class Application(http.server.BaseHTTPRequestHandler):
             return None
         return self._answer(201, {"booking": site.rows[key]})
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         rows = [] if "after=" in self.path else list(self.server.rows.values())
         following = rows[-1]["id"] if rows else None
         if self.headers["Cookie"] == "s=1":

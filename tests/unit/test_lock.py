@@ -145,10 +145,10 @@ class TestSignsOfLife:
         with alive(tmp_path / "lock.json", ANN.run, every=0.02):
             until = time.monotonic() + 60
             while beats(lock) < 4 and time.monotonic() < until:
-                time.sleep(0.01)
+                time.sleep(0.01)  # between two looks
         after = beats(lock)
         assert after >= 4
-        time.sleep(0.1)
+        time.sleep(0.1)  # time for several signs
         assert beats(lock) == after
 
     def test_end_when_the_lock_was_lost_and_do_not_bring_it_back(self, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ class TestSignsOfLife:
         with alive(tmp_path / "lock.json", ANN.run, every=0.02):
             lock.release(ANN.run)
             lock.take(BOB, {})
-            time.sleep(0.1)
+            time.sleep(0.1)  # time for several signs
         assert holder(lock) == "bob" and beats(lock) == 1
 
     def test_a_run_without_the_lock_is_refused_before_it_begins(self, tmp_path: Path) -> None:

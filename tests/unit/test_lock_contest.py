@@ -198,7 +198,7 @@ def wait_for(happened: Callable[[], object]) -> None:
     limit = time.monotonic() + LIMIT
     while not happened():
         assert time.monotonic() < limit
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks
 
 
 @pytest.fixture

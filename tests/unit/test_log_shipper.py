@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import log_shipper
+from ansible_collections.slipway.compose.plugins.module_utils._core import journal_place, log_shipper
 from journal_entries import LOGIN, entry
 
 
@@ -89,7 +89,7 @@ class Bench:
         for _ in range(lines):
             self.journal.append(entry(len(self.journal) + 1, "x", **LOGIN))
         self.now += seconds
-        if seconds > log_shipper.SETTLED:
+        if seconds > journal_place.SETTLED:
             self.store.settle()
 
     def crash(self) -> None:

@@ -107,7 +107,7 @@ class Api(http.server.BaseHTTPRequestHandler):
     While nobody leads, it counts how often a primary was asked for; `successor` leads after MISSES.
     """
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         name, what = self.path.strip("/").split("/")
         site = self.server
         if name in site.down:
@@ -209,7 +209,7 @@ class UntilItLeads:
         self._api, self._led = api, False
 
     def again(self):
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks
         led, self._led = self._led, self._api.leads == "b"
         return not led
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 import pytest
 from ansible_collections.slipway.compose.plugins.action.stack_release import confidential, secret_texts
 from ansible_collections.slipway.compose.plugins.module_utils._core.archive_layout import password
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.release_diff import file_changes, unified
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
-from whole_stack import IMAGES, SECRETS, stack, with_alerts, with_archive, with_console
+from whole_stack import (
+    IMAGES,
+    SECRETS,
+    stack,
+    with_alerts,
+    with_archive,
+    with_console,
+    with_log_exports,
+    with_traces,
+)
 
 STACK = with_console(with_alerts(with_archive(stack(3))))
 OLD_KEY = "-----BEGIN PRIVATE KEY-----\nold-first-line\nold-second-line\n-----END PRIVATE KEY-----\n"
@@ -22,8 +32,8 @@ def material(secrets: dict[str, str], key: str) -> Material:
     return Material(images, secrets, "CA", dict.fromkeys(names, ("CERTIFICATE", key)), {})
 
 
-def diff(before: Material, after: Material) -> str:
-    laid = topology(STACK)
+def diff(before: Material, after: Material, base: Stack = STACK) -> str:
+    laid = topology(base)
     view = laid.views["h3.test"]
     old, new = render(laid, view, before), render(laid, view, after)
     return unified(file_changes(old, new), confidential(new, secret_texts(after)))
@@ -42,6 +52,23 @@ def test_a_password_that_is_derived_from_a_secret_is_not_seen_either() -> None:
     told = diff(material(old, OLD_KEY), material(SECRETS, OLD_KEY))
     assert "config/host/archive/redis.password changes; it holds secrets and is not shown" in told
     assert not any(password(it["archive_password"], "redis") in told for it in (old, SECRETS))
+
+
+@pytest.mark.parametrize(
+    ("base", "file"),
+    [
+        (with_traces(stack(3)), "config/collector/collector.yml"),
+        (with_log_exports(stack(3)), "config/host/log-exports/loki.json"),
+    ],
+    ids=["traces", "logs"],
+)
+def test_headers_that_a_secret_holds_are_seen_neither_before_nor_after(base: Stack, file: str) -> None:
+    old, new = (
+        {**SECRETS, "trace_headers": f"X-Scope: a\nDD-API-KEY: {age}-$key\n"} for age in ("old", "newer")
+    )
+    told = diff(material(old, OLD_KEY), material(new, OLD_KEY), base)
+    assert f"{file} changes; it holds secrets and is not shown" in told
+    assert "key" not in told.lower()
 
 
 def test_the_hash_of_a_login_is_not_seen() -> None:

@@ -24,6 +24,7 @@ from whole_stack import (
     with_alerts,
     with_backup,
     with_listeners,
+    with_log_exports,
     with_outside,
     with_service,
     with_slo,
@@ -32,7 +33,8 @@ from whole_stack import (
 )
 
 CASES = Path(__file__).resolve().parents[1] / "alerts"
-WHOLE = with_alerts(with_stores(with_listeners(with_traces(with_backup(with_slo(with_outside(stack())))))))
+PARTS = with_log_exports(with_traces(with_backup(with_slo(with_outside(stack())))))
+WHOLE = with_alerts(with_stores(with_listeners(PARTS)))
 OWN_SECRETS = {"alert_token", "alert_url", "mail_ca", "mail_password", "pager_key"}
 
 

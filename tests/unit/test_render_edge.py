@@ -218,7 +218,7 @@ def test_only_reading_is_sent_again_once_a_replica_has_it() -> None:
 def test_what_waits_for_a_vanished_host_ends_within_seconds(router: str) -> None:
     defaults = section(rendered(stack(3))[f"config/{router}/haproxy.cfg"], "defaults")
     idle, interval, count = (
-        int(re.search(rf"^    srvtcpka-{name} (\d+)", defaults, re.MULTILINE)[1])  # type: ignore[index]
+        int(re.findall(rf"^    srvtcpka-{name} (\d+)", defaults, re.MULTILINE)[0])
         for name in ("idle", "intvl", "cnt")
     )
     assert "    option srvtcpka\n" in defaults

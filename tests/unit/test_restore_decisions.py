@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_proof import Proof
@@ -160,7 +161,8 @@ def test_a_proof_is_held_against_the_timeline_it_followed(last: int, told: bool)
                 *(name(3, it) for it in range(0x30, last + 1)),
             ]
 
-    proof = Proof(Held())  # type: ignore[arg-type]
+    held: Any = Held()
+    proof = Proof(held)
     proof._line = Line(3, {1: 0x30 << 24})
     found = proof._short(name(3, 0x32), MADE[0])
     assert bool(found) == told

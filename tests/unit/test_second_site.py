@@ -1,12 +1,10 @@
-"""Two sites of one stack: what each is rendered, who may take over, and who keeps from serving."""
+"""Two sites of one stack: what each is rendered, who may take over, and what is no pair."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +16,6 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
     SlipwayError,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.site_member import SiteMember
 from ansible_collections.slipway.compose.plugins.module_utils._core.sites import (
     Seen,
     at_rest,
@@ -27,7 +24,6 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.sites import
 )
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import complete
 from ansible_collections.slipway.compose.plugins.plugin_utils.other_site import peer
-from ansible_collections.slipway.compose.plugins.plugin_utils.render import COMPOSE_FOLDER
 from whole_stack import rendered, rules, stack, with_backup, with_other_site
 
 AWAY = ("192.0.2.21", "192.0.2.22")
@@ -179,144 +175,6 @@ def test_the_firewall_opens_postgresql_and_its_patroni_to_the_other_sites_hosts(
     assert "other_site" not in host_stack({}, "h1.test", ["h1.test"], variables)
 
 
-def guard() -> Any:
-    spec = importlib.util.spec_from_file_location("site_guard", COMPOSE_FOLDER / "config/postgres/site.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize(
-    ("own", "others", "left"),
-    [
-        pytest.param({}, 100, True, id="a-first-site-that-the-other-was-promoted-over"),
-        pytest.param({"slipway": {"promoted": 200}}, 100, False, id="the-later-one-of-two"),
-        pytest.param({"standby_cluster": {"host": "a"}}, 100, False, id="one-that-follows"),
-        pytest.param({}, None, False, id="one-that-hears-of-no-other-primary"),
-        pytest.param({}, 0, False, id="two-that-were-never-promoted"),
-    ],
-)
-def test_a_site_is_left_when_the_other_was_promoted_later(own: Any, others: int | None, left: bool) -> None:
-    assert guard().left(own, others) is left
-
-
-def test_the_guard_asks_every_member_until_one_is_a_primary() -> None:
-    def get(url: str) -> tuple[int, bytes]:
-        if url.startswith("https://dead"):
-            raise OSError
-        if url.startswith("https://replica"):
-            return 503, b""
-        return 200, b'{"slipway": {"promoted": 7}}' if url.endswith("/config") else b"{}"
-
-    asked = guard().others_promotion(["https://dead", "https://replica", "https://primary"], get)
-    assert asked == 7
-    assert guard().others_promotion(["https://dead", "https://replica"], get) is None
-
-
-@pytest.mark.parametrize(
-    ("own", "kept", "others", "news"),
-    [
-        pytest.param(
-            {"standby_cluster": {"host": "a"}}, {}, 50, {"others": 50}, id="who-follows-notes-the-other"
-        ),
-        pytest.param(
-            {"standby_cluster": {"host": "a"}, "slipway": {"others": 50}},
-            {},
-            50,
-            {},
-            id="what-is-noted-is-not-news",
-        ),
-        pytest.param(
-            {}, {"slipway": {"promoted": 70}}, None, {"promoted": 70}, id="a-restored-one-recalls-its-own"
-        ),
-        pytest.param(
-            {"slipway": {"promoted": 90}}, {"slipway": {"promoted": 70}}, 5, {}, id="an-older-copy-is-none"
-        ),
-    ],
-)
-def test_a_site_notes_what_its_settings_do_not_say(
-    own: Any, kept: Any, others: int | None, news: Any
-) -> None:
-    assert guard().learned(own, kept, others) == news
-
-
-def test_what_is_kept_in_the_volume_only_grows(tmp_path: Path) -> None:
-    it, path = guard(), tmp_path / "promotions.json"
-    it.keep({}, path)
-    assert not path.exists()
-    for told in ({"promoted": 70}, {"others": 40}, {"promoted": 60}):
-        it.keep({"slipway": told}, path)
-    assert it.read(path) == {"slipway": {"promoted": 70, "others": 40}}
-    path.write_text("{")
-    assert it.read(path) == {}
-
-
-def test_a_cluster_of_one_of_two_sites_is_rebuilt_only_where_the_other_does_not_serve() -> None:
-    lines = rendered(with_other_site(stack(), follow=False))["config/postgres/rebuild.sh"].splitlines()
-    assert lines[-4:-2] == ["python3 /config/site.py alone", "false"]
-    assert lines[-1] == "exec python3 /config/site.py recall"
-    assert "site.py" not in rendered(stack())["config/postgres/rebuild.sh"]
-
-
-def promotion(known: dict[str, int], at: int) -> int:
-    """What a site that follows is told it was promoted at."""
-    settings: dict[str, Any] = {"standby_cluster": {"host": "a"}, "slipway": known}
-
-    def run(argv: Any, stdin: str | None = None) -> tuple[int, str, str]:
-        line = " ".join(argv)
-        if "PATCH" in line:
-            settings.update(json.loads(stdin or ""))
-        if line.endswith("/patroni"):
-            role = "standby_leader" if settings["standby_cluster"] else "primary"
-            return 0, json.dumps({"role": role, "state": "running"}), ""
-        if line.endswith("/config"):
-            return 0, json.dumps(settings), ""
-        return 0, f"100||t|f|{'t' if settings['standby_cluster'] else 'f'}\n", ""
-
-    assert SiteMember(run, "c").promote(at, 0)["promoted"]
-    return int(settings["slipway"]["promoted"])
-
-
-@pytest.mark.parametrize(
-    ("known", "at", "expected"),
-    [
-        pytest.param({}, 1000, 1001, id="never-before"),
-        pytest.param({"promoted": 5000, "others": 10}, 1000, 5001, id="own-clock-went-wrong"),
-        pytest.param({"others": 7000}, 1000, 7001, id="the-others-clock-went-wrong"),
-    ],
-)
-def test_a_promotion_is_later_than_any_other_whatever_the_clock_says(
-    known: dict[str, int], at: int, expected: int
-) -> None:
-    assert promotion(known, at) == expected
-
-
-@pytest.mark.parametrize(
-    ("volume", "absent"),
-    [
-        pytest.param((1, "Error response from daemon: get c_postgres: no such volume"), True, id="nothing"),
-        pytest.param((0, ""), False, id="data-without-containers"),
-        pytest.param((1, "Cannot connect to the Docker daemon"), False, id="an-engine-that-says-nothing"),
-    ],
-)
-def test_a_host_whose_containers_are_gone_is_bare_only_without_data(
-    volume: tuple[int, str], absent: bool
-) -> None:
-    def run(argv: Any, stdin: str | None = None) -> tuple[int, str, str]:
-        if argv[1] == "volume":
-            assert argv[-1] == "wayfare_postgres"
-            return volume[0], "", volume[1]
-        return 1, "", "Error: No such container: wayfare-postgres-1"
-
-    seen = Seen.parse("b1", SiteMember(run, "wayfare-postgres-1").seen())
-    assert seen.absent is absent
-    if not absent:
-        with pytest.raises(SlipwayError, match="no-member-tells"):
-            rests([seen], follow=True)
-
-
 @pytest.mark.parametrize(
     ("answers", "follows"),
     [
@@ -336,24 +194,3 @@ def test_no_alert_of_backups_fires_at_a_site_at_rest() -> None:
     of_backups = [it for it in rules(base) if it["alert"].startswith(("Backup", "WalNot"))]
     assert len(of_backups) == 6
     assert all("unless on () max(patroni_standby_leader) == 1" in it["expr"] for it in of_backups)
-
-
-def test_a_stop_that_does_not_end_is_taken_back() -> None:
-    told: list[str] = []
-    position = "100||f|t|f\n"
-
-    def run(argv: Any, stdin: str | None = None) -> tuple[int, str, str]:
-        line = " ".join(argv)
-        if "PATCH" in line:
-            told.append(stdin or "")
-        if line.endswith("/patroni"):
-            return 0, json.dumps({"role": "primary", "state": "running", "pause": True}), ""
-        if line.endswith("/config"):
-            return 0, "{}", ""
-        if "pg_ctl" in line:
-            return 1, "", "server does not shut down"
-        return 0, position if "psql" in line else "", ""
-
-    with pytest.raises(SlipwayError, match="did not stop"):
-        SiteMember(run, "c").stop()
-    assert told == ['{"pause": true}', '{"pause": null}']

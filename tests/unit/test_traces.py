@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,16 +10,9 @@ import yaml
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     InvalidInputError,
-    SlipwayError,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.health_plan import probes_for
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import SecretRule
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import TraceExport
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
-from ansible_collections.slipway.compose.plugins.module_utils._core.traces import (
-    export_headers,
-    trace_faults,
-)
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from whole_stack import rendered, stack, with_logs, with_service, with_traces
 
@@ -108,16 +100,6 @@ def test_who_else_gets_traces_is_sent_the_headers_of_a_secret_as_they_are() -> N
     assert export["headers"] == {"DD-API-KEY": "hidden-trace$$key"}
     for path, text in rendered(TRACED, "h3.test").items():
         assert "hidden-trace" not in text or path == "config/collector/collector.yml"
-
-
-def test_a_secret_that_is_no_list_of_headers_is_refused_without_being_told() -> None:
-    assert export_headers("x", "A: b\n\nAuthorization:  Bearer c: d \n") == {
-        "A": "b",
-        "Authorization": "Bearer c: d",
-    }
-    with pytest.raises(SlipwayError, match="line 2") as refused:
-        export_headers("x", "A: b\ns3cret")
-    assert "s3cret" not in str(refused.value)
 
 
 def test_services_are_told_where_to_send_their_spans_and_as_whom() -> None:
@@ -217,20 +199,3 @@ def test_traces_are_declared_by_wanting_them(definition: dict[str, Any], hosts: 
     assert logs and logs.traces is None
     with pytest.raises(InvalidInputError, match="share"):
         parse_stack({**definition, "components": {"logs": {"traces": {"share": 101}}}}, hosts)
-
-
-@pytest.mark.parametrize(
-    ("export", "secrets", "path"),
-    [
-        (TraceExport("https://t.test/v1/traces", "key"), {}, "headers_secret"),
-        (TraceExport("https://t.test/v1/traces", "key"), {"key": SecretRule("key", 32)}, "headers_secret"),
-        (TraceExport("http://t.test/v1/traces", "key"), {"key": SecretRule("key", None)}, "url"),
-        (TraceExport("http://t.test/v1/traces", None), {}, None),
-        (TraceExport("https://t.test/v1/traces", "key"), {"key": SecretRule("key", None)}, None),
-    ],
-    ids=["unknown secret", "generated secret", "secret in the clear", "no secret", "all well"],
-)
-def test_an_export_that_cannot_work_is_refused(export: Any, secrets: Any, path: str | None) -> None:
-    base = replace(with_traces(stack(3), exports={"x": export}), secrets=secrets)
-    found = [problem.path for problem in trace_faults(base)]
-    assert found == ([f"stack/components/logs/traces/exports/x/{path}"] if path else [])

@@ -32,7 +32,7 @@ def test_the_turn_is_given_back_after_a_failure(tmp_path: Path) -> None:
 def _hold(path: Path, held: multiprocessing.synchronize.Event) -> None:
     with own_turn(path, 0):
         held.set()
-        time.sleep(600)
+        time.sleep(600)  # until it is killed
 
 
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:

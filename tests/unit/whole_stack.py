@@ -38,7 +38,6 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     SecondRepository,
     ThirdParty,
     Tls,
-    TraceExport,
     Traces,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_data import (
@@ -47,7 +46,11 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_data i
     Retention,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_hooks import Hook
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_integrations import RemoteWrite
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_integrations import (
+    Export,
+    LogExport,
+    RemoteWrite,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import Gates
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import (
     LatencyObjective,
@@ -243,7 +246,7 @@ def with_logs(base: Stack) -> Stack:
 
 def with_traces(base: Stack, **changes: Any) -> Stack:
     """The same stack with a log store, traces beside it, and somebody else who gets them, too."""
-    exports = {"tempo": TraceExport("https://tempo.test/v1/traces", "trace_headers")}
+    exports = {"tempo": Export("https://tempo.test/v1/traces", "trace_headers")}
     settings = {
         "share": 10,
         "slow": 1000,
@@ -259,6 +262,18 @@ def with_traces(base: Stack, **changes: Any) -> Stack:
     return replace(stored, components=replace(stored.components, logs=logs))
 
 
+def with_log_exports(base: Stack, **exports: LogExport) -> Stack:
+    """The same stack with a log store, and others who get the lines, too; one of them all of them."""
+    usual = {
+        "loki": LogExport("https://loki.test/otlp/v1/logs", "trace_headers"),
+        "lake-1": LogExport("http://lake.test:4318/v1/logs", None, "protobuf", audit=True),
+    }
+    stored = base if base.components.logs else with_logs(base)
+    assert stored.components.logs
+    logs = replace(stored.components.logs, exports=exports or usual)
+    return replace(stored, components=replace(stored.components, logs=logs))
+
+
 def with_console(base: Stack, *networks: str, **users: str) -> Stack:
     """The same stack with its one address for those who run it."""
     console = Console(f"ops.{base.domain}", networks, users, ())
@@ -267,7 +282,9 @@ def with_console(base: Stack, *networks: str, **users: str) -> Stack:
 
 def with_everything(base: Stack) -> Stack:
     """The same stack with each part that a stack may lack."""
-    cared = with_retention(with_other_site(with_slo(with_outside(with_traces(with_second(base))))))
+    cared = with_retention(
+        with_other_site(with_slo(with_outside(with_log_exports(with_traces(with_second(base))))))
+    )
     return with_console(with_stores(with_listeners(cared)))
 
 

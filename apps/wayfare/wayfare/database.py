@@ -137,6 +137,7 @@ class _Pool:
         reason = error.sqlstate or "connection"
         DATABASE_RETRIES.labels(self.name, reason).inc()
         log.info("database retry", extra={"pool_name": self.name, "reason": reason, "attempt": attempt})
+        # Longer each time, and not in step with other replicas.
         await asyncio.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
         if not error.sqlstate:
             # Its siblings most likely died with it; have the pool replace them all, not one by one.

@@ -68,7 +68,7 @@ class Lifecycle:
 
     async def _announce(self) -> None:
         while self.complaints() and not self.draining:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # between two looks; `end` ends it
         if not self.draining:
             log.info("ready", extra={"seconds": round(time.monotonic() - self._started, 3)})
 

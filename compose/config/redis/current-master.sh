@@ -9,6 +9,7 @@ set -euo pipefail
 read -r -a sentinels <<<"$MEMBERS"
 count=$(wc -w <<<"$MEMBERS")
 
+# A sentinel that does not answer is no failure: the others are asked, and counted.
 ask() {
   { cat /config/sentinel.auth; echo "SENTINEL MASTER $NAME"; } |
     timeout 2 redis-cli --tls --cacert /config/tls/ca.crt -h "$1" -p 26379 2>/dev/null |
@@ -23,10 +24,11 @@ ask_all() {
 answers=""
 while true; do
   answers=$(ask_all)
+  # Zero, too, is a number; grep fails with it.
   answered=$(grep --count . <<<"$answers" || true)
   ((answered * 2 > count)) && break
   ((SECONDS >= $1)) && break
-  sleep 1
+  sleep 1  # before they are asked again
 done
 [[ $answers ]] || exit 1
 sort --numeric-sort --reverse <<<"$answers" | awk 'NR == 1 { print $2 }'

@@ -16,4 +16,4 @@ def eventually(look: Callable[[], T], accept: Callable[[T], bool], seconds: floa
         seen = look()
         if accept(seen) or time.monotonic() > deadline:
             return seen
-        time.sleep(0.3)
+        time.sleep(0.3)  # between two looks

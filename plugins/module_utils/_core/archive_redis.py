@@ -109,11 +109,11 @@ def save(redis: Redis, sleep: Callable[[float], None] = time.sleep) -> None:
             passes = any(word in refusal.problem for word in ("progress", "AOF", "child"))
             if not passes or time.monotonic() > until:
                 raise SlipwayError(f"Redis takes no snapshot: {refusal.problem}", "See its log") from refusal
-            sleep(1)
+            sleep(1)  # whatever it is busy with passes
     while (state := redis.info("persistence")).get("rdb_bgsave_in_progress") != "0":
         if time.monotonic() > until:
             raise SlipwayError("Redis's snapshot takes more than an hour", "See the disk of its host")
-        sleep(0.2)
+        sleep(0.2)  # between two looks
     if state.get("rdb_last_bgsave_status") != "ok":
         raise SlipwayError(
             "Redis could not write its snapshot", "See its log; it needs room on the disk, and memory to fork"

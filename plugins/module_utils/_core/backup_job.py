@@ -51,7 +51,7 @@ class Log:
         """What happened after the first `known` events, whether it goes on, and how far it is in percent."""
         limit = time.monotonic() + PATIENCE
         while self.at_work() and len(self.events()) <= known and time.monotonic() < limit:
-            time.sleep(0.3)
+            time.sleep(0.3)  # between two looks
         going_on, events = self.at_work(), self.events()
         percent = None
         if going_on and len(events) <= known:

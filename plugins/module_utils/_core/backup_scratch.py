@@ -68,7 +68,7 @@ class Scratch:
             ended = self._inside(*control, "status")[0]
             if ended or time.monotonic() > until:
                 raise recovery_error(self._inside("tail", "--bytes=200000", _LOG)[1])
-            time.sleep(0.3)
+            time.sleep(0.3)  # between two looks
 
     def ask(self, query: str, database: str = "postgres") -> str:
         psql = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"]

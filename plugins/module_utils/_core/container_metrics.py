@@ -210,7 +210,7 @@ class Ends:
                 print(f"what ends is not counted: {error!r}", file=sys.stderr, flush=True)
             finally:
                 connection.close()
-            time.sleep(SECONDS)
+            time.sleep(SECONDS)  # an engine that is away is not asked all the time
 
 
 def memory_of_replicas(found: Iterable[tuple[Container, Use]], project: str) -> Iterator[Sample]:

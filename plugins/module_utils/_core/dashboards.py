@@ -67,6 +67,7 @@ def parts(topology: Topology) -> frozenset[str]:
     found = {
         "archive": components.backup and components.backup.archive,
         "backup": components.backup,
+        "exports": components.logs and components.logs.exports,
         "logs": components.logs,
         "outside": components.monitoring.outside,
         "postgres": components.postgres,

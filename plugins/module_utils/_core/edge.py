@@ -122,6 +122,7 @@ class Edge:
 
     def _workers(self) -> set[str]:
         """Processes that take connections; those that are ending call themselves otherwise."""
+        # grep fails where a process ends while it looks, and where it finds none, which is an answer.
         script = "grep -a 'nginx: worker process' /proc/[0-9]*/cmdline || true"
         listed = self._inside("sh", "-c", script).replace("\0", "")
         return set(_WORKERS.findall(listed))

@@ -83,3 +83,5 @@ NETWORK = Text(
 )
 HOSTS = ListOf(HOST, least=1, distinct=True)
 PORT = Integer(1, 65535)
+# What a placement that is not declared means.
+KEEPER = "the third host, or the last of fewer"

@@ -102,7 +102,7 @@ class Workshop:
             news = self._read()[seen:]
             if news or not going_on or time.monotonic() > limit:
                 return news, going_on
-            time.sleep(0.3)
+            time.sleep(0.3)  # between two looks
 
     def _read(self) -> list[Event]:
         if not self._events.exists():

@@ -1,9 +1,10 @@
-"""What the log store is told of an entry of a host's journal: who said it, where, and of which request."""
+"""What others are told of an entry of a host's journal: who said it, where, and of which request."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +24,13 @@ REQUEST = ("request_id", "correlation_id", "x_request_id")
 
 @dataclass(frozen=True)
 class Line:
-    """One entry of the journal as the store gets it. moment: seconds since the epoch."""
+    """One entry of the journal. moment: seconds since the epoch. text: its fields as the store gets them."""
 
     cursor: str
     seq: str
     moment: float
     audit: bool
+    fields: Mapping[str, str]
     text: str
 
 
@@ -46,7 +48,7 @@ def _plain(entry: dict[str, Any], host: str) -> Line:
     told["_msg"] = (said[:CLIPPED] if isinstance(said, str) else "") or "(unreadable)"
     told |= {"seq": seq} if seq else {}
     audit = entry.get("SYSLOG_FACILITY") in AUDITED
-    return Line(str(entry["__CURSOR"]), seq, int(moment) / 1e6, audit, json.dumps(told))
+    return Line(str(entry["__CURSOR"]), seq, int(moment) / 1e6, audit, told, json.dumps(told))
 
 
 def _line(entry: dict[str, Any], host: str) -> Line:
@@ -58,7 +60,7 @@ def _line(entry: dict[str, Any], host: str) -> Line:
     level = inner.get("level") or inner.get("severity")
     told["level"] = str(level or PRIORITIES.get(_text(entry.get("PRIORITY")), ""))
     told["request_id"] = next((str(inner[key]) for key in REQUEST if inner.get(key)), "")
-    told["trace_id"] = str(inner.get("trace_id") or "")
+    told |= {key: str(inner.get(key) or "") for key in ("trace_id", "span_id")}
     audit = inner.get("audit") is True or (
         told["source"] == "host" and _text(entry.get("SYSLOG_FACILITY")) in AUDITED
     )
@@ -66,9 +68,10 @@ def _line(entry: dict[str, Any], host: str) -> Line:
     told = {key: value for key, value in told.items() if value}
     text = json.dumps(told)
     if len(text) > LONGEST:
-        text = json.dumps({**told, "_msg": told["_msg"][:CLIPPED], "clipped": str(len(said))})
+        told |= {"_msg": told["_msg"][:CLIPPED], "clipped": str(len(said))}
+        text = json.dumps(told)
     moment = int(entry["__REALTIME_TIMESTAMP"]) / 1e6
-    return Line(str(entry["__CURSOR"]), _seq(entry), moment, audit, text)
+    return Line(str(entry["__CURSOR"]), _seq(entry), moment, audit, told, text)
 
 
 def _seq(entry: dict[str, Any]) -> str:

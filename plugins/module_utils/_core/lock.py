@@ -205,7 +205,7 @@ def _exclude_others(handle: int, path: Path) -> None:
                     f"{path} is kept busy by another process of this host",
                     f"Look at `fuser -v {path.with_suffix('.guard')}`; a stopped process must go on or end",
                 ) from None
-            time.sleep(_GUARD_POLL)
+            time.sleep(_GUARD_POLL)  # between two attempts
 
 
 @contextmanager

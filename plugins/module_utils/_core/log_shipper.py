@@ -11,23 +11,19 @@ of it, and gets the rest. Needs nothing but Python and `journalctl`.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import textfile
 from .journal import Journal, UnavailableError
 from .journal_lines import Line, line
+from .journal_place import Place
 from .log_sink import STORES, Settings, Store
 from .textfile import Sample
 
-SETTLED = 5.0
 # Seconds between two looks at whether the store is still the same.
 CHECK = 1.0
 RETRY = 2.0
@@ -38,41 +34,6 @@ HELP = {
     "slipway_log_failures_total": "counter Times that the store could not be sent to.",
     "slipway_log_behind_seconds": "gauge Age of the oldest line that the store lacks; 0 if it has all.",
 }
-
-
-@dataclass
-class Place:
-    """Up to where the store has surely kept everything, and what it took since: (when, cursor, moment)."""
-
-    cursor: str = ""
-    moment: float = 0.0
-    taken: deque[tuple[float, str, float]] = field(default_factory=deque)
-
-    @classmethod
-    def read(cls, file: Path) -> Place:
-        try:
-            told = json.loads(file.read_text())
-            return cls(str(told["cursor"]), float(told["moment"]))
-        except (OSError, ValueError, LookupError, TypeError):
-            return cls()
-
-    def took(self, line: Line, now: float) -> None:
-        self.taken.append((now, line.cursor, line.moment))
-
-    def due(self, now: float) -> bool:
-        """Whether anything was taken long enough ago."""
-        return bool(self.taken) and now - self.taken[0][0] >= SETTLED
-
-    def settle(self, now: float) -> None:
-        while self.due(now):
-            _when, self.cursor, self.moment = self.taken.popleft()
-
-    def write(self, file: Path) -> None:
-        """Onto the disk: nor does a host that lost its power see half of it."""
-        with textfile.replacing(file) as stream:
-            stream.write(json.dumps({"cursor": self.cursor, "moment": self.moment}))
-            stream.flush()
-            os.fsync(stream.fileno())
 
 
 class Shipper:

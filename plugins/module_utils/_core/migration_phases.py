@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from .errors import Problem
+from .errors import Problem, SlipwayError
 from .migration_file import CONTRACT, EXPAND
 from .migrations import APPLIED, Migration, Record, Step, level, missing, unfit
 from .migrator import folder as read
@@ -24,6 +25,15 @@ class Outlook:
     contract: tuple[Step, ...]
     fresh: bool
     problems: tuple[Problem, ...]
+
+    def told(self) -> dict[str, Any]:
+        """As the control node reads it, from whichever host leads."""
+        return {
+            "fresh": self.fresh,
+            "expand": [step.file for step in self.expand],
+            "contract": [step.file for step in self.contract],
+            "problems": [str(problem) for problem in self.problems],
+        }
 
 
 def served(folder: Path) -> tuple[Migration, ...]:
@@ -51,6 +61,14 @@ def before_traffic(
     done = {record.number for record in ledger if record.state == APPLIED}
     expands = [it.number for it in folder if it.kind == EXPAND and it.number not in done]
     return max([level(ledger), *expands])
+
+
+def expand_target(folder: Sequence[Migration], ledger: Sequence[Record], serving: Sequence[Migration]) -> int:
+    """The same, where nothing stands in the way; else everything that does is raised."""
+    if problems := outlook(folder, ledger, serving).problems:
+        listing = "".join(f"\n  - {problem}" for problem in problems)
+        raise SlipwayError(f"these migrations cannot be run:{listing}\nNothing was run", "Correct them first")
+    return before_traffic(folder, ledger, serving)
 
 
 def _is_fresh(ledger: Sequence[Record], serving: Sequence[Migration]) -> bool:

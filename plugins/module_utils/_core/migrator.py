@@ -19,7 +19,6 @@ from .retry import Patience
 
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
-READ_ONLY = "25006"
 _LINE = re.compile(r"^LINE (\d+):", re.M)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .model_alerts import Alerts
-from .model_integrations import RemoteWrite
+from .model_integrations import Export, LogExport, RemoteWrite
 
 # Bytes of a span in the store; its sentences are short and alike, its ids are random.
 _SPAN = 200
@@ -187,14 +187,6 @@ class Monitoring:
 
 
 @dataclass(frozen=True)
-class TraceExport:
-    """Somebody else who gets traces; `headers_secret` names a declared secret."""
-
-    url: str
-    headers_secret: str | None
-
-
-@dataclass(frozen=True)
 class Traces:
     """What is kept of requests' ways. share: percent. slow, wait: milliseconds.
 
@@ -207,7 +199,7 @@ class Traces:
     retention: int
     disk: int
     memory: int
-    exports: Mapping[str, TraceExport] = field(default_factory=dict)
+    exports: Mapping[str, Export] = field(default_factory=dict)
     most: int | None = None
 
     @property
@@ -221,6 +213,7 @@ class Logs:
     """Where the lines of all hosts and containers are kept. Times in seconds, sizes in bytes.
 
     disk: most that the ordinary store takes. buffer: most that a host's journal takes, and so what may wait.
+    exports: who else gets them, by name.
     """
 
     hosts: tuple[str, ...]
@@ -230,6 +223,7 @@ class Logs:
     buffer: int
     memory: int
     traces: Traces | None = None
+    exports: Mapping[str, LogExport] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whom others' services hear of errors and figures from, as declared; values only.
+"""What others' services hear of errors, figures, logs and traces, as declared; values only.
 
 Names that end in `_secret` are those of declared secrets.
 """
@@ -33,3 +33,19 @@ class RemoteWrite:
     token_secret: str | None
     ca_secret: str | None
     keep: str | None
+
+
+@dataclass(frozen=True)
+class Export:
+    """Somebody else who gets traces, over OTLP."""
+
+    url: str
+    headers_secret: str | None
+
+
+@dataclass(frozen=True)
+class LogExport(Export):
+    """Somebody else who gets every line, over OTLP. audit: also those that say who did what."""
+
+    encoding: str = "json"
+    audit: bool = False

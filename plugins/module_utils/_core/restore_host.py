@@ -112,7 +112,7 @@ class RestoreHost:
             ended = self._inside(*control, "status")[0]
             if ended or time.monotonic() > until:
                 raise _not_reached(self._inside("tail", "--bytes=200000", _LOG)[1])
-            time.sleep(0.3)
+            time.sleep(0.3)  # between two looks
         newest, lsn, _line = self._beside("psql", "-h", "/tmp", "-XAtqc", _STATE).strip().split("|")
         return Restored(newest, lsn, round(time.monotonic() - begun, 1))
 
@@ -194,7 +194,7 @@ class RestoreHost:
                     f"Patroni does not forget the cluster: {told[0] if told else code}",
                     "See that etcd is healthy and that every member is stopped: docs/runbooks/etcd.md",
                 )
-            time.sleep(2)
+            time.sleep(2)  # between two attempts
 
     def _inside(self, *argv: str) -> tuple[int, str, str]:
         return self._run(["docker", "exec", self.beside, *argv])

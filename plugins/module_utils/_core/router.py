@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from .router_address import Address
 from .router_state import Order, ServerState, parse_orders, parse_servers
 
 TIMEOUT = 5.0
+# Of a router that was reached and then said nothing, as one on a busy host that has just been started.
+TRIES = 3
 
 
 def client_context(folder: Path) -> ssl.SSLContext:
@@ -73,19 +76,25 @@ class Router:
             )
 
     def _command(self, line: str) -> str:
+        """What it answers. Every command may be said twice: each names a state, none a change."""
         target = (self.address.address, self.address.port)
         try:
-            with socket.create_connection(target, TIMEOUT) as plain, self._wrap(plain) as channel:
-                channel.sendall(f"{line}\n".encode())
-                return _read_all(channel)
+            for _ in range(TRIES - 1):
+                # One that cannot be reached is told at once: others wait for the verdict.
+                with socket.create_connection(target, TIMEOUT) as plain, contextlib.suppress(TimeoutError):
+                    return self._ask(plain, line)
+            with socket.create_connection(target, TIMEOUT) as plain:
+                return self._ask(plain, line)
         except OSError as error:
             raise SlipwayError(
-                f"router on {self.address.name} ({target[0]}:{target[1]}) does not answer: {error}",
+                f"{self.address.name} ({target[0]}:{target[1]}) does not answer: {error}",
                 "Start it (deploy again), or take that host out of the stack",
             ) from error
 
-    def _wrap(self, plain: socket.socket) -> ssl.SSLSocket:
-        return self._context.wrap_socket(plain, server_hostname=self.address.address)
+    def _ask(self, plain: socket.socket, line: str) -> str:
+        with self._context.wrap_socket(plain, server_hostname=self.address.address) as channel:
+            channel.sendall(f"{line}\n".encode())
+            return _read_all(channel)
 
 
 def _read_all(channel: ssl.SSLSocket) -> str:

@@ -9,6 +9,7 @@ from .forms import (
     FILE,
     HEADER,
     HOSTS,
+    KEEPER,
     NAME,
     NETWORK,
     ORIGIN,
@@ -22,9 +23,8 @@ from .schema_alerts import ALERTS
 from .schema_backup import BACKUP
 from .schema_hooks import URL
 from .schema_integrations import REMOTE_WRITE
-from .schema_traces import TRACES
+from .schema_logs import LOGS
 
-_KEEPER = "the third host, or the last of fewer"
 CONTENT_SECURITY_POLICY = (
     # A browser counts wss:// to the page's own host as 'self' in connect-src.
     "default-src 'self'; connect-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'self'; "
@@ -77,7 +77,7 @@ EDGE = Table(
 REGISTRY = Table(
     "registry",
     {
-        "hosts": Key(HOSTS, "Host that keeps the environment's images.", None, _KEEPER),
+        "hosts": Key(HOSTS, "Host that keeps the environment's images.", None, KEEPER),
         "port": Key(PORT, "Port of the registry.", 5000),
     },
 )
@@ -199,7 +199,7 @@ THIRD_PARTY = Table(
 MONITORING = Table(
     "monitoring",
     {
-        "hosts": Key(HOSTS, "Hosts that run Prometheus, Alertmanager and the prober.", None, _KEEPER),
+        "hosts": Key(HOSTS, "Hosts that run Prometheus, Alertmanager and the prober.", None, KEEPER),
         "retention": Key(duration("1h", "3650d"), "How long metrics are kept.", "30d"),
         "alerts": Key(ALERTS, "Who is told of what, and at which numbers alerts begin.", {}),
         "outside": Key(
@@ -209,38 +209,6 @@ MONITORING = Table(
             Entries(NAME, REMOTE_WRITE), "Who gets the metrics as well, by a name of your own.", {}
         ),
     },
-)
-
-LOGS = Table(
-    "logs",
-    {
-        "hosts": Key(HOSTS, "Host that keeps the lines of all.", None, _KEEPER),
-        "retention": Key(duration("1d", "3650d"), "How long lines are kept.", "30d"),
-        "audit_retention": Key(
-            duration("1d", "3650d"),
-            "How long those are kept, in a store of their own, that say who did what: of logins and `sudo` "
-            'on the hosts, and lines of your services that are JSON with `"audit": true`.',
-            "2555d",
-        ),
-        "disk": Key(
-            size("1G", "64T"),
-            "Most that lines take on the disk; above it the oldest days go early. Audit lines have no such "
-            "bound.",
-            "8G",
-        ),
-        "buffer": Key(
-            size("64M", "1T"),
-            "Most that the journal takes on every host: what waits there while the store is away.",
-            "1G",
-        ),
-        "memory": Key(size("128M", "64G"), "Memory of each of the two stores.", "512M"),
-        "traces": Key(
-            TRACES,
-            "The ways of single requests through all services, kept beside the lines. Absent: none are kept.",
-            None,
-        ),
-    },
-    may_be_off=True,
 )
 
 CONSOLE = Table(

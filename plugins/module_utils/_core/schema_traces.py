@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from .forms import NAME, SECRET
+from .forms import NAME
 from .kinds import Entries, Integer, Key, Table, duration, latency, size
-from .schema_hooks import URL
-
-TRACE_EXPORT = Table(
-    "trace export",
-    {
-        "url": Key(URL, "Whole URL of its OTLP intake for traces, `https://tempo.example.com/v1/traces`."),
-        "headers_secret": Key(
-            SECRET, "Declared secret with headers to send, one a line: `DD-API-KEY: …` for example.", None
-        ),
-    },
-)
+from .schema_exports import TRACE_EXPORT
 
 TRACES = Table(
     "traces",

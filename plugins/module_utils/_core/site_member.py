@@ -14,7 +14,6 @@ from .run import Run
 from .sites import upstream
 
 _RUNBOOK = "docs/runbooks/second-site.md"
-_ABSENT = ("No such container", "is not running")
 _BINARIES = "/usr/lib/postgresql/17/bin"
 _DATA = "/var/lib/postgresql/17/main"
 # Seconds for a last checkpoint and for what the other site has not taken yet.

@@ -12,6 +12,9 @@ from .topology import PORTS
 
 # The replication slot that a site which serves keeps for the other.
 SLOT = "other_site"
+# Ends an alert's expression that means nothing at a site which follows: it serves nobody, takes no backups
+# and deletes nothing.
+UNLESS_IT_FOLLOWS = "unless on () max(patroni_standby_leader) == 1"
 _RUNBOOK = "docs/runbooks/second-site.md"
 
 

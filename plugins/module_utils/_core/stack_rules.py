@@ -11,6 +11,7 @@ from .clone_names import KEPT, beside
 from .console_rules import console_faults
 from .data_rules import data_faults
 from .errors import Problem
+from .exports import export_faults
 from .hook_rules import hook_faults
 from .integrations import integration_faults
 from .job_rules import job_faults
@@ -19,7 +20,6 @@ from .ports import collisions
 from .service_rules import IMAGES, SERVICE_RULES
 from .strategy_rules import strategy_faults
 from .third_parties import third_party_faults
-from .traces import trace_faults
 from .wording import did_you_mean, listed
 
 _TAKEN_SECRETS = re.compile(r"redis|edge_probe|(redis|postgres|patroni|database|console)_.*")
@@ -190,6 +190,6 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     third_party_faults,
     integration_faults,
     data_faults,
-    trace_faults,
+    export_faults,
     console_faults,
 )

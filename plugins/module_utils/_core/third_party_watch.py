@@ -13,7 +13,6 @@ import http.client
 import json
 import re
 import socket
-import ssl
 import sys
 import threading
 import time
@@ -23,13 +22,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from email.message import Message
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 from . import textfile
+from .asking import fault, patience, trust
 from .textfile import Sample
 
 SECONDS = 5
@@ -150,14 +148,6 @@ def ask(party: Party, secrets: Path) -> Answer:
         return Answer(FAILED, 0, time.monotonic() - begun, fault(error))
 
 
-def trust() -> ssl.SSLContext:
-    """In the host's own CA bundle, made anew each time: the bundle may have been changed."""
-    context = ssl.create_default_context()
-    # Newer Pythons refuse certificates of older CAs that every other client takes.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
-
-
 def _secret(file: Path) -> str:
     return file.read_text(encoding="utf-8").strip()
 
@@ -174,20 +164,6 @@ def judged(party: Party, status: int, headers: Message, seconds: float) -> Answe
     return Answer(outcome, status, seconds, said, limit, left, patience(headers.get("Retry-After")))
 
 
-def fault(error: Exception) -> str:
-    """In words; what cannot be sent may be a secret, and is not repeated."""
-    reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(reason, socket.gaierror):
-        return f"its name does not resolve: {reason.strerror}"
-    if isinstance(reason, ssl.SSLError):
-        return f"TLS: {getattr(reason, 'verify_message', '') or reason.reason}"
-    if isinstance(reason, TimeoutError):
-        return "no answer in time"
-    if isinstance(reason, OSError):
-        return reason.strerror or str(reason)
-    return f"what was sent or answered is no HTTP: {type(reason).__name__}"
-
-
 def number(headers: Message, names: tuple[str, str, str]) -> int | None:
     """The least of what the first of these headers says: there may be windows of several lengths."""
     for name in names:
@@ -196,20 +172,6 @@ def number(headers: Message, names: tuple[str, str, str]) -> int | None:
             return min(map(int, found))
     found = re.findall(IN_ONE[names], ",".join(headers.get_all("RateLimit", [])))
     return min(map(int, found)) if found else None
-
-
-def patience(said: str | None) -> float | None:
-    """Retry-After: seconds, or a date."""
-    if said is None:
-        return None
-    if re.fullmatch(r"\s*\d{1,9}\s*", said):
-        return float(said)
-    try:
-        until = parsedate_to_datetime(said)
-    except ValueError:
-        return None
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max((until - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 @dataclass
@@ -307,4 +269,4 @@ def main(current: Path, folder: Path) -> None:
     while True:
         watch.turn(time.monotonic())
         textfile.write(folder / "third_parties.prom", text(watch.standings))
-        time.sleep(SECONDS)
+        time.sleep(SECONDS)  # between two turns; who is due then is asked

@@ -43,4 +43,4 @@ def _claim(handle: int, limit: float) -> None:
                     f"another deployment is at work on this host (process {owner})",
                     f"Wait until it has ended (`ps {owner}`), then deploy again",
                 ) from None
-            time.sleep(POLL)
+            time.sleep(POLL)  # between two attempts

@@ -30,12 +30,11 @@ from .model_components import (
     Sftp,
     ThirdParty,
     Tls,
-    TraceExport,
     Traces,
 )
 from .model_data import Data, DatabaseCare, Retention, Subject
 from .model_hooks import Email, Hook
-from .model_integrations import RemoteWrite, Sentry
+from .model_integrations import Export, LogExport, RemoteWrite, Sentry
 from .model_rollout import Strategy
 from .model_service import RateLimit, Resources, Route, Scale, Service
 from .ports import publish_base
@@ -164,11 +163,15 @@ def _components(given: Mapping[str, Any], hosts: tuple[str, ...], name: str, dom
 
 
 def _logs(given: Mapping[str, Any]) -> Logs:
-    traces = given["traces"]
-    if not traces:
-        return Logs(**{**given, "traces": None})
-    exports = {name: TraceExport(**one) for name, one in traces["exports"].items()}
-    return Logs(**{**given, "traces": Traces(**{**traces, "exports": exports})})
+    exports = {name: LogExport(**one) for name, one in given["exports"].items()}
+    return Logs(**{**given, "exports": exports, "traces": _traces(given["traces"])})
+
+
+def _traces(given: Mapping[str, Any] | None) -> Traces | None:
+    if not given:
+        return None
+    exports = {name: Export(**one) for name, one in given["exports"].items()}
+    return Traces(**{**given, "exports": exports})
 
 
 def _console(given: Mapping[str, Any] | None, domain: str) -> Console | None:

@@ -39,7 +39,7 @@ def stay_up(
                 raise SlipwayError(fault + words, "Correct the image or its configuration, and deploy again")
         if clock() >= until:
             return [f"{name} stayed up" for name in names]
-        sleep(POLL)
+        sleep(POLL)  # between two looks
 
 
 def _fault(name: str, container: Container | None, crashes: int, lasting: bool) -> str:

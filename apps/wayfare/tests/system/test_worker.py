@@ -11,7 +11,7 @@ CONFIRMED = "SELECT count(*), count(DISTINCT subject_id) FROM audit_log WHERE ac
 
 def healthy(wayfare: Stack, alias: str) -> bool:
     """As the lab's stack asks."""
-    fresh = 'test -n "$(find /tmp/ready -newermt "-20 seconds" 2>/dev/null)" && echo yes || true'
+    fresh = 'test -z "$(find /tmp/ready -newermt "-20 seconds" 2>/dev/null)" || echo yes'
     return docker("exec", wayfare.container(alias), "sh", "-c", fresh).strip() == "yes"
 
 

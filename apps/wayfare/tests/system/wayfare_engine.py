@@ -33,7 +33,7 @@ def until(question: Callable[[], object], seconds: float, what: str) -> object:
         answer = question()
         if answer:
             return answer
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks
     raise AssertionError(f"waited {seconds:g} s in vain for {what}")
 
 

@@ -1,4 +1,4 @@
-"""A whole Wayfare on one engine: PgBouncer, PostgreSQL, Redis, an edge, and the commands for real."""
+"""A whole Wayfare on one engine: PgBouncer, PostgreSQL, Redis, and the commands for real."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 from wayfare_engine import APPLICATION, BACKING, IMAGE, docker, until
 
 PASSWORD = "wayfare-test-password"  # of a database that lives for a minute
-PORTS = {"web": 8080, "api": 8080, "updates": 8080, "journeys": 9091, "edge": 8000}
+PORTS = {"web": 8080, "api": 8080, "updates": 8080, "journeys": 9091}
 MEMORY = {"web": "128m", "api": "256m", "updates": "128m", "journeys": "128m"}
 HARDENED = [
     "--user=10001:10001",
@@ -99,10 +99,6 @@ class Stack:
         self._container(name, f"--volume={self._tls}:/tls:ro", BACKING, f"/backing/{name}.sh")
         if name == "postgres":
             until(lambda: self._try_sql("SELECT 1") == "1", 60, "PostgreSQL")
-
-    def start_edge(self) -> None:
-        publish = ["--publish=127.0.0.1::8000"]
-        self._container("edge", *publish, BACKING, "haproxy", "-db", "-f", "/backing/edge.cfg")
 
     def migrate(self, direction: str) -> None:
         files = sorted((APPLICATION / "migrations").glob(f"*.{direction}.sql"), reverse=direction == "down")
