@@ -24,10 +24,23 @@ RUNBOOKS = DOCS / "runbooks"
 PAGES = [
     CHECKOUT / "README.md",
     CHECKOUT / "CONTRIBUTING.md",
+    CHECKOUT / "apps/wayfare/README.md",
+    CHECKOUT / "molecule/README.md",
     *sorted(DOCS.glob("*.md")),
     *sorted(RUNBOOKS.glob("*.md")),
 ]
-SOURCES = ("plugins", "roles", "compose", "playbooks", "scripts", "lab", "apps", "inventories", ".config")
+SOURCES = (
+    "plugins",
+    "roles",
+    "compose",
+    "playbooks",
+    "scripts",
+    "lab",
+    "apps",
+    "inventories",
+    "molecule",
+    ".config",
+)
 LONGEST = 400_000
 
 FENCED = re.compile(r"^```.*?\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -96,7 +109,7 @@ def sources() -> str:
 
 def _is_source(path: Path) -> bool:
     built = {"__pycache__", "node_modules"} & set(path.parts)
-    return path.is_file() and not built and path.stat().st_size <= LONGEST
+    return path.is_file() and path.suffix != ".md" and not built and path.stat().st_size <= LONGEST
 
 
 def targets() -> dict[str, str]:

@@ -192,9 +192,10 @@ def test_a_program_takes_its_options(page: Path) -> None:
 
 
 def test_the_readme_leads_to_every_page() -> None:
-    front = text(CHECKOUT / "README.md")
-    pages = [page for page in PAGES if page.parent != RUNBOOKS and page.name != "README.md"]
-    assert [name(page) for page in pages if f"]({name(page)}" not in front] == []
+    """Those of developers by way of CONTRIBUTING.md."""
+    front = text(CHECKOUT / "README.md") + text(CHECKOUT / "CONTRIBUTING.md")
+    pages = [name(page) for page in PAGES if page.parent != RUNBOOKS and name(page) != "README.md"]
+    assert [page for page in pages if f"]({page})" not in front] == []
 
 
 def test_the_architecture_names_every_role() -> None:

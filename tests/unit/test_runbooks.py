@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from documentation import CHECKOUT, DOCS, RUNBOOKS, sections, text
+from documentation import CHECKOUT, DOCS, PAGES, RUNBOOKS, blocks, sections, targets, text
 from whole_stack import rules, stack, with_alerts, with_everything
 
 PARTS = {"Symptom", "Check", "Action", "Verify", "Undo"}
@@ -30,7 +30,7 @@ ALIASES = {
     "logs-proxy": "logs",
     "sentinel": "redis",
 }
-PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+LINKED = sorted({*PAGES, *DOCS.rglob("*.md")})
 
 on_every_runbook = pytest.mark.parametrize(
     "page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: str(page.stem)
@@ -99,6 +99,16 @@ def test_each_section_of_a_runbook_is_whole(page: Path) -> None:
 
 
 @on_every_runbook
+def test_a_command_to_copy_is_not_about_the_lab(page: Path) -> None:
+    """Without `ENV=` it would ask the lab, and whoever is called at night would believe the answer."""
+    about_one = "|".join(
+        target for target, recipe in targets().items() if "$(PLAY)" in recipe and target != "up"
+    )
+    lines = [line for block in blocks(page) for line in block.splitlines()]
+    assert [line for line in lines if re.match(rf"make ({about_one})\b", line) and "ENV=" not in line] == []
+
+
+@on_every_runbook
 def test_a_runbook_lists_alerts_that_there_are(page: Path) -> None:
     listed = re.findall(r"\bAlerts?:\s(.+(?:\n.+)*)", text(page))
     assert set(re.findall(r"`([A-Z][a-z]\w+)`", " ".join(listed))) <= ALERTS
@@ -118,6 +128,6 @@ def test_the_index_has_all_alerts_and_where_they_lead() -> None:
     assert listed == {(alert, link) for alert, link in led if alert not in SIGNS}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(CHECKOUT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert broken(page) == []
