@@ -2,8 +2,9 @@
 
 Each is a drill (docs/drills.md) under its own ledger, for a random time, and ends when all is well again by
 itself. What it costs more than the stack's objectives allow is told, and is no failure here. A lost, doubled
-or altered write is one, and so are writes that do not come back, a cluster that does not become whole, and
-two members that led PostgreSQL at the same time, by their own logs. SLIPWAY_LAB names the lab (lab).
+or altered write is one, and so are writes or reads that do not come back, a cluster that does not become
+whole, and two members that led PostgreSQL at the same time, by their own logs.
+SLIPWAY_LAB names the lab (lab).
 """
 
 from __future__ import annotations
@@ -93,6 +94,10 @@ def faults_of(report: Mapping[str, Any]) -> list[str]:
         found.append("no write was acknowledged")
     if report["faults"][0]["rto"] is None:
         found.append("writes did not come back")
+    if not report["reads"]:
+        found.append("no read was answered")
+    elif not report["reads_back"]:
+        found.append("reads did not come back")
     if report["whole"] is None:
         found.append("not whole again")
     return found
@@ -131,24 +136,34 @@ def _lab(site: Site) -> str:
 
 def _line(report: Mapping[str, Any], seconds: int) -> str:
     rto, whole = report["faults"][0]["rto"], report["whole"]
+    gap, failed = report["longest_read_gap"], sum(report["reads_failed"].values())
     return (
         f"{report['drill']} ({seconds} s): RTO {rto} s, whole after {whole} s, "
+        f"no read for {gap} s at most ({failed} failed), "
         f"{report['acknowledged']} acknowledged, {report['lost']} lost, {report['duplicated']} duplicated"
     )
 
 
-def _summary(told: Sequence[Mapping[str, Any]], words: Sequence[Word], wrong: Sequence[str]) -> None:
-    by_drill: dict[str, list[tuple[float, float]]] = defaultdict(list)
+def table(told: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Medians of what went well, by drill."""
+    by_drill: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for report in told:
         if not faults_of(report):
-            by_drill[report["drill"]].append((report["faults"][0]["rto"], report["whole"]))
-    print("| drill | times | RTO: median, most | whole: median, most |\n|---|---|---|---|")
-    for drill, figures in sorted(by_drill.items()):
-        rto, whole = zip(*figures, strict=True)
-        print(
-            f"| `{drill}` | {len(figures)} | {statistics.median(rto):.1f} s, {max(rto):.1f} s "
+            figures = (report["faults"][0]["rto"], report["longest_read_gap"], report["whole"])
+            by_drill[report["drill"]].append(figures)
+    yield "| drill | times | RTO: median, most | no read for: median, most | whole: median, most |"
+    yield "|---|---|---|---|---|"
+    for drill, each in sorted(by_drill.items()):
+        rto, gap, whole = zip(*each, strict=True)
+        yield (
+            f"| `{drill}` | {len(each)} | {statistics.median(rto):.1f} s, {max(rto):.1f} s "
+            f"| {statistics.median(gap):.1f} s, {max(gap):.1f} s "
             f"| {statistics.median(whole):.0f} s, {max(whole):.0f} s |"
         )
+
+
+def _summary(told: Sequence[Mapping[str, Any]], words: Sequence[Word], wrong: Sequence[str]) -> None:
+    print(*table(told), sep="\n")
     acknowledged, lost = (sum(report[what] for report in told) for what in ("acknowledged", "lost"))
     print(
         f"soak: {len(told)} faults, {acknowledged} writes acknowledged, {lost} lost; led: {len(words)} words"

@@ -263,10 +263,15 @@ def test_where_nothing_can_be_damaged_it_says_so() -> None:
 # What must not have come of it
 
 
-def ledger(gap: float = 0.0, lost: int = 0) -> tuple[Any, Proof]:
-    """Two writes a second for 10 s, none in the `gap` seconds after the third; the last ones are lost."""
+def ledger(gap: float = 0.0, lost: int = 0, blind: float = 0.0) -> tuple[Any, Proof]:
+    """Two writes a second for 10 s, none in the `gap` seconds after the third; the last ones are lost.
+
+    As many reads, none in the `blind` seconds after the third.
+    """
     moments = [at for at in (second / 2 for second in range(1, 20)) if not 3 < at < 3 + gap]
-    events: list[Mapping[str, Any]] = [{"event": "begun", "at": 1000.0, "run": "r", "session": "s"}]
+    reads = [at for at in (second / 2 for second in range(1, 20)) if not 3 < at < 3 + blind]
+    head = {"event": "begun", "at": 1000.0, "run": "r", "session": "s", "reads": 2.0}
+    events: list[Mapping[str, Any]] = [head, *({"event": "read", "at": 1000 + at} for at in reads)]
     events += [
         {"event": "acknowledged", "at": 1000 + at, "seq": number, "row": f"id{number}", "tries": 1}
         for number, at in enumerate(moments)
@@ -280,8 +285,10 @@ def ledger(gap: float = 0.0, lost: int = 0) -> tuple[Any, Proof]:
     return found, prove(found, rows)
 
 
-def told(gap: float = 0.0, lost: int = 0, objectives: Objectives = USUAL) -> drill_report.Told:
-    found, proof = ledger(gap, lost)
+def told(
+    gap: float = 0.0, lost: int = 0, objectives: Objectives = USUAL, blind: float = 0.0
+) -> drill_report.Told:
+    found, proof = ledger(gap, lost, blind)
     figures = ledger_report.report(found, proof)
     return drill_report.Told(
         "primary_kill", "lab", found, figures, 5.5, objectives, failures(figures, objectives)
@@ -308,16 +315,48 @@ def test_a_drill_fails_where_it_costs_more_than_is_allowed(
     assert all(part in failure for part, failure in zip(expected, found, strict=True)), found
 
 
+@pytest.mark.parametrize(
+    ("blind", "bound", "expected"),
+    [
+        pytest.param(4, 5, [], id="short-enough"),
+        pytest.param(
+            4, 3, ["no read was answered for 4.0 s, 3 s are allowed (read_gap)"], id="longer-than-is-allowed"
+        ),
+        pytest.param(20, 60, ["reads did not come back"], id="never"),
+    ],
+)
+def test_a_drill_fails_where_nothing_can_be_read_for_too_long(
+    blind: float, bound: int, expected: Sequence[str]
+) -> None:
+    assert told(blind=blind, objectives=replace(USUAL, read_gap=bound)).failures == expected
+
+
+def test_a_drill_in_which_nobody_read_says_nothing_of_reads() -> None:
+    figures = dict(told().figures) | {"reads": None}
+    assert failures(figures, USUAL) == ["no read was answered, so nothing is known of reads"]
+
+
+def test_the_report_says_for_how_long_nothing_was_read() -> None:
+    blind = told(blind=4)
+    text, page = drill_report.markdown(blind), drill_report.page(blind)
+    assert "| longest time without a read | 4.0 s, 12 answered, 0 failed | 10 s |" in text
+    assert "Without a read for more than 1 s:" in text and "Without a write" not in text
+    assert page.count("<title>reads</title>") == 2, "answered, and the gap"
+    assert drill_report.picture(told()).count("<title>reads</title>") == 1
+    assert "4.00 s without one" in "".join(drill_report.lines(blind))
+    assert blind.to_dict()["objectives"] == {"rto": 30, "rpo": 0, "read_gap": 10}
+
+
 def test_the_report_says_and_shows_it() -> None:
     failed = told(3, 1, Objectives(2, 0))
     text, page = drill_report.markdown(failed), drill_report.page(failed)
     assert text.startswith("# Drill primary_kill on lab: FAILED\n")
     assert "| time to recovery (RTO) | 3.0 s | 2 s |" in text
-    assert "failed</span>" in page and page.count("<rect") == 10
+    assert "failed</span>" in page and page.count("<rect") == 11
     assert failed.to_dict()["passed"] is False
     never = replace(failed, whole=None)
     assert "| until all was well again | never |" in drill_report.markdown(never)
     assert "all was well again: never" in drill_report.page(never)
     passed = told()
     assert "passed" in drill_report.markdown(passed).splitlines()[0]
-    assert drill_report.picture(passed).count("<title>") == 1
+    assert drill_report.picture(passed).count("<title>") == 2

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from soak import LEADS, Word, at_once, faults_of
+from soak import LEADS, Word, at_once, faults_of, table
 
 WELL: dict[str, Any] = {
     "acknowledged": 100,
@@ -15,6 +15,10 @@ WELL: dict[str, Any] = {
     "altered": 0,
     "faults": [{"rto": 42.0}],
     "whole": 60.0,
+    "drill": "primary_kill",
+    "reads": 200,
+    "reads_back": True,
+    "longest_read_gap": 1.5,
 }
 
 
@@ -47,9 +51,19 @@ def test_patronis_words_are_known() -> None:
         pytest.param({"acknowledged": 0}, ["no write was acknowledged"], id="nothing-proven"),
         pytest.param({"faults": [{"rto": None}]}, ["writes did not come back"], id="never-back"),
         pytest.param({"whole": None}, ["not whole again"], id="never-whole"),
+        pytest.param({"reads": 0}, ["no read was answered"], id="nothing-read"),
+        pytest.param({"reads_back": False}, ["reads did not come back"], id="reads-never-back"),
+        pytest.param({"longest_read_gap": 40.0}, [], id="slow-reads-are-no-fault"),
     ],
 )
 def test_what_takes_long_is_told_and_what_is_lost_is_a_fault(
     changed: dict[str, Any], expected: Sequence[str]
 ) -> None:
     assert faults_of(WELL | changed) == expected
+
+
+def test_the_table_has_medians_by_drill_and_leaves_out_what_went_wrong() -> None:
+    second = WELL | {"longest_read_gap": 2.5, "whole": 61.0}
+    assert list(table([WELL, second, WELL | {"lost": 1}]))[2:] == [
+        "| `primary_kill` | 2 | 42.0 s, 42.0 s | 2.0 s, 2.5 s | 60 s, 61 s |"
+    ]

@@ -109,6 +109,7 @@ def failures(figures: Mapping[str, Any], objectives: Objectives) -> list[str]:
     elif figures["interrupted"] > objectives.rto:
         whole = f"{figures['interrupted']:.1f} s"
         found.append(f"writes were interrupted for {whole} in all, {objectives.rto} s are allowed (rto)")
+    found += _reads(figures, objectives)
     if figures["lost"] and figures["rpo"] >= objectives.rpo:
         found.append(
             f"{figures['lost']} acknowledged writes of {figures['rpo']:g} s are lost, "
@@ -118,3 +119,14 @@ def failures(figures: Mapping[str, Any], objectives: Objectives) -> list[str]:
         if figures[what]:
             found.append(f"{figures[what]} writes are {what}")
     return found
+
+
+def _reads(figures: Mapping[str, Any], objectives: Objectives) -> list[str]:
+    if not figures["reads"]:
+        return ["no read was answered, so nothing is known of reads"]
+    if not figures["reads_back"]:
+        return ["reads did not come back"]
+    if figures["longest_read_gap"] > objectives.read_gap:
+        gap = f"{figures['longest_read_gap']:.1f} s"
+        return [f"no read was answered for {gap}, {objectives.read_gap} s are allowed (read_gap)"]
+    return []
