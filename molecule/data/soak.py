@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
 import statistics
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from leading import Word, at_once, words_of
 from site_under_test import CHECKOUT, Site, site_under_test
 
 # Of the data tier, and of what leads to it. Those that hurt nothing that writes need are not among them.
@@ -34,13 +34,6 @@ FAULTS = (
 SECONDS = (15, 60)
 # Until all is well before a fault.
 HEALING = 300
-# In fewer seconds no leadership goes to another member and comes back.
-ELECTIONS = 10.0
-# As Patroni says it, once in each of its rounds.
-LEADS = re.compile(r"^(\S+ \S+) INFO: no action\. I am \((\S+)\), the leader with the lock$", re.MULTILINE)
-
-# When a member said that it leads, in seconds since the epoch, and its name.
-Word = tuple[float, str]
 
 
 def main() -> int:
@@ -103,27 +96,9 @@ def faults_of(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def at_once(words: Sequence[Word]) -> Iterable[tuple[float, str, str]]:
-    """Where a member says that it leads, between two words of another that are too close for two elections.
-
-    words: in the order of time. Yields the moment, who led, and who did, too.
-    """
-    turns: list[tuple[str, float, float]] = []
-    for at, name in words:
-        same = bool(turns) and turns[-1][0] == name
-        turns[-1 if same else len(turns) :] = [(name, turns[-1][1] if same else at, at)]
-    for before, between, after in zip(turns, turns[1:], turns[2:], strict=False):
-        if before[0] == after[0] and after[1] - before[2] < ELECTIONS:
-            yield between[1], before[0], between[0]
-
-
 def _words(machine: Any, site: Site, since: float) -> list[Word]:
     log = machine(f"sudo docker logs --since {since:.0f} {site.stack['name']}-postgres-1 2>&1")
-    return [(_moment(at), name) for at, name in LEADS.findall(log)]
-
-
-def _moment(text: str) -> float:
-    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC).timestamp()
+    return words_of(log, machine.name)
 
 
 def _clock(at: float) -> str:

@@ -1,4 +1,4 @@
-"""What random faults must not have come to, and how two leaders at once are seen in the logs."""
+"""What random faults must not have come to, and what they have cost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from soak import LEADS, Word, at_once, faults_of, table
+from soak import faults_of, table
 
 WELL: dict[str, Any] = {
     "acknowledged": 100,
@@ -20,26 +20,6 @@ WELL: dict[str, Any] = {
     "reads_back": True,
     "longest_read_gap": 1.5,
 }
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        pytest.param([(0, "a"), (3, "a"), (6, "a")], [], id="one-leads"),
-        pytest.param([(0, "a"), (3, "a"), (23, "b"), (26, "b"), (80, "a")], [], id="one-after-the-other"),
-        pytest.param([(0, "a"), (3, "a"), (5, "b"), (6, "a")], [(5, "a", "b")], id="two-at-once"),
-    ],
-)
-def test_two_leaders_at_once_are_seen(words: Sequence[Word], expected: Sequence[Any]) -> None:
-    assert list(at_once(words)) == expected
-
-
-def test_patronis_words_are_known() -> None:
-    log = (
-        "2026-11-27 15:22:56,168 INFO: no action. I am (lab-1.slipway.test), the leader with the lock\n"
-        "2026-11-27 15:22:57,000 INFO: no action. I am (lab-2.slipway.test), a secondary\n"
-    )
-    assert LEADS.findall(log) == [("2026-11-27 15:22:56,168", "lab-1.slipway.test")]
 
 
 @pytest.mark.parametrize(
