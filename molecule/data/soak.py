@@ -28,7 +28,7 @@ from site_under_test import CHECKOUT, Site, site_under_test
 # Of the data tier, and of what leads to it. Those that hurt nothing that writes need are not among them.
 FAULTS = (
     *("primary_kill", "primary_stop", "primary_hang", "primary_disk_full"),
-    *("primary_host_loss", "primary_partition"),
+    *("patroni_hang", "primary_host_loss", "primary_partition"),
     *("redis_master_kill", "redis_master_host_loss", "etcd_member_hang", "edge_host_loss"),
 )
 SECONDS = (15, 60)

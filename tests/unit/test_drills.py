@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.drills impor
     LEADS,
     PARTITION,
     STOP,
+    SUSPEND,
     VANISH,
     Drill,
     candidates,
@@ -76,6 +78,7 @@ def test_who_leads_is_asked_of_all_and_the_last_is_known(victim: str, expected: 
         pytest.param(HANG, True, id="hangs"),
         pytest.param(VANISH, True, id="lost"),
         pytest.param(PARTITION, True, id="cut-off"),
+        pytest.param(SUSPEND, True, id="not-looked-after"),
     ],
 )
 def test_the_only_host_is_not_taken_away(fault: str, refused: bool) -> None:
@@ -164,6 +167,23 @@ def test_a_container_that_is_stopped_is_started_again() -> None:
     (argv,) = host.told
     assert "docker stop shop-etcd-1 && " in argv[-1]
     assert "ExecStopPost=-/bin/sh -c 'docker stop shop-etcd-1; docker start shop-etcd-1'" in " ".join(argv)
+
+
+def test_a_patroni_that_hangs_goes_on_by_itself_and_its_server_never_stops() -> None:
+    host = Host()
+    host.strike(SUSPEND, "shop-postgres-1")
+    (argv,) = host.told
+    hang, go_on = (
+        f"docker exec shop-postgres-1 pkill -{signal} -f patroni./config/patroni.yml"
+        for signal in ("STOP", "CONT")
+    )
+    assert argv[-1] == f"sleep 2.0; {hang} && touch {drill_host.BEGUN} && sleep 45"
+    # By the engine of the host, when the time is over, and when whoever let it begin is gone.
+    assert f"--property=ExecStopPost=-/bin/sh -c '{go_on}'" in argv
+    pattern = re.compile(go_on.split()[-1])
+    assert pattern.search("/usr/bin/python3 /usr/bin/patroni /config/patroni.yml")
+    assert not pattern.search("postgres: shop: checkpointer ")
+    assert not pattern.search("/usr/lib/postgresql/17/bin/postgres -D /var/lib/postgresql/17/main")
 
 
 def test_a_disk_that_is_full_has_room_again() -> None:
