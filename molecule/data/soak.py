@@ -1,10 +1,10 @@
 """Let random faults befall the lab, one after the other: no acknowledged write may be lost, no two may lead.
 
 Each is a drill (docs/drills.md) under its own ledger, for a random time, and ends when all is well again by
-itself. What it costs more than the stack's objectives allow is told, and is no failure here. A lost, doubled
-or altered write is one, and so are writes or reads that do not come back, a cluster that does not become
-whole, and two members that led PostgreSQL at the same time, by their own logs.
-SLIPWAY_LAB names the lab (lab).
+itself. With --only, drills of one's choice, several times each, for their own time: medians for a table.
+What it costs more than the stack's objectives allow is told, and is no failure here. A lost, doubled or
+altered write is one, and so are writes or reads that do not come back, a cluster that does not become whole,
+and two members that led PostgreSQL at the same time, by their own logs. SLIPWAY_LAB names the lab (lab).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import json
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.slipway.compose.plugins.module_utils._core.drills import drill_of
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from leading import Word, at_once, words_of
 from site_under_test import CHECKOUT, Site, site_under_test
 
@@ -37,19 +40,19 @@ HEALING = 300
 
 
 def main() -> int:
-    arguments = _arguments()
-    site, seed = site_under_test(), arguments.seed or random.SystemRandom().randrange(10**6)
-    folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    print(f"soak: {arguments.faults} faults with --seed {seed}, logs in {folder}", flush=True)
-    dice, begun, told, wrong = random.Random(seed), time.time(), list[Mapping[str, Any]](), list[str]()
-    for number in range(1, arguments.faults + 1):
+    arguments = parsed()
+    site, folder = site_under_test(), Path(tempfile.mkdtemp(prefix="soak-"))
+    planned = faults(arguments.only, arguments.times, arguments.faults, arguments.seed)
+    how = "of one's choice" if arguments.only else f"with --seed {arguments.seed}"
+    print(f"soak: {len(planned)} faults {how}, logs in {folder}", flush=True)
+    begun, told, wrong = time.time(), list[Mapping[str, Any]](), list[str]()
+    for number, (drill, seconds) in enumerate(planned, 1):
         if time.time() - begun > 60 * arguments.minutes:
             print("soak: time is over", flush=True)
             break
-        drill, seconds = dice.choice(FAULTS), dice.randint(*SECONDS)
         try:
             report = befall(site, folder / f"{number}-{drill}.log", drill, seconds)
-        except (AssertionError, OSError) as error:
+        except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
             wrong.append(f"{number} {drill}: {error}")
             break
         told.append(report)
@@ -64,6 +67,17 @@ def main() -> int:
     wrong += [f"at {_clock(at)} {other} and {one} led at once" for at, one, other in at_once(words)]
     _summary(told, words, wrong)
     return 1 if wrong else 0
+
+
+def faults(only: Sequence[str], times: int, count: int, seed: int) -> list[tuple[str, int]]:
+    """What befalls the lab: drill, and for how many seconds; 0: for its own time.
+
+    Those of one's choice take turns: what the machine does besides then hurts all of them alike.
+    """
+    if only:
+        return [(drill, 0) for _ in range(times) for drill in only]
+    dice = random.Random(seed)
+    return [(dice.choice(FAULTS), dice.randint(*SECONDS)) for _ in range(count)]
 
 
 def befall(site: Site, log: Path, drill: str, seconds: int) -> Mapping[str, Any]:
@@ -113,7 +127,8 @@ def _line(report: Mapping[str, Any], seconds: int) -> str:
     rto, whole = report["faults"][0]["rto"], report["whole"]
     gap, failed = report["longest_read_gap"], sum(report["reads_failed"].values())
     return (
-        f"{report['drill']} ({seconds} s): RTO {rto} s, whole after {whole} s, "
+        f"{report['drill']} ({f'{seconds} s' if seconds else 'its own time'}): "
+        f"RTO {rto} s, whole after {whole} s, "
         f"no read for {gap} s at most ({failed} failed), "
         f"{report['acknowledged']} acknowledged, {report['lost']} lost, {report['duplicated']} duplicated"
     )
@@ -146,13 +161,36 @@ def _summary(told: Sequence[Mapping[str, Any]], words: Sequence[Word], wrong: Se
     print(*(f"soak: WRONG: {it}" for it in wrong), sep="\n")
 
 
-def _arguments() -> argparse.Namespace:
+def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--faults", type=int, default=50, help="how many (50)")
+    parser.add_argument("--faults", type=_number, help="how many, at random (50)")
+    parser.add_argument("--seed", type=_number, help="to let the same happen again (random)")
+    parser.add_argument("--only", nargs="+", type=_drill, metavar="DRILL", help="these, and none at random")
+    parser.add_argument("--times", type=_number, help="how often each of them, in turn (5)")
     parser.add_argument("--minutes", type=float, default=240, help="begin no other fault after this (240)")
-    parser.add_argument("--seed", type=int, default=0, help="to let the same happen again (random)")
-    return parser.parse_args()
+    told = parser.parse_args(words)
+    if told.only and (told.faults or told.seed):
+        parser.error("--faults and --seed are for faults at random: not with --only")
+    if told.times and not told.only:
+        parser.error("--times says how often each of --only: name the drills")
+    told.only, told.times = told.only or [], told.times or 5
+    told.faults, told.seed = told.faults or 50, told.seed or random.SystemRandom().randrange(1, 10**6)
+    return told
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
+    return int(text)
+
+
+def _drill(text: str) -> str:
+    try:
+        drill_of(text)
+    except SlipwayError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 if __name__ == "__main__":

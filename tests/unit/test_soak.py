@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from soak import faults_of, table
+from soak import FAULTS, SECONDS, faults, faults_of, parsed, table
 
 WELL: dict[str, Any] = {
     "acknowledged": 100,
@@ -47,3 +47,54 @@ def test_the_table_has_medians_by_drill_and_leaves_out_what_went_wrong() -> None
     assert list(table([WELL, second, WELL | {"lost": 1}]))[2:] == [
         "| `primary_kill` | 2 | 42.0 s, 42.0 s | 2.0 s, 2.5 s | 60 s, 61 s |"
     ]
+
+
+def test_faults_at_random_are_the_same_with_the_same_seed() -> None:
+    planned = faults([], 5, 50, 185725)
+    assert planned == faults([], 5, 50, 185725) != faults([], 5, 50, 185726)
+    assert len(planned) == 50
+    assert {drill for drill, _seconds in planned} <= set(FAULTS)
+    assert all(SECONDS[0] <= seconds <= SECONDS[1] for _drill, seconds in planned)
+
+
+def test_drills_of_ones_choice_take_turns_for_their_own_time() -> None:
+    told = parsed(["--only", "primary_kill", "table_drop", "--times", "2"])
+    assert faults(told.only, told.times, told.faults, told.seed) == [
+        ("primary_kill", 0),
+        ("table_drop", 0),
+        ("primary_kill", 0),
+        ("table_drop", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param([], ([], 5, 50, 240.0), id="nothing-said"),
+        pytest.param(["--only", "edge_host_loss"], (["edge_host_loss"], 5, 50, 240.0), id="five-times"),
+        pytest.param(["--faults", "7", "--minutes", "1"], ([], 5, 7, 1.0), id="at-random"),
+    ],
+)
+def test_what_is_not_said_has_a_default(words: list[str], expected: Any) -> None:
+    told = parsed(words)
+    assert (told.only, told.times, told.faults, told.minutes) == expected
+    assert told.seed > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--only", "primary_kil"], "primary_kill"),
+        (["--only", "primary_kill", "--faults", "3"], "not with --only"),
+        (["--only", "primary_kill", "--seed", "3"], "not with --only"),
+        (["--times", "3"], "name the drills"),
+        (["--only", "primary_kill", "--times", "0"], "no number from 1"),
+        (["--only"], "expected at least one argument"),
+    ],
+)
+def test_what_makes_no_sense_together_is_refused(
+    words: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed(words)
+    assert reason in capsys.readouterr().err
