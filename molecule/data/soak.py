@@ -25,8 +25,8 @@ from typing import Any
 
 from ansible_collections.slipway.compose.plugins.module_utils._core.drills import drill_of
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from leading import Word, at_once, words_of
-from site_under_test import CHECKOUT, Site, site_under_test
+from leading import Primary, Word, at_once, beside_another, primaries_of, words_of
+from site_under_test import CHECKOUT, Machine, Site, site_under_test
 
 # Of the data tier, and of what leads to it. Those that hurt nothing that writes need are not among them.
 FAULTS = (
@@ -61,11 +61,13 @@ def main() -> int:
         print(f"{number:3d}  {_line(report, seconds)}", *found, sep="\n     ", flush=True)
         if found:
             break
-    words = sorted(word for machine in site.machines for word in _words(machine, site, begun))
+    logs = {machine.name: _log(machine, site, begun) for machine in site.machines}
+    words = sorted(word for name, log in logs.items() for word in words_of(log, name))
+    primaries = [it for name, log in logs.items() for it in primaries_of(log, name, time.time())]
     if not words:
         wrong.append("no member says in its log that it leads: nothing is known of two leaders")
     wrong += [f"at {_clock(at)} {other} and {one} led at once" for at, one, other in at_once(words)]
-    _summary(told, words, wrong)
+    _summary(told, words, primaries, wrong)
     return 1 if wrong else 0
 
 
@@ -110,9 +112,8 @@ def faults_of(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _words(machine: Any, site: Site, since: float) -> list[Word]:
-    log = machine(f"sudo docker logs --since {since:.0f} {site.stack['name']}-postgres-1 2>&1")
-    return words_of(log, machine.name)
+def _log(machine: Machine, site: Site, since: float) -> str:
+    return machine(f"sudo docker logs --since {since:.0f} {site.stack['name']}-postgres-1 2>&1")
 
 
 def _clock(at: float) -> str:
@@ -152,12 +153,21 @@ def table(told: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         )
 
 
-def _summary(told: Sequence[Mapping[str, Any]], words: Sequence[Word], wrong: Sequence[str]) -> None:
+def _summary(
+    told: Sequence[Mapping[str, Any]],
+    words: Sequence[Word],
+    primaries: Sequence[Primary],
+    wrong: Sequence[str],
+) -> None:
     print(*table(told), sep="\n")
     acknowledged, lost = (sum(report[what] for report in told) for what in ("acknowledged", "lost"))
     print(
         f"soak: {len(told)} faults, {acknowledged} writes acknowledged, {lost} lost; led: {len(words)} words"
     )
+    for at, seconds, one, other in beside_another(primaries):
+        print(
+            f"soak: from {_clock(at)} {one}'s and {other}'s servers were both primaries, {seconds:.1f} s long"
+        )
     print(*(f"soak: WRONG: {it}" for it in wrong), sep="\n")
 
 

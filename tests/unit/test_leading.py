@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from leading import Word, at_once, words_of
+from leading import Word, at_once, beside_another, primaries_of, words_of
 
 FAILSAFE = "continue to run as a leader because failsafe mode is enabled and all members are accessible"
 
@@ -91,3 +91,60 @@ def test_a_server_that_is_promoted_beside_a_leader_is_noticed_though_its_patroni
     )
     promoted = "2026-11-27 15:22:13.795 UTC [23] LOG:  database system is ready to accept connections\n"
     assert len(both(first, promoted)) == 1
+
+
+def server_of(second: int, text: str) -> str:
+    return f"2026-11-27 15:22:{second:02}.168 UTC [23] LOG:  {text}\n"
+
+
+READY = "database system is ready to accept connections"
+HELD = "no action. I am (a), the leader with the lock"
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        pytest.param(server_of(5, READY), [(5, 40)], id="since-it-was-promoted"),
+        pytest.param(round_of(5, HELD) + round_of(7, HELD), [(5, 40)], id="before-its-log-began"),
+        pytest.param(
+            server_of(5, READY) + server_of(9, "received immediate shutdown request"), [(5, 9)], id="demoted"
+        ),
+        pytest.param(
+            round_of(5, HELD)
+            + server_of(8, "starting PostgreSQL 17.12 (Debian 17.12-0+deb13u1)")
+            + server_of(9, "database system is ready to accept read-only connections")
+            + server_of(12, READY),
+            [(5, 8), (12, 40)],
+            id="killed-and-promoted-again",
+        ),
+        pytest.param(
+            server_of(5, "database system is ready to accept read-only connections"), [], id="a-standby"
+        ),
+    ],
+)
+def test_a_server_is_a_primary_until_it_ends(log: str, expected: Sequence[Any]) -> None:
+    (at, _name) = words_of(server_of(0, READY), "a")[0]
+    found = [(round(it.begun - at), round(it.ended - at)) for it in primaries_of(log, "a", at + 40)]
+    assert found == expected
+
+
+def test_a_server_whose_patroni_hangs_is_told_as_a_second_primary_and_says_no_word() -> None:
+    (at, _name) = words_of(server_of(0, READY), "a")[0]
+    # Its Patroni says nothing from the 4th second to the 50th, and demotes it then.
+    first = round_of(2, HELD) + round_of(4, HELD) + server_of(50, "received immediate shutdown request")
+    other = server_of(17, READY) + round_of(18, HELD.replace("(a)", "(b)"))
+    assert both(first, other) == []
+    primaries = [*primaries_of(first, "a", at + 59), *primaries_of(other, "b", at + 59)]
+    assert [
+        (round(begun - at), round(long), *names) for begun, long, *names in beside_another(primaries)
+    ] == [(17, 33, "a", "b")]
+
+
+def test_one_primary_after_the_other_is_no_two() -> None:
+    (at, _name) = words_of(server_of(0, READY), "a")[0]
+    first = round_of(2, HELD) + server_of(16, "received fast shutdown request")
+    primaries = [
+        *primaries_of(first, "a", at + 59),
+        *primaries_of(server_of(17, READY), "b", at + 59),
+    ]
+    assert list(beside_another(primaries)) == []
