@@ -59,7 +59,8 @@ def reported(capsys: pytest.CaptureFixture[str]) -> Reported:
     """Show figures of a run that passed, too."""
 
     def show(figures: dict) -> None:
-        names = ("acknowledged", "first_try", "lost", "duplicated", "longest_gap", "faults", "retries")
+        names = ["acknowledged", "first_try", "lost", "duplicated", "longest_gap", "faults", "retries"]
+        names += ["reads", "reads_failed", "longest_read_gap"]
         with capsys.disabled():
             print("\n" + "\n".join(f"  {name}: {figures[name]}" for name in names))
 

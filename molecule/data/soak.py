@@ -1,9 +1,10 @@
 """Let random faults befall the lab, one after the other: no acknowledged write may be lost, no two may lead.
 
 Each is a drill (docs/drills.md) under its own ledger, for a random time, and ends when all is well again by
-itself. What it costs more than the stack's objectives allow is told, and is no failure here. A lost, doubled
-or altered write is one, and so are writes that do not come back, a cluster that does not become whole, and
-two members that led PostgreSQL at the same time, by their own logs. SLIPWAY_LAB names the lab (lab).
+itself. With --only, drills of one's choice, several times each, for their own time: medians for a table.
+What it costs more than the stack's objectives allow is told, and is no failure here. A lost, doubled or
+altered write is one, and so are writes or reads that do not come back, a cluster that does not become whole,
+and two members that led PostgreSQL at the same time, by their own logs. SLIPWAY_LAB names the lab (lab).
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,40 +23,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from site_under_test import CHECKOUT, Site, site_under_test
+from ansible_collections.slipway.compose.plugins.module_utils._core.drills import drill_of
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from leading import Primary, Word, at_once, beside_another, primaries_of, words_of
+from site_under_test import CHECKOUT, Machine, Site, site_under_test
 
 # Of the data tier, and of what leads to it. Those that hurt nothing that writes need are not among them.
 FAULTS = (
     *("primary_kill", "primary_stop", "primary_hang", "primary_disk_full"),
-    *("primary_host_loss", "primary_partition"),
+    *("patroni_hang", "primary_host_loss", "primary_partition"),
     *("redis_master_kill", "redis_master_host_loss", "etcd_member_hang", "edge_host_loss"),
 )
 SECONDS = (15, 60)
 # Until all is well before a fault.
 HEALING = 300
-# In fewer seconds no leadership goes to another member and comes back.
-ELECTIONS = 10.0
-# As Patroni says it, once in each of its rounds.
-LEADS = re.compile(r"^(\S+ \S+) INFO: no action\. I am \((\S+)\), the leader with the lock$", re.MULTILINE)
-
-# When a member said that it leads, in seconds since the epoch, and its name.
-Word = tuple[float, str]
 
 
 def main() -> int:
-    arguments = _arguments()
-    site, seed = site_under_test(), arguments.seed or random.SystemRandom().randrange(10**6)
-    folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    print(f"soak: {arguments.faults} faults with --seed {seed}, logs in {folder}", flush=True)
-    dice, begun, told, wrong = random.Random(seed), time.time(), list[Mapping[str, Any]](), list[str]()
-    for number in range(1, arguments.faults + 1):
+    arguments = parsed()
+    site, folder = site_under_test(), Path(tempfile.mkdtemp(prefix="soak-"))
+    planned = faults(arguments.only, arguments.times, arguments.faults, arguments.seed)
+    how = "of one's choice" if arguments.only else f"with --seed {arguments.seed}"
+    print(f"soak: {len(planned)} faults {how}, logs in {folder}", flush=True)
+    begun, told, wrong = time.time(), list[Mapping[str, Any]](), list[str]()
+    for number, (drill, seconds) in enumerate(planned, 1):
         if time.time() - begun > 60 * arguments.minutes:
             print("soak: time is over", flush=True)
             break
-        drill, seconds = dice.choice(FAULTS), dice.randint(*SECONDS)
         try:
             report = befall(site, folder / f"{number}-{drill}.log", drill, seconds)
-        except (AssertionError, OSError) as error:
+        except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
             wrong.append(f"{number} {drill}: {error}")
             break
         told.append(report)
@@ -64,12 +61,25 @@ def main() -> int:
         print(f"{number:3d}  {_line(report, seconds)}", *found, sep="\n     ", flush=True)
         if found:
             break
-    words = sorted(word for machine in site.machines for word in _words(machine, site, begun))
+    logs = {machine.name: _log(machine, site, begun) for machine in site.machines}
+    words = sorted(word for name, log in logs.items() for word in words_of(log, name))
+    primaries = [it for name, log in logs.items() for it in primaries_of(log, name, time.time())]
     if not words:
         wrong.append("no member says in its log that it leads: nothing is known of two leaders")
     wrong += [f"at {_clock(at)} {other} and {one} led at once" for at, one, other in at_once(words)]
-    _summary(told, words, wrong)
+    _summary(told, words, primaries, wrong)
     return 1 if wrong else 0
+
+
+def faults(only: Sequence[str], times: int, count: int, seed: int) -> list[tuple[str, int]]:
+    """What befalls the lab: drill, and for how many seconds; 0: for its own time.
+
+    Those of one's choice take turns: what the machine does besides then hurts all of them alike.
+    """
+    if only:
+        return [(drill, 0) for _ in range(times) for drill in only]
+    dice = random.Random(seed)
+    return [(dice.choice(FAULTS), dice.randint(*SECONDS)) for _ in range(count)]
 
 
 def befall(site: Site, log: Path, drill: str, seconds: int) -> Mapping[str, Any]:
@@ -93,32 +103,17 @@ def faults_of(report: Mapping[str, Any]) -> list[str]:
         found.append("no write was acknowledged")
     if report["faults"][0]["rto"] is None:
         found.append("writes did not come back")
+    if not report["reads"]:
+        found.append("no read was answered")
+    elif not report["reads_back"]:
+        found.append("reads did not come back")
     if report["whole"] is None:
         found.append("not whole again")
     return found
 
 
-def at_once(words: Sequence[Word]) -> Iterable[tuple[float, str, str]]:
-    """Where a member says that it leads, between two words of another that are too close for two elections.
-
-    words: in the order of time. Yields the moment, who led, and who did, too.
-    """
-    turns: list[tuple[str, float, float]] = []
-    for at, name in words:
-        same = bool(turns) and turns[-1][0] == name
-        turns[-1 if same else len(turns) :] = [(name, turns[-1][1] if same else at, at)]
-    for before, between, after in zip(turns, turns[1:], turns[2:], strict=False):
-        if before[0] == after[0] and after[1] - before[2] < ELECTIONS:
-            yield between[1], before[0], between[0]
-
-
-def _words(machine: Any, site: Site, since: float) -> list[Word]:
-    log = machine(f"sudo docker logs --since {since:.0f} {site.stack['name']}-postgres-1 2>&1")
-    return [(_moment(at), name) for at, name in LEADS.findall(log)]
-
-
-def _moment(text: str) -> float:
-    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC).timestamp()
+def _log(machine: Machine, site: Site, since: float) -> str:
+    return machine(f"sudo docker logs --since {since:.0f} {site.stack['name']}-postgres-1 2>&1")
 
 
 def _clock(at: float) -> str:
@@ -131,38 +126,81 @@ def _lab(site: Site) -> str:
 
 def _line(report: Mapping[str, Any], seconds: int) -> str:
     rto, whole = report["faults"][0]["rto"], report["whole"]
+    gap, failed = report["longest_read_gap"], sum(report["reads_failed"].values())
     return (
-        f"{report['drill']} ({seconds} s): RTO {rto} s, whole after {whole} s, "
+        f"{report['drill']} ({f'{seconds} s' if seconds else 'its own time'}): "
+        f"RTO {rto} s, whole after {whole} s, "
+        f"no read for {gap} s at most ({failed} failed), "
         f"{report['acknowledged']} acknowledged, {report['lost']} lost, {report['duplicated']} duplicated"
     )
 
 
-def _summary(told: Sequence[Mapping[str, Any]], words: Sequence[Word], wrong: Sequence[str]) -> None:
-    by_drill: dict[str, list[tuple[float, float]]] = defaultdict(list)
+def table(told: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Medians of what went well, by drill."""
+    by_drill: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for report in told:
         if not faults_of(report):
-            by_drill[report["drill"]].append((report["faults"][0]["rto"], report["whole"]))
-    print("| drill | times | RTO: median, most | whole: median, most |\n|---|---|---|---|")
-    for drill, figures in sorted(by_drill.items()):
-        rto, whole = zip(*figures, strict=True)
-        print(
-            f"| `{drill}` | {len(figures)} | {statistics.median(rto):.1f} s, {max(rto):.1f} s "
+            figures = (report["faults"][0]["rto"], report["longest_read_gap"], report["whole"])
+            by_drill[report["drill"]].append(figures)
+    yield "| drill | times | RTO: median, most | no read for: median, most | whole: median, most |"
+    yield "|---|---|---|---|---|"
+    for drill, each in sorted(by_drill.items()):
+        rto, gap, whole = zip(*each, strict=True)
+        yield (
+            f"| `{drill}` | {len(each)} | {statistics.median(rto):.1f} s, {max(rto):.1f} s "
+            f"| {statistics.median(gap):.1f} s, {max(gap):.1f} s "
             f"| {statistics.median(whole):.0f} s, {max(whole):.0f} s |"
         )
+
+
+def _summary(
+    told: Sequence[Mapping[str, Any]],
+    words: Sequence[Word],
+    primaries: Sequence[Primary],
+    wrong: Sequence[str],
+) -> None:
+    print(*table(told), sep="\n")
     acknowledged, lost = (sum(report[what] for report in told) for what in ("acknowledged", "lost"))
     print(
         f"soak: {len(told)} faults, {acknowledged} writes acknowledged, {lost} lost; led: {len(words)} words"
     )
+    for at, seconds, one, other in beside_another(primaries):
+        print(
+            f"soak: from {_clock(at)} {one}'s and {other}'s servers were both primaries, {seconds:.1f} s long"
+        )
     print(*(f"soak: WRONG: {it}" for it in wrong), sep="\n")
 
 
-def _arguments() -> argparse.Namespace:
+def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--faults", type=int, default=50, help="how many (50)")
+    parser.add_argument("--faults", type=_number, help="how many, at random (50)")
+    parser.add_argument("--seed", type=_number, help="to let the same happen again (random)")
+    parser.add_argument("--only", nargs="+", type=_drill, metavar="DRILL", help="these, and none at random")
+    parser.add_argument("--times", type=_number, help="how often each of them, in turn (5)")
     parser.add_argument("--minutes", type=float, default=240, help="begin no other fault after this (240)")
-    parser.add_argument("--seed", type=int, default=0, help="to let the same happen again (random)")
-    return parser.parse_args()
+    told = parser.parse_args(words)
+    if told.only and (told.faults or told.seed):
+        parser.error("--faults and --seed are for faults at random: not with --only")
+    if told.times and not told.only:
+        parser.error("--times says how often each of --only: name the drills")
+    told.only, told.times = told.only or [], told.times or 5
+    told.faults, told.seed = told.faults or 50, told.seed or random.SystemRandom().randrange(1, 10**6)
+    return told
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
+    return int(text)
+
+
+def _drill(text: str) -> str:
+    try:
+        drill_of(text)
+    except SlipwayError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 if __name__ == "__main__":

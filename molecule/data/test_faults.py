@@ -28,7 +28,7 @@ gaps: dict[str, list[float]] = {}
 def medians() -> Iterator[None]:
     yield
     for fault, seconds in gaps.items():
-        print(f"\n{fault}: writes waited {statistics.median(seconds):.1f} s (median of {sorted(seconds)})")
+        print(f"\n{fault}: waited {statistics.median(seconds):.1f} s (median of {sorted(seconds)})")
 
 
 def proven(ledger: Ledger, fault: str, reported: Reported) -> None:
@@ -37,7 +37,9 @@ def proven(ledger: Ledger, fault: str, reported: Reported) -> None:
     assert (figures["lost"], figures["duplicated"], figures["altered"]) == (0, 0, 0)
     assert figures["present"] == figures["acknowledged"] > 0
     assert figures["faults"][0]["rto"] is not None, "writes did not come back"
-    gaps.setdefault(fault, []).append(figures["longest_gap"])
+    assert figures["reads"] and figures["reads_back"], "reads did not come back"
+    gaps.setdefault(f"{fault}, writes", []).append(figures["longest_gap"])
+    gaps.setdefault(f"{fault}, reads", []).append(figures["longest_read_gap"])
 
 
 @pytest.mark.parametrize("number", TIMES)

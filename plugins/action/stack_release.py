@@ -26,6 +26,7 @@ class ActionModule(StackAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         images = arguments.pop("images", {})
         wanted = arguments.pop("from_backup", {})
+        watchdogs = frozenset(arguments.pop("watchdogs", []))
         arguments["stack"] = self.declared.stack.name
         arguments["keep"] = self.declared.stack.keep_releases
         arguments["protected"] = list(self.declared.stack.protected_releases)
@@ -42,7 +43,9 @@ class ActionModule(StackAction):
             arguments["image_paths"] = handover.image_paths(self.topology, images)
         if arguments.get("state", "prepared") != "prepared" or arguments.get("release"):
             return self.module(arguments, task_vars)
-        ingredients = replace(material(self.declared, images), bootstrap=self._bootstrap(wanted))
+        ingredients = replace(
+            material(self.declared, images), bootstrap=self._bootstrap(wanted), watchdogs=watchdogs
+        )
         # The release is named by the trees of all hosts, so every host needs them.
         trees = once_a_run(("trees", self.declared.stack, ingredients), lambda: self._trees(ingredients))
         arguments["release"] = release_id(trees)

@@ -91,6 +91,8 @@ def host_stack(
     }
     if others := _other_site(components.get("postgres"), host, peers, variables):
         asked["other_site"] = {"addresses": others, "ports": sorted([PORTS["postgres"], PORTS["patroni"]])}
+    if watchdog := _watchdog(components.get("postgres"), host, peers):
+        asked["watchdog"] = watchdog
     if isinstance(backup, Mapping) and host in (backup.get("hosts") or keeper(peers)):
         asked["backup"] = {
             "backup": calendar(str(backup.get("at") or "02:00"), str(backup.get("every") or "24h")),
@@ -128,6 +130,14 @@ def _exports(declared: object) -> list[str]:
 def _tells_states(hook: Any) -> bool:
     """Whether it is told how services fare. YAML 1.1 reads the key `on` as a boolean."""
     return isinstance(hook, Mapping) and bool({*STATES} & {*(hook.get("on") or hook.get(True) or [])})
+
+
+def _watchdog(postgres: object, host: str, peers: Sequence[str]) -> str:
+    """What PostgreSQL's member on this host wants of its watchdog; "" where nothing. `off` may be false."""
+    if not isinstance(postgres, Mapping) or host not in (postgres.get("hosts") or peers[:3]):
+        return ""
+    wanted = postgres.get("watchdog")
+    return wanted if wanted in ("automatic", "required") else ""
 
 
 def _other_site(

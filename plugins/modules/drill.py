@@ -49,7 +49,7 @@ options:
   fault:
     description: What befalls the host. Set by the action plugin.
     type: str
-    choices: [kill, vanish, hang, stop, fill, partition, drop, corrupt]
+    choices: [kill, vanish, hang, stop, suspend, fill, partition, drop, corrupt]
   container:
     description: Container of the component that the drill is about. Set by the action plugin.
     type: str
@@ -155,7 +155,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "content": {"type": "str"},
     "fault": {
         "type": "str",
-        "choices": ["kill", "vanish", "hang", "stop", "fill", "partition", "drop", "corrupt"],
+        "choices": ["kill", "vanish", "hang", "stop", "suspend", "fill", "partition", "drop", "corrupt"],
     },
     "container": {"type": "str"},
     "address": {"type": "str"},

@@ -101,6 +101,7 @@ class Material:
     dashboards: the user's, name -> what it says.
     other_ca: PEM of the other site's CA, if there is one.
     bootstrap: the command that fills a new cluster of PostgreSQL's; "": it begins empty.
+    watchdogs: names of the hosts that have a watchdog for PostgreSQL's user.
     """
 
     images: Mapping[str, str]
@@ -112,6 +113,20 @@ class Material:
     dashboards: Mapping[str, object] = field(default_factory=dict)
     other_ca: str = ""
     bootstrap: str = ""
+    watchdogs: frozenset[str] = frozenset()
+
+
+def _watchdog(topology: Topology, view: HostView, having: frozenset[str]) -> bool:
+    """Whether PostgreSQL's member here gets the watchdog: without its device, it would not start."""
+    postgres = topology.stack.components.postgres
+    if not postgres or postgres.watchdog == "off" or not view.runs("postgres"):
+        return False
+    if postgres.watchdog == "required" and view.host.name not in having:
+        raise SlipwayError(
+            f"{view.host.name} has no watchdog, and stack/components/postgres/watchdog is required",
+            "Load its driver and run playbooks/provision.yml, or set automatic: docs/runbooks/postgres.md",
+        )
+    return view.host.name in having
 
 
 def render(topology: Topology, view: HostView, material: Material) -> list[File]:
@@ -155,6 +170,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "upstream": upstream,
         "patroni_of": patroni_of,
         "at_bootstrap": False,
+        "watchdog": _watchdog(topology, view, material.watchdogs),
         # What stands before docs/runbooks/… in an alert.
         "console_url": address(topology.stack),
         "dashboard": partial(dashboard_link, topology.stack),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.drills impor
     LEADS,
     PARTITION,
     STOP,
+    SUSPEND,
     VANISH,
     Drill,
     candidates,
@@ -76,6 +78,7 @@ def test_who_leads_is_asked_of_all_and_the_last_is_known(victim: str, expected: 
         pytest.param(HANG, True, id="hangs"),
         pytest.param(VANISH, True, id="lost"),
         pytest.param(PARTITION, True, id="cut-off"),
+        pytest.param(SUSPEND, True, id="not-looked-after"),
     ],
 )
 def test_the_only_host_is_not_taken_away(fault: str, refused: bool) -> None:
@@ -164,6 +167,23 @@ def test_a_container_that_is_stopped_is_started_again() -> None:
     (argv,) = host.told
     assert "docker stop shop-etcd-1 && " in argv[-1]
     assert "ExecStopPost=-/bin/sh -c 'docker stop shop-etcd-1; docker start shop-etcd-1'" in " ".join(argv)
+
+
+def test_a_patroni_that_hangs_goes_on_by_itself_and_its_server_never_stops() -> None:
+    host = Host()
+    host.strike(SUSPEND, "shop-postgres-1")
+    (argv,) = host.told
+    hang, go_on = (
+        f"docker exec shop-postgres-1 pkill -{signal} -f patroni./config/patroni.yml"
+        for signal in ("STOP", "CONT")
+    )
+    assert argv[-1] == f"sleep 2.0; {hang} && touch {drill_host.BEGUN} && sleep 45"
+    # By the engine of the host, when the time is over, and when whoever let it begin is gone.
+    assert f"--property=ExecStopPost=-/bin/sh -c '{go_on}'" in argv
+    pattern = re.compile(go_on.split()[-1])
+    assert pattern.search("/usr/bin/python3 /usr/bin/patroni /config/patroni.yml")
+    assert not pattern.search("postgres: shop: checkpointer ")
+    assert not pattern.search("/usr/lib/postgresql/17/bin/postgres -D /var/lib/postgresql/17/main")
 
 
 def test_a_disk_that_is_full_has_room_again() -> None:
@@ -263,10 +283,15 @@ def test_where_nothing_can_be_damaged_it_says_so() -> None:
 # What must not have come of it
 
 
-def ledger(gap: float = 0.0, lost: int = 0) -> tuple[Any, Proof]:
-    """Two writes a second for 10 s, none in the `gap` seconds after the third; the last ones are lost."""
+def ledger(gap: float = 0.0, lost: int = 0, blind: float = 0.0) -> tuple[Any, Proof]:
+    """Two writes a second for 10 s, none in the `gap` seconds after the third; the last ones are lost.
+
+    As many reads, none in the `blind` seconds after the third.
+    """
     moments = [at for at in (second / 2 for second in range(1, 20)) if not 3 < at < 3 + gap]
-    events: list[Mapping[str, Any]] = [{"event": "begun", "at": 1000.0, "run": "r", "session": "s"}]
+    reads = [at for at in (second / 2 for second in range(1, 20)) if not 3 < at < 3 + blind]
+    head = {"event": "begun", "at": 1000.0, "run": "r", "session": "s", "reads": 2.0}
+    events: list[Mapping[str, Any]] = [head, *({"event": "read", "at": 1000 + at} for at in reads)]
     events += [
         {"event": "acknowledged", "at": 1000 + at, "seq": number, "row": f"id{number}", "tries": 1}
         for number, at in enumerate(moments)
@@ -280,8 +305,10 @@ def ledger(gap: float = 0.0, lost: int = 0) -> tuple[Any, Proof]:
     return found, prove(found, rows)
 
 
-def told(gap: float = 0.0, lost: int = 0, objectives: Objectives = USUAL) -> drill_report.Told:
-    found, proof = ledger(gap, lost)
+def told(
+    gap: float = 0.0, lost: int = 0, objectives: Objectives = USUAL, blind: float = 0.0
+) -> drill_report.Told:
+    found, proof = ledger(gap, lost, blind)
     figures = ledger_report.report(found, proof)
     return drill_report.Told(
         "primary_kill", "lab", found, figures, 5.5, objectives, failures(figures, objectives)
@@ -308,16 +335,48 @@ def test_a_drill_fails_where_it_costs_more_than_is_allowed(
     assert all(part in failure for part, failure in zip(expected, found, strict=True)), found
 
 
+@pytest.mark.parametrize(
+    ("blind", "bound", "expected"),
+    [
+        pytest.param(4, 5, [], id="short-enough"),
+        pytest.param(
+            4, 3, ["no read was answered for 4.0 s, 3 s are allowed (read_gap)"], id="longer-than-is-allowed"
+        ),
+        pytest.param(20, 60, ["reads did not come back"], id="never"),
+    ],
+)
+def test_a_drill_fails_where_nothing_can_be_read_for_too_long(
+    blind: float, bound: int, expected: Sequence[str]
+) -> None:
+    assert told(blind=blind, objectives=replace(USUAL, read_gap=bound)).failures == expected
+
+
+def test_a_drill_in_which_nobody_read_says_nothing_of_reads() -> None:
+    figures = dict(told().figures) | {"reads": None}
+    assert failures(figures, USUAL) == ["no read was answered, so nothing is known of reads"]
+
+
+def test_the_report_says_for_how_long_nothing_was_read() -> None:
+    blind = told(blind=4)
+    text, page = drill_report.markdown(blind), drill_report.page(blind)
+    assert "| longest time without a read | 4.0 s, 12 answered, 0 failed | 10 s |" in text
+    assert "Without a read for more than 1 s:" in text and "Without a write" not in text
+    assert page.count("<title>reads</title>") == 2, "answered, and the gap"
+    assert drill_report.picture(told()).count("<title>reads</title>") == 1
+    assert "4.00 s without one" in "".join(drill_report.lines(blind))
+    assert blind.to_dict()["objectives"] == {"rto": 30, "rpo": 0, "read_gap": 10}
+
+
 def test_the_report_says_and_shows_it() -> None:
     failed = told(3, 1, Objectives(2, 0))
     text, page = drill_report.markdown(failed), drill_report.page(failed)
     assert text.startswith("# Drill primary_kill on lab: FAILED\n")
     assert "| time to recovery (RTO) | 3.0 s | 2 s |" in text
-    assert "failed</span>" in page and page.count("<rect") == 10
+    assert "failed</span>" in page and page.count("<rect") == 11
     assert failed.to_dict()["passed"] is False
     never = replace(failed, whole=None)
     assert "| until all was well again | never |" in drill_report.markdown(never)
     assert "all was well again: never" in drill_report.page(never)
     passed = told()
     assert "passed" in drill_report.markdown(passed).splitlines()[0]
-    assert drill_report.picture(passed).count("<title>") == 1
+    assert drill_report.picture(passed).count("<title>") == 2

@@ -27,12 +27,16 @@ def acknowledged(seq, at, tries=1):
     return {"event": "acknowledged", "at": at, "seq": seq, "row": f"row-{seq}", "tries": tries}
 
 
+def answered(*moments):
+    return [{"event": "read", "at": at} for at in moments]
+
+
 def mark(at, text):
     return {"event": "mark", "at": at, "text": text}
 
 
-def ledger(*events, ended=103.0):
-    return read([HEAD, *events, {"event": "ended", "at": ended}])
+def ledger(*events, ended=103.0, reads=1.5):
+    return read([HEAD | {"reads": reads}, *events, {"event": "ended", "at": ended}])
 
 
 def row(seq, run="r1"):
@@ -133,6 +137,30 @@ def test_the_report_counts_and_names_what_was_sent_again():
     assert (figures["ok"], figures["lost_writes"], figures["rpo"]) == (False, [1], 0.0)
     assert any("1 LOST" in line for line in ledger_report.sentences(figures))
     json.dumps(figures)
+
+
+def test_reads_have_gaps_of_their_own_and_reasons():
+    failed = {"event": "read failed", "at": 102.0, "path": "/api/places", "why": "status 503"}
+    found = ledger(acknowledged(0, 100.5), *answered(100.4, 101.0, 104.5, 105.0), failed, failed, ended=105.5)
+    figures = ledger_report.report(found, None)
+    assert (figures["reads"], figures["reads_failed"]) == (4, {"status 503": 2})
+    assert (figures["longest_read_gap"], figures["longest_read_gap_at"]) == (3.5, "1970-01-01T00:01:41.000Z")
+    assert (figures["longest_gap"], figures["reads_back"]) == (5.0, True)
+    told = "4 reads answered, 2 failed (2 x status 503), 3.50 s without one, at 1970-01-01T00:01:41.000Z"
+    assert told in ledger_report.sentences(figures)
+    json.dumps(figures)
+
+
+def test_reads_that_end_before_the_ledger_did_not_come_back():
+    figures = ledger_report.report(ledger(*answered(100.5, 101.0), ended=110.0), None)
+    assert (figures["reads_back"], figures["longest_read_gap"]) == (False, 9.0)
+    assert ledger_report.reading(figures).endswith(": THEY DID NOT COME BACK")
+
+
+def test_where_nobody_read_nothing_is_said_of_reads():
+    figures = ledger_report.report(ledger(acknowledged(0, 100.5), reads=0), None)
+    assert (figures["reads"], figures["longest_read_gap"], figures["read_gaps"]) == (None, 0.0, [])
+    assert not any("reads" in line for line in ledger_report.sentences(figures))
 
 
 def test_lost_data_reach_from_the_first_lost_acknowledgement_to_the_last():

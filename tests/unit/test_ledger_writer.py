@@ -6,6 +6,7 @@ import http.server
 import json
 import ssl
 import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,9 +27,11 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.ledger_clien
     Site,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.ledger_file import LedgerFile, events
+from ansible_collections.slipway.compose.plugins.module_utils._core.ledger_reader import Reader
 from ansible_collections.slipway.compose.plugins.module_utils._core.ledger_writer import Pace, Writer
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 
+LISTS = {"places": [{"name": "Berlin"}], "journeys": []}
 HASTE = Pace(rate=50, threads=2, timeout=30, patience=120, pause=0.01)
 
 
@@ -53,11 +56,24 @@ class Application(http.server.BaseHTTPRequestHandler):
         return self._answer(201, {"booking": site.rows[key]})
 
     def do_GET(self) -> None:
+        if self.path.startswith(("/api/places", "/api/journeys?")):
+            return self._read()
         rows = [] if "after=" in self.path else list(self.server.rows.values())
         following = rows[-1]["id"] if rows else None
         if self.headers["Cookie"] == "s=1":
             return self._answer(200, {"bookings": rows, "next": following})
         return self._answer(401, {"error": {"code": "no_session", "message": ""}})
+
+    def _read(self) -> None:
+        site = self.server
+        fault = site.plan.pop(0) if site.plan else ""
+        site.asked.append(self.path)
+        if fault.isdecimal():
+            return self._answer(int(fault), {"error": {"code": "told", "message": ""}})
+        if fault == "broken":
+            self.close_connection = True
+            return None
+        return self._answer(200, {"empty": {"places": []}, "other": {}}.get(fault, LISTS))
 
     def _answer(self, status: int, body: object) -> None:
         data = json.dumps(body).encode()
@@ -79,7 +95,7 @@ def application(tmp_path):
     authority.write_text(issuer.certificate)
     certificate.write_text(pair.certificate + pair.key)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Application)
-    server.plan, server.rows, server.keys = [], {}, Counter()
+    server.plan, server.rows, server.keys, server.asked = [], {}, Counter(), []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -150,6 +166,51 @@ def test_several_threads_never_use_a_number_twice(application, written):
     found = read(events(path))
     proof = prove(found, list(ledger_wayfare.rows(known(application.site))))
     assert len(found.acknowledged) == len(application.keys) == len(proof.present) >= 8
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("", ""),
+        ("503", "told"),
+        ("429", "told"),
+        ("broken", "Remote end closed connection without response"),
+        ("empty", "an empty list of places"),
+        ("other", "no list of places"),
+    ],
+)
+def test_a_read_is_tried_once_and_judged_by_what_it_says(application, tmp_path, fault, why):
+    application.plan = [fault]
+    path = tmp_path / "reads.jsonl"
+    with LedgerFile(path) as file:
+        file.note("begun", run="r1", session="s=1", reads=50)
+        reader, client = Reader(file), known(application.site)
+        assert reader.read(client) == why
+        assert reader.read(client) == "", "the next one is another question"
+    assert application.asked[0] == "/api/places" and application.asked[1].startswith("/api/journeys?date=")
+    found = read(events(path)).reads
+    assert (len(found.at), found.failed) == ((1, {why: 1}) if why else (2, {}))
+
+
+def test_readers_work_as_long_as_writes_are_brought_to_their_end(application, tmp_path):
+    path = tmp_path / "reads.jsonl"
+    with LedgerFile(path) as file:
+        file.note("begun", run="r1", session="s=1", reads=50)
+        with Reader(file, 50).at_work(lambda: known(application.site)):
+            limit = time.monotonic() + 60  # a fifth of a second where nothing else is at work
+            while len(application.asked) < 8:
+                assert time.monotonic() < limit, "the readers do not read"
+                time.sleep(0.01)  # between two looks
+        asked = len(application.asked)
+    assert len(read(events(path)).reads.at) == asked >= 8
+    searches = [path for path in application.asked if path != "/api/places"]
+    assert len(set(searches)) == len(searches), "a search that was just asked is answered from the cache"
+
+
+def test_where_no_edge_answers_the_reads_fail_and_go_on(application, tmp_path):
+    nowhere = Site("shop.example.com", 443, (("127.0.0.1", 1),), application.site.context)
+    with LedgerFile(tmp_path / "reads.jsonl") as file:
+        assert Reader(file).read(known(nowhere)).startswith("no connection (127.0.0.1:1: ")
 
 
 def test_a_lost_row_is_found(application, written):

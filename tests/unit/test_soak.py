@@ -1,4 +1,4 @@
-"""What random faults must not have come to, and how two leaders at once are seen in the logs."""
+"""What random faults must not have come to, and what they have cost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from soak import LEADS, Word, at_once, faults_of
+from soak import FAULTS, SECONDS, faults, faults_of, parsed, table
 
 WELL: dict[str, Any] = {
     "acknowledged": 100,
@@ -15,27 +15,11 @@ WELL: dict[str, Any] = {
     "altered": 0,
     "faults": [{"rto": 42.0}],
     "whole": 60.0,
+    "drill": "primary_kill",
+    "reads": 200,
+    "reads_back": True,
+    "longest_read_gap": 1.5,
 }
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        pytest.param([(0, "a"), (3, "a"), (6, "a")], [], id="one-leads"),
-        pytest.param([(0, "a"), (3, "a"), (23, "b"), (26, "b"), (80, "a")], [], id="one-after-the-other"),
-        pytest.param([(0, "a"), (3, "a"), (5, "b"), (6, "a")], [(5, "a", "b")], id="two-at-once"),
-    ],
-)
-def test_two_leaders_at_once_are_seen(words: Sequence[Word], expected: Sequence[Any]) -> None:
-    assert list(at_once(words)) == expected
-
-
-def test_patronis_words_are_known() -> None:
-    log = (
-        "2026-11-27 15:22:56,168 INFO: no action. I am (lab-1.slipway.test), the leader with the lock\n"
-        "2026-11-27 15:22:57,000 INFO: no action. I am (lab-2.slipway.test), a secondary\n"
-    )
-    assert LEADS.findall(log) == [("2026-11-27 15:22:56,168", "lab-1.slipway.test")]
 
 
 @pytest.mark.parametrize(
@@ -47,9 +31,70 @@ def test_patronis_words_are_known() -> None:
         pytest.param({"acknowledged": 0}, ["no write was acknowledged"], id="nothing-proven"),
         pytest.param({"faults": [{"rto": None}]}, ["writes did not come back"], id="never-back"),
         pytest.param({"whole": None}, ["not whole again"], id="never-whole"),
+        pytest.param({"reads": 0}, ["no read was answered"], id="nothing-read"),
+        pytest.param({"reads_back": False}, ["reads did not come back"], id="reads-never-back"),
+        pytest.param({"longest_read_gap": 40.0}, [], id="slow-reads-are-no-fault"),
     ],
 )
 def test_what_takes_long_is_told_and_what_is_lost_is_a_fault(
     changed: dict[str, Any], expected: Sequence[str]
 ) -> None:
     assert faults_of(WELL | changed) == expected
+
+
+def test_the_table_has_medians_by_drill_and_leaves_out_what_went_wrong() -> None:
+    second = WELL | {"longest_read_gap": 2.5, "whole": 61.0}
+    assert list(table([WELL, second, WELL | {"lost": 1}]))[2:] == [
+        "| `primary_kill` | 2 | 42.0 s, 42.0 s | 2.0 s, 2.5 s | 60 s, 61 s |"
+    ]
+
+
+def test_faults_at_random_are_the_same_with_the_same_seed() -> None:
+    planned = faults([], 5, 50, 185725)
+    assert planned == faults([], 5, 50, 185725) != faults([], 5, 50, 185726)
+    assert len(planned) == 50
+    assert {drill for drill, _seconds in planned} <= set(FAULTS)
+    assert all(SECONDS[0] <= seconds <= SECONDS[1] for _drill, seconds in planned)
+
+
+def test_drills_of_ones_choice_take_turns_for_their_own_time() -> None:
+    told = parsed(["--only", "primary_kill", "table_drop", "--times", "2"])
+    assert faults(told.only, told.times, told.faults, told.seed) == [
+        ("primary_kill", 0),
+        ("table_drop", 0),
+        ("primary_kill", 0),
+        ("table_drop", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param([], ([], 5, 50, 240.0), id="nothing-said"),
+        pytest.param(["--only", "edge_host_loss"], (["edge_host_loss"], 5, 50, 240.0), id="five-times"),
+        pytest.param(["--faults", "7", "--minutes", "1"], ([], 5, 7, 1.0), id="at-random"),
+    ],
+)
+def test_what_is_not_said_has_a_default(words: list[str], expected: Any) -> None:
+    told = parsed(words)
+    assert (told.only, told.times, told.faults, told.minutes) == expected
+    assert told.seed > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--only", "primary_kil"], "primary_kill"),
+        (["--only", "primary_kill", "--faults", "3"], "not with --only"),
+        (["--only", "primary_kill", "--seed", "3"], "not with --only"),
+        (["--times", "3"], "name the drills"),
+        (["--only", "primary_kill", "--times", "0"], "no number from 1"),
+        (["--only"], "expected at least one argument"),
+    ],
+)
+def test_what_makes_no_sense_together_is_refused(
+    words: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed(words)
+    assert reason in capsys.readouterr().err

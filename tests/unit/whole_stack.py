@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -371,12 +372,22 @@ def with_slo(base: Stack) -> Stack:
     return base
 
 
-def rendered(base: Stack, host: str = "h1.test", bootstrap: str = "", **secrets: str) -> dict[str, str]:
+def rendered(
+    base: Stack, host: str = "h1.test", bootstrap: str = "", watchdogs: Sequence[str] = (), **secrets: str
+) -> dict[str, str]:
     """The tree of one host: path -> text."""
     laid = topology(base)
     images = {name: f"registry.test/{name}@sha256:0" for name in [*IMAGES, *base.services]}
     certificates = dict.fromkeys(["edge", *laid.views], (CERTIFICATE, "KEY"))
-    material = Material(images, {**SECRETS, **secrets}, "CA", certificates, {}, bootstrap=bootstrap)
+    material = Material(
+        images,
+        {**SECRETS, **secrets},
+        "CA",
+        certificates,
+        {},
+        bootstrap=bootstrap,
+        watchdogs=frozenset(watchdogs),
+    )
     return {file.path: file.content for file in render(laid, laid.views[host], material)}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import repeat
 from pathlib import Path
 
-from .drills import AT_ONCE, FILL, HANG, KILL, PARTITION, STOP, VANISH
+from .drills import AT_ONCE, FILL, HANG, KILL, PARTITION, STOP, SUSPEND, VANISH
 from .errors import SlipwayError
 from .retry import Patience
 from .run import Run
@@ -28,11 +28,15 @@ BEGINNING = 180.0
 # systemd has a use of its own for dollar and percent signs.
 _EACH = 'ls /proc | grep -x "[0-9]*" | xargs -I_ prlimit --pid _ --fsize={1}: || true'
 _GROW = "docker exec {0} sh -c '" + _EACH + "'"
+# The container's first process has these words on its command line, too; no SIGSTOP from inside reaches it.
+# PostgreSQL's own have not. The dot is the space: no quotes.
+_PATRONI = "docker exec {0} pkill -{1} -f patroni./config/patroni.yml"
 # What the engine does to a container, and what undoes it.
 _VERBS = {
     HANG: ("docker pause {0}", "docker unpause {0}"),
     # An interrupted stop goes on: it is waited for, or what is started would end again.
     STOP: ("docker stop {0}", "docker stop {0}; docker start {0}"),
+    SUSPEND: (_PATRONI.format("{0}", "STOP"), _PATRONI.format("{0}", "CONT")),
     FILL: (_GROW.format("{0}", 2**20), _GROW.format("{0}", "unlimited")),
 }
 _POSTMASTER = "kill -KILL $(head -1 /var/lib/postgresql/17/main/postmaster.pid)"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import ledger_report
 from .ledger import Ledger
 from .model import Objectives
 
-# Of the picture: a bar for each second, as high as writes were acknowledged in it.
-_WIDTH, _HEIGHT, _LEFT, _BELOW = 960, 200, 40, 24
+# Of the picture: a bar for each second, as high as writes were acknowledged in it; below, seconds and reads.
+_WIDTH, _HEIGHT, _LEFT, _SECONDS, _READS = 960, 200, 40, 24, 16
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Told:
             "passed": not self.failures,
             "failures": list(self.failures),
             "whole": self.whole,
-            "objectives": {"rto": self.objectives.rto, "rpo": self.objectives.rpo},
+            "objectives": asdict(self.objectives),
             **self.figures,
         }
 
@@ -54,6 +54,7 @@ def lines(told: Told) -> list[str]:
         f"RPO {told.figures['rpo']:g} s (at most {told.objectives.rpo} s)",
         f"{told.figures['acknowledged']} writes acknowledged: {told.figures['lost']} lost, "
         f"{told.figures['duplicated']} duplicated, {told.figures['altered']} altered",
+        f"{ledger_report.reading(told.figures)} (at most {told.objectives.read_gap} s)",
         f"all was well again: {_after(told.whole)}",
     ]
 
@@ -61,28 +62,36 @@ def lines(told: Told) -> list[str]:
 def markdown(told: Told) -> str:
     verdict = "FAILED" if told.failures else "passed"
     rto = told.fault["rto"]
+    read, unanswered = told.figures["reads"], sum(told.figures["reads_failed"].values())
     rows = [
         ("time to recovery (RTO)", _after(rto), f"{told.objectives.rto} s"),
         ("acknowledged writes lost (RPO)", f"{told.figures['rpo']:g} s", f"{told.objectives.rpo} s"),
         ("writes lost, duplicated, altered", _losses(told.figures), "0, 0, 0"),
         ("longest time without a write", f"{told.figures['longest_gap']:.1f} s", ""),
+        (
+            "longest time without a read",
+            f"{told.figures['longest_read_gap']:.1f} s, {read} answered, {unanswered} failed",
+            f"{told.objectives.read_gap} s",
+        ),
         ("until all was well again", _after(told.whole), ""),
     ]
     table = "".join(f"| {what} | {seen} | {most} |\n" for what, seen, most in rows)
     failed = "".join(f"- {failure}\n" for failure in told.failures)
-    gaps = "".join(f"- {gap['at']}: {gap['seconds']:.1f} s\n" for gap in told.figures["gaps"])
     return (
         f"# Drill {told.drill} on {told.environment}: {verdict}\n\n"
         f"{told.fault['what']}, {told.fault['at']}.\n\n"
         f"| | measured | at most |\n|---|---|---|\n{table}\n"
         + (f"{failed}\n" if failed else "")
-        + (
-            f"Without a write for more than {told.figures['interrupted_above']:g} s:\n\n{gaps}\n"
-            if gaps
-            else ""
-        )
+        + _gaps("write", told.figures["gaps"], told.figures["interrupted_above"])
+        + _gaps("read", told.figures["read_gaps"], told.figures["interrupted_above"])
         + "".join(f"{line}.\n" for line in ledger_report.sentences(dict(told.figures))[:2])
+        + f"{ledger_report.reading(told.figures)}.\n"
     )
+
+
+def _gaps(what: str, gaps: Sequence[Mapping[str, Any]], least: float) -> str:
+    listed = "".join(f"- {gap['at']}: {gap['seconds']:.1f} s\n" for gap in gaps)
+    return f"Without a {what} for more than {least:g} s:\n\n{listed}\n" if gaps else ""
 
 
 def page(told: Told) -> str:
@@ -100,7 +109,7 @@ def page(told: Told) -> str:
 
 
 def picture(told: Told) -> str:
-    """SVG: acknowledged writes of each second, the fault, and how long it was felt."""
+    """SVG: acknowledged writes of each second, the fault, and how long it was felt; reads as a line below."""
     ledger, at = told.ledger, told.ledger.marks[0][0]
     seconds = max(1, int(ledger.ended - ledger.begun) + 1)
     counts = Counter(int(it.at - ledger.begun) for it in ledger.acknowledged)
@@ -129,10 +138,27 @@ def picture(told: Told) -> str:
     line = (
         f'<line x1="{place(at)}" x2="{place(at)}" y1="0" y2="{_HEIGHT}" stroke="#b3261e" stroke-width="2"/>'
     )
+    box = f"0 0 {_WIDTH} {_HEIGHT + _SECONDS + _READS}"
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + _BELOW}" role="img" aria-label="Writes a second">{shades}'
-        f'<g fill="#2f6fdb">{bars}</g>{line}{marks}<text x="0" y="12">{most}/s</text></svg>'
+        f'<svg viewBox="{box}" role="img" aria-label="Writes a second, and reads">{shades}'
+        f'<g fill="#2f6fdb">{bars}</g>{line}{marks}<text x="0" y="12">{most}/s</text>'
+        f"{_reads(ledger, place)}</svg>"
     )
+
+
+def _reads(ledger: Ledger, place: Callable[[float], float]) -> str:
+    """Green while reads were answered, red where none was."""
+    if not ledger.reads:
+        return ""
+
+    def stretch(begun: float, ended: float, colour: str) -> str:
+        left, wide = place(begun), max(1.0, place(ended) - place(begun))
+        where = f'x="{left}" y="{_HEIGHT + _SECONDS}" width="{wide:.1f}" height="{_READS - 4}"'
+        return f'<rect {where} fill="{colour}"><title>reads</title></rect>'
+
+    red = (stretch(gap.begun, gap.ended, "#b3261e") for gap in ledger_report.read_gaps(ledger))
+    label = f'<text x="0" y="{_HEIGHT + _SECONDS + _READS - 5}">reads</text>'
+    return label + stretch(ledger.begun, ledger.ended, "#8ccf9f") + "".join(red)
 
 
 def _shade(left: float, right: float, colour: str, what: str) -> str:

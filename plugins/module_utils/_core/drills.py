@@ -13,7 +13,7 @@ from .topology import Topology
 from .wording import did_you_mean, listed
 
 KILL, VANISH, HANG, PARTITION, DROP = "kill", "vanish", "hang", "partition", "drop"
-STOP, FILL, CORRUPT = "stop", "fill", "corrupt"
+STOP, FILL, CORRUPT, SUSPEND = "stop", "fill", "corrupt", "suspend"
 # Done in a moment: what takes time is how it is made good.
 AT_ONCE = (KILL, DROP)
 LEADS, LAST = "leads", "last"
@@ -24,7 +24,8 @@ class Drill:
     """title: what happens, for a report. component: whose container, or whose host.
 
     fault: KILL ends its server at once, as a crash does; HANG freezes its container; STOP stops it
-    as an operator does, and starts it again; FILL lets its files grow no more, as a full disk does; VANISH
+    as an operator does, and starts it again; SUSPEND freezes its Patroni and lets the server run on, with
+    nobody to demote it; FILL lets its files grow no more, as a full disk does; VANISH
     takes its host off the network, as a lost one is; PARTITION cuts it off from the other hosts, and from
     nobody else;
     DROP drops a table, which a copy of the second before brings back; CORRUPT lets a file of the newest
@@ -46,6 +47,9 @@ DRILLS: Mapping[str, Drill] = {
     "primary_kill": Drill("PostgreSQL's primary is killed", KILL, "postgres", LEADS),
     "primary_stop": Drill("PostgreSQL's primary is stopped for a while", STOP, "postgres", LEADS, 30),
     "primary_hang": Drill("PostgreSQL's primary and its Patroni hang", HANG, "postgres", LEADS, 60),
+    "patroni_hang": Drill(
+        "the Patroni of PostgreSQL's primary hangs, its server runs on", SUSPEND, "postgres", LEADS, 60
+    ),
     "primary_disk_full": Drill("the disk of PostgreSQL's primary is full", FILL, "postgres", LEADS, 60),
     "primary_host_loss": Drill("the host of PostgreSQL's primary is lost", VANISH, "postgres", LEADS, 60),
     "primary_partition": Drill(
@@ -109,6 +113,7 @@ def failures(figures: Mapping[str, Any], objectives: Objectives) -> list[str]:
     elif figures["interrupted"] > objectives.rto:
         whole = f"{figures['interrupted']:.1f} s"
         found.append(f"writes were interrupted for {whole} in all, {objectives.rto} s are allowed (rto)")
+    found += _reads(figures, objectives)
     if figures["lost"] and figures["rpo"] >= objectives.rpo:
         found.append(
             f"{figures['lost']} acknowledged writes of {figures['rpo']:g} s are lost, "
@@ -118,3 +123,14 @@ def failures(figures: Mapping[str, Any], objectives: Objectives) -> list[str]:
         if figures[what]:
             found.append(f"{figures[what]} writes are {what}")
     return found
+
+
+def _reads(figures: Mapping[str, Any], objectives: Objectives) -> list[str]:
+    if not figures["reads"]:
+        return ["no read was answered, so nothing is known of reads"]
+    if not figures["reads_back"]:
+        return ["reads did not come back"]
+    if figures["longest_read_gap"] > objectives.read_gap:
+        gap = f"{figures['longest_read_gap']:.1f} s"
+        return [f"no read was answered for {gap}, {objectives.read_gap} s are allowed (read_gap)"]
+    return []

@@ -161,6 +161,20 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Mode:
+    """`off`, which YAML 1.1 reads as false, or one of these."""
+
+    values: tuple[str, ...]
+    blank = ""
+
+    def parse(self, value: object) -> str:
+        return "off" if value is False else Choice(("off", *self.values)).parse(value)
+
+    def __str__(self) -> str:
+        return str(Choice(("off", *self.values)))
+
+
+@dataclass(frozen=True)
 class Scalar:
     """Anything that fits one environment variable or setting; numbers and booleans become text."""
 
@@ -229,5 +243,5 @@ class Entries:
         return f"a table from {self.name} to {of}"
 
 
-Leaf = Text | Integer | Number | Boolean | Amount | ReplicaCount | Choice | Scalar
+Leaf = Text | Integer | Number | Boolean | Amount | ReplicaCount | Choice | Mode | Scalar
 Kind = Leaf | ListOf | Table | Entries

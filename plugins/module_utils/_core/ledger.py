@@ -68,8 +68,19 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True)
+class Reads:
+    """What was read beside the writes. `at`: when each was answered. `failed`: how often not, by reason."""
+
+    at: tuple[float, ...]
+    failed: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Ledger:
-    """What a ledger's file tells. `marks`: (time, text) of faults. `session`: the cookie of its writes."""
+    """What a ledger's file tells. `marks`: (time, text) of faults. `session`: the cookie of its writes.
+
+    `reads`: None where nobody read, as in ledgers of before there were readers.
+    """
 
     run: str
     session: str
@@ -80,6 +91,7 @@ class Ledger:
     refused: Mapping[str, int]
     retries: Mapping[str, int]
     marks: tuple[tuple[float, str], ...]
+    reads: Reads | None
 
 
 def read(events: Iterable[Mapping[str, Any]]) -> Ledger:
@@ -107,6 +119,14 @@ def read(events: Iterable[Mapping[str, Any]]) -> Ledger:
         refused=Counter(str(it["why"]) for it in by_kind.get("refused", ())),
         retries=Counter(f"{it['fate']}: {it['why']}" for it in by_kind.get("again", ())),
         marks=tuple((float(it["at"]), str(it["text"])) for it in by_kind.get("mark", ())),
+        reads=_reads(by_kind) if head.get("reads") else None,
+    )
+
+
+def _reads(by_kind: Mapping[str, Sequence[Mapping[str, Any]]]) -> Reads:
+    return Reads(
+        at=tuple(sorted(float(it["at"]) for it in by_kind.get("read", ()))),
+        failed=Counter(str(it["why"]) for it in by_kind.get("read failed", ())),
     )
 
 

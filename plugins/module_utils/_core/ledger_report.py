@@ -1,8 +1,8 @@
-"""How long writes were interrupted and how much was lost, from a ledger's acknowledgements."""
+"""How long writes and reads were interrupted and how much was lost, from what a ledger tells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ STEADY = 10.0
 
 @dataclass(frozen=True)
 class Gap:
-    """A time without an acknowledgement, in seconds since the epoch."""
+    """A time without an acknowledgement, or an answer to a read, in seconds since the epoch."""
 
     begun: float
     ended: float
@@ -30,8 +30,17 @@ def gaps(ledger: Ledger, least: float = INTERRUPTED) -> list[Gap]:
 
     What interrupts writes for less, or for less than the pause between two writes, is not seen.
     """
-    moments = [ledger.begun, *(it.at for it in ledger.acknowledged), ledger.ended]
-    found = [Gap(one, other) for one, other in zip(moments, moments[1:], strict=False)]
+    return _between(ledger, [it.at for it in ledger.acknowledged], least)
+
+
+def read_gaps(ledger: Ledger, least: float = INTERRUPTED) -> list[Gap]:
+    """Every time longer than `least` seconds in which no read was answered, as with writes."""
+    return _between(ledger, ledger.reads.at, least) if ledger.reads else []
+
+
+def _between(ledger: Ledger, moments: Sequence[float], least: float) -> list[Gap]:
+    every = [ledger.begun, *moments, ledger.ended]
+    found = [Gap(one, other) for one, other in zip(every, every[1:], strict=False)]
     return [gap for gap in found if gap.seconds > least]
 
 
@@ -91,6 +100,7 @@ def report(ledger: Ledger, proof: Proof | None, least: float = INTERRUPTED) -> d
             {"what": it.fault, "at": _moment(it.at), "rto": it.seconds}
             for it in recoveries(ledger, found, least)
         ],
+        **_reads(ledger, least),
     }
     if proof:
         figures |= {
@@ -105,6 +115,21 @@ def report(ledger: Ledger, proof: Proof | None, least: float = INTERRUPTED) -> d
             "rpo": data_lost(ledger, proof),
         }
     return figures
+
+
+def _reads(ledger: Ledger, least: float) -> dict[str, Any]:
+    """reads: how many were answered; None: nobody read, and nothing is known of them."""
+    found = read_gaps(ledger, least)
+    longest = max(found, key=lambda gap: gap.seconds, default=None)
+    return {
+        "reads": len(ledger.reads.at) if ledger.reads else None,
+        "reads_failed": dict(ledger.reads.failed) if ledger.reads else {},
+        # An answer after the last gap: the ledger's end is no answer.
+        "reads_back": not found or found[-1].ended < ledger.ended,
+        "longest_read_gap": round(longest.seconds, 3) if longest else 0.0,
+        "longest_read_gap_at": _moment(longest.begun) if longest else "",
+        "read_gaps": [{"at": _moment(gap.begun), "seconds": round(gap.seconds, 3)} for gap in found],
+    }
 
 
 def sentences(figures: dict[str, Any]) -> list[str]:
@@ -128,6 +153,8 @@ def sentences(figures: dict[str, Any]) -> list[str]:
         f"Interrupted for more than {figures['interrupted_above']:g} s: {len(figures['gaps'])} times, "
         f"{figures['interrupted']:.2f} s in all{f', {longest}' if figures['gaps'] else ''}"
     )
+    if figures["reads"] is not None:
+        told.append(reading(figures))
     for fault in figures["faults"]:
         rto = "writes did not come back" if fault["rto"] is None else f"RTO {fault['rto']:.2f} s"
         told.append(f"{fault['what']} at {fault['at']}: {rto}")
@@ -138,6 +165,19 @@ def sentences(figures: dict[str, Any]) -> list[str]:
             f"{figures['unacknowledged_present']} present that were never acknowledged"
         )
     return told
+
+
+def reading(figures: Mapping[str, Any]) -> str:
+    """What came of the reads, in one sentence."""
+    failed = figures["reads_failed"]
+    why = ", ".join(f"{count} x {reason}" for reason, count in failed.items())
+    longest = f"never more than {figures['interrupted_above']:g} s without one"
+    if figures["read_gaps"]:
+        longest = f"{figures['longest_read_gap']:.2f} s without one, at {figures['longest_read_gap_at']}"
+    return (
+        f"{figures['reads']} reads answered, {sum(failed.values())} failed{f' ({why})' if why else ''}, "
+        f"{longest}{'' if figures['reads_back'] else ': THEY DID NOT COME BACK'}"
+    )
 
 
 def _acknowledged_at(ledger: Ledger, moment: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -70,6 +71,34 @@ def book(client: Client, write: Write, journey: str) -> Answer:
 
 def row_of(answer: Answer) -> str:
     return str(answer.json()["booking"]["id"])
+
+
+@dataclass(frozen=True)
+class Question:
+    """What replicas answer. `key`: where the answer has its list; `least`: entries that it must have."""
+
+    path: str
+    key: str
+    least: int
+
+    def missing(self, answer: Answer) -> str:
+        """Why this is no answer to the question; "" where it is one."""
+        if answer.status != 200:
+            return answer.code
+        try:
+            found = answer.json()[self.key]
+        except (ValueError, KeyError, TypeError):
+            found = None
+        if not isinstance(found, list):
+            return f"no list of {self.key}"
+        return "" if len(found) >= self.least else f"an empty list of {self.key}"
+
+
+def questions(today: date | None = None) -> list[Question]:
+    """The cities, which nobody caches, and searches; none is asked again while it is in the cache."""
+    places = Question("/api/places", "places", 1)
+    searches = [Question(path, "journeys", 0) for path in _searches(today or datetime.now(UTC).date())]
+    return [question for search in searches for question in (places, search)]
 
 
 def rows(client: Client) -> Iterator[Row]:

@@ -35,6 +35,23 @@ class Pace:
     pause: float = 0.1
 
 
+class Turns:
+    """Of several threads one after the other, so many a second."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._lock = threading.Lock()
+        self._due = time.monotonic()
+
+    def wait(self, ending: threading.Event) -> bool:
+        """False when the run ends. Turns missed in an interruption are not made up for: no stampede."""
+        with self._lock:
+            now = time.monotonic()
+            self._due = max(self._due + 1 / self._rate, now)
+            pause = self._due - now
+        return not ending.wait(pause)
+
+
 class Writer:
     """One run: numbers its writes, and never sends one again but with its own key and content."""
 
@@ -45,7 +62,7 @@ class Writer:
         self._pace = pace
         self._numbers = iter(range(1 << 62))
         self._lock = threading.Lock()
-        self._due = time.monotonic()
+        self._turns = Turns(pace.rate)
         self.acknowledged = 0
         self.last = 0.0
 
@@ -55,7 +72,7 @@ class Writer:
         def thread() -> None:
             client = connect()
             try:
-                while self._wait_for_turn(ending):
+                while self._turns.wait(ending):
                     self.write(client)
             except BaseException:
                 ending.set()
@@ -97,9 +114,9 @@ class Writer:
         try:
             answer = wayfare.book(client, write, journey)
         except NeverSentError as error:
-            return NOT_SENT, f"no connection ({_short(error)})", None
+            return NOT_SENT, f"no connection ({short(error)})", None
         except (OSError, HTTPException) as error:
-            return UNKNOWN, _short(error), None
+            return UNKNOWN, short(error), None
         if answer.code == "key_used":
             raise SlipwayError(
                 f"the key {write.key} stands for another booking",
@@ -113,14 +130,6 @@ class Writer:
             self.acknowledged += 1
             self.last = at
 
-    def _wait_for_turn(self, ending: threading.Event) -> bool:
-        """False when the run ends. Turns missed in an interruption are not made up for: no stampede."""
-        with self._lock:
-            now = time.monotonic()
-            self._due = max(self._due + 1 / self._pace.rate, now)
-            pause = self._due - now
-        return not ending.wait(pause)
 
-
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
     return (str(error) or type(error).__name__)[:120]

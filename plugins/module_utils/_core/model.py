@@ -50,10 +50,14 @@ class SecretRule:
 
 @dataclass(frozen=True)
 class Objectives:
-    """What a fault may cost at most. rto: seconds until writes are taken again; rpo: seconds of them lost."""
+    """What a fault may cost at most, in seconds.
+
+    rto: until writes are taken again; rpo: of writes lost; read_gap: without an answer to a read.
+    """
 
     rto: int = 30
     rpo: int = 0
+    read_gap: int = 10
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ class Postgres:
     synchronous: bool
     max_replica_lag: int
     memory: int
+    watchdog: str = "off"
     other_site: OtherSite | None = None
 
 

@@ -66,6 +66,8 @@ OBJECTIVES = Table(
     {
         "rto": Key(duration("1s", "1d"), "Until writes are taken again after a fault.", "30s"),
         "rpo": Key(duration("0s", "1d"), "Time whose acknowledged writes may be lost.", "0s"),
+        # Replicas answer on: what is left is how soon those that are gone are no longer asked.
+        "read_gap": Key(duration("1s", "1d"), "Longest time without an answer to a read.", "10s"),
     },
 )
 

@@ -17,7 +17,20 @@ from .forms import (
     PORT,
     SECRET,
 )
-from .kinds import Boolean, Choice, Entries, Integer, Key, ListOf, Scalar, Table, duration, latency, size
+from .kinds import (
+    Boolean,
+    Choice,
+    Entries,
+    Integer,
+    Key,
+    ListOf,
+    Mode,
+    Scalar,
+    Table,
+    duration,
+    latency,
+    size,
+)
 from .model_alerts import SEVERITIES
 from .schema_alerts import ALERTS
 from .schema_backup import BACKUP
@@ -129,6 +142,12 @@ POSTGRES = Table(
             size("1M", "1T"), "How far behind a replica may be and still serve reads or take over.", "16M"
         ),
         "memory": Key(size("128M", "4T"), "Memory of one member.", "512M"),
+        "watchdog": Key(
+            Mode(("automatic", "required")),
+            "Whether the host's watchdog resets it, with all on it, when the leader's Patroni hangs."
+            " `automatic`: where there is `/dev/watchdog`. `required`: a host without one is refused.",
+            "off",
+        ),
         "other_site": Key(
             OTHER_SITE,
             "A second site that follows this one, or that this one follows. Absent: there is none.",
