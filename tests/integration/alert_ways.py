@@ -22,6 +22,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts
     Receiver,
     Slack,
 )
+from certificates import issue
 from listeners import MailServer
 from listeners import serving as serving_mail
 from real_monitoring import alertmanager, get
@@ -119,6 +120,13 @@ def receivers(ways: Ways) -> dict[str, Receiver]:
         "pager": Receiver(pagerduty=PagerDuty("pager_key", events, "store_ca")),
         "bus": Receiver(webhook=AlertWebhook(f"{ways.bus.url}/in", None, "alert_token", "store_ca")),
     }
+
+
+def certified(root: Path) -> Path:
+    """Certificates by a CA that Alertmanager is told of by `ca_secret`."""
+    (folder := root / "tls").mkdir(parents=True)
+    issue(folder, "sink.test", 90, issue(folder, "ca", 90))
+    return folder
 
 
 @contextmanager
