@@ -21,13 +21,17 @@ options:
     choices: [present, absent]
     default: present
   host:
-    description: Silences every alert of this host; this or O(services).
+    description: Silences every alert of this host; this, O(services) or O(everything).
     type: str
   services:
     description: Silences the warnings of these services. What is critical is told.
     type: list
     elements: str
     default: []
+  everything:
+    description: Silences every alert of the environment.
+    type: bool
+    default: false
   comment:
     description: Why.
     type: str
@@ -57,7 +61,13 @@ EXAMPLES = r"""
     seconds: 7200
   run_once: true
 
-- name: End it
+- name: Silence all of the environment while it is hurt on purpose
+  slipway.compose.silence:
+    everything: true
+    comment: a drill of our own
+  run_once: true
+
+- name: End that of the host
   slipway.compose.silence:
     state: absent
     host: app-2.example.com
@@ -82,10 +92,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core import silences
 from ..module_utils._core.ansible import reporting
 
+CHOICES = ("host", "services", "everything")
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "host": {"type": "str"},
     "services": {"type": "list", "elements": "str", "default": []},
+    "everything": {"type": "bool", "default": False},
     "comment": {"type": "str", "required": True},
     "seconds": {"type": "int", "default": 3600},
     "owner": {"type": "str", "default": ""},
@@ -93,21 +105,26 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
+def chosen(params: dict[str, Any], now: datetime) -> silences.Silence:
+    """What is silenced."""
+    told = (params["owner"], params["comment"], params["seconds"], now)
+    if params["host"]:
+        return silences.of_host(params["host"], *told)
+    if params["everything"]:
+        return silences.of_everything(*told)
+    return silences.of_services(params["services"], *told)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec=ARGUMENT_SPEC,
         supports_check_mode=True,
-        mutually_exclusive=[("host", "services")],
-        required_one_of=[("host", "services")],
+        mutually_exclusive=[CHOICES],
+        required_one_of=[CHOICES],
     )
     params, now = module.params, datetime.now(UTC)
     with reporting(module):
-        told = (params["owner"], params["comment"], params["seconds"], now)
-        wanted = (
-            silences.of_host(params["host"], *told)
-            if params["host"]
-            else silences.of_services(params["services"], *told)
-        )
+        wanted = chosen(params, now)
         if module.check_mode:
             module.exit_json(changed=True, steps=[])
         where = [silences.Alertmanager(it["host"], it["port"]) for it in params["alertmanagers"]]

@@ -5,16 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +27,8 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts
     Watchdog,
 )
 from certificates import issue
-from images import newest
-from sinks import Sink, eventually, free_port, serving
+from real_monitoring import Exporter, alertmanager, ask, get, prometheus, samples
+from sinks import Sink, eventually, serving
 from whole_stack import SECRETS, rendered, stack, with_alerts, with_stores
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,68 +43,6 @@ groups:
       - {alert: Watchdog, expr: vector(1), labels: {severity: none}}
       - {alert: ServiceDown, expr: 'tried_down == 1', labels: {severity: critical}}
 """
-
-
-class Exporter(http.server.ThreadingHTTPServer):
-    """Metrics that a test changes."""
-
-    daemon_threads = True
-    text = 'tried_down{service="api"} 0\n'
-
-
-class _Metrics(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.end_headers()
-        self.wfile.write(self.server.text.encode())  # type: ignore[attr-defined]
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
-def get(url: str, login: str = "") -> bytes:
-    request = urllib.request.Request(url)
-    if login:
-        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        content: bytes = answer.read()
-    return content
-
-
-def ask(prometheus: str, query: str, login: str = "") -> list[Any]:
-    found: list[Any] = json.loads(get(f"{prometheus}/api/v1/query?query={query}", login))["data"]["result"]
-    return found
-
-
-def samples(prometheus: str, series: str) -> float:
-    """What it says of itself, whatever labels follow."""
-    start = series.rstrip("}")
-    lines = get(f"{prometheus}/metrics").decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(start))
-
-
-@contextmanager
-def prometheus(
-    folder: Path, settings: dict[str, Any], *arguments: str, scheme: str = "http", login: str = ""
-) -> Iterator[str]:
-    """A real one, with the settings in `folder`; its address."""
-    port = free_port()
-    name = f"slipway-test-integrations-{os.getpid()}-{port}"
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
-    folder.chmod(0o755)
-    argv = ["docker", "run", "--detach", "--rm", "--network=host", "--name", name, "--tmpfs=/data:mode=1777"]
-    command = ["prometheus", "--config.file=/config/prometheus.yml", "--storage.tsdb.path=/data", *arguments]
-    listen = f"--web.listen-address=127.0.0.1:{port}"
-    mount = f"--volume={folder}:/config:ro"
-    started = [*argv, "--user=10001:10001", mount, newest("prometheus"), *command, listen]
-    subprocess.run(started, check=True, capture_output=True)
-    try:
-        address = f"{scheme}://127.0.0.1:{port}"
-        assert eventually(lambda: get(f"{address}/-/ready", login))
-        yield address
-    finally:
-        subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
 
 
 @pytest.fixture
@@ -161,7 +97,7 @@ def site(tmp_path: Path, tls: Path) -> Iterator[Site]:
     config.mkdir()
     (config / "rules.yml").write_text(RULES)
     with ExitStack() as open_:
-        exporter = Exporter(("127.0.0.1", 0), _Metrics)
+        exporter = Exporter()
         open_.enter_context(serving(exporter))
         page = Sink(tls)
         open_.enter_context(serving(page))
@@ -290,7 +226,7 @@ def test_a_second_prometheus_gets_the_metrics_that_it_is_to_get(tmp_path: Path, 
     with ExitStack() as open_:
         arguments = ("--web.enable-remote-write-receiver", "--web.config.file=/config/web.yml")
         store = open_.enter_context(prometheus(theirs, {}, *arguments, scheme="https", login=LOGIN))
-        exporter = Exporter(("127.0.0.1", 0), _Metrics)
+        exporter = Exporter()
         exporter.text = "slipway_tried 7\nother_tried 8\n"
         open_.enter_context(serving(exporter))
         # As a release has it, but for the address of the store and what is kept.
@@ -316,24 +252,6 @@ def test_a_second_prometheus_gets_the_metrics_that_it_is_to_get(tmp_path: Path, 
         assert eventually(lambda: samples(own, failed) > 0)
         assert samples(own, "prometheus_remote_storage_highest_timestamp_in_seconds") > 0
         assert samples(own, "prometheus_remote_storage_queue_highest_sent_timestamp_seconds{") > 0
-
-
-@contextmanager
-def alertmanager(folder: Path) -> Iterator[str]:
-    """A real one, with the settings in `folder`; its address."""
-    port = free_port()
-    name = f"slipway-test-integrations-{os.getpid()}-{port}"
-    argv = ["docker", "run", "--detach", "--rm", "--network=host", "--name", name, "--tmpfs=/data:mode=1777"]
-    command = ["prometheus-alertmanager", "--config.file=/config/alertmanager.yml", "--storage.path=/data"]
-    command += ["--cluster.listen-address=", f"--web.listen-address=127.0.0.1:{port}"]
-    started = [*argv, "--user=10001:10001", f"--volume={folder}:/config:ro", newest("alertmanager"), *command]
-    subprocess.run(started, check=True, capture_output=True)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        assert eventually(lambda: get(f"{address}/-/ready"))
-        yield address
-    finally:
-        subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
 
 
 def test_a_push_monitor_is_told_while_the_site_answers_and_not_otherwise(tmp_path: Path, tls: Path) -> None:
@@ -374,7 +292,7 @@ def test_a_push_monitor_is_told_while_the_site_answers_and_not_otherwise(tmp_pat
 
     with ExitStack() as open_:
         open_.enter_context(serving(page))
-        exporter = Exporter(("127.0.0.1", 0), _Metrics)
+        exporter = Exporter()
         exporter.text = answering
         open_.enter_context(serving(exporter))
         manager = open_.enter_context(alertmanager(theirs)).removeprefix("http://")

@@ -8,18 +8,24 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.silences import (
     Alertmanager,
     Silence,
     bring,
+    of_everything,
     of_host,
     of_services,
 )
+from ansible_collections.slipway.compose.plugins.modules import silence as module
 
+DRILL = Path(__file__).resolve().parents[2] / "roles/drill/tasks/main.yml"
 NOW = datetime(2026, 11, 26, 22, 0, tzinfo=UTC)
 TOLD = ("root@control", "kernel update", 600, NOW)
 
@@ -55,6 +61,21 @@ def test_services_that_move_are_silent_unless_it_is_critical(severity: str, expe
 def test_a_service_that_does_not_move_is_not_silenced() -> None:
     labels = {"alertname": "SlowResponses", "service": "updates", "severity": "warning"}
     assert not silenced(of_services(["web", "api"], *TOLD), labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        pytest.param({"alertname": "HostDown", "host": "app-1.example.com"}, True, id="a-host"),
+        pytest.param({"alertname": "ServiceDown", "service": "api", "escalation": "1"}, True, id="a-step"),
+        pytest.param({"alertname": "PostgresTwoLeaders"}, False, id="what-no-drill-may-bring-about"),
+        pytest.param({"alertname": "Watchdog"}, False, id="a-sign-of-life"),
+        # Alertmanager refuses a silence that fits this.
+        pytest.param({}, False, id="nothing-at-all"),
+    ],
+)
+def test_everything_is_silenced_but_what_no_work_explains(labels: dict[str, str], expected: bool) -> None:
+    assert silenced(of_everything(*TOLD), labels) is expected
 
 
 def test_it_says_who_why_and_until_when() -> None:
@@ -131,3 +152,44 @@ def test_it_begins_once_and_ends_once(store: Store) -> None:
 def test_an_alertmanager_that_is_away_is_named() -> None:
     with pytest.raises(SlipwayError, match="does not answer"):
         Alertmanager("127.0.0.1", 9, 1).silences()
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "value"),
+    [
+        pytest.param({"host": "a.test"}, "host", "a\\.test", id="a-host"),
+        pytest.param({"services": ["web", "api"]}, "service", "api|web", id="services"),
+        pytest.param({"everything": True}, "alertname", ".+", id="everything"),
+    ],
+)
+def test_the_module_sets_it_and_ends_it(
+    store: Store, capsys: pytest.CaptureFixture[str], asked: dict[str, Any], name: str, value: str
+) -> None:
+    where = [{"host": "127.0.0.1", "port": store.server_address[1]}]
+    for state in ("present", "absent"):
+        given = {"comment": "a drill", "owner": "me", "alertmanagers": where, "state": state, **asked}
+        with patch_module_args(given), pytest.raises(SystemExit):
+            module.main()
+        assert json.loads(capsys.readouterr().out)["changed"]
+    (kept,) = store.kept.values()
+    assert kept["status"] == {"state": "expired"}
+    assert (kept["matchers"][0]["name"], kept["matchers"][0]["value"]) == (name, value)
+
+
+@pytest.mark.parametrize("asked", [{}, {"everything": True, "host": "a"}, {"everything": False}])
+def test_the_module_is_told_exactly_what(capsys: pytest.CaptureFixture[str], asked: dict[str, Any]) -> None:
+    with patch_module_args({"comment": "a drill", "owner": "me", **asked}), pytest.raises(SystemExit):
+        module.main()
+    assert json.loads(capsys.readouterr().out)["failed"]
+
+
+def test_a_drill_is_silent_before_it_hurts_and_is_told_again_whatever_comes_of_it() -> None:
+    (work,) = [one for one in yaml.safe_load(DRILL.read_text()) if "block" in one]
+    begins = [one for one in work["block"] if one.get("slipway.compose.silence", {}).get("everything")]
+    hurts = next(one for one in work["block"] if one["name"] == "Let the fault come and go")
+    assert len(begins) == 1 and work["block"].index(begins[0]) < work["block"].index(hurts)
+    (ends,) = [one for one in work["always"] if "slipway.compose.silence" in one]
+    begun, ended = begins[0]["slipway.compose.silence"], ends["slipway.compose.silence"]
+    assert ended["state"] == "absent"
+    assert (begun["everything"], begun["comment"]) == (ended["everything"], ended["comment"])
+    assert "failed_when" not in begins[0], "nothing is hurt where it cannot be silent"

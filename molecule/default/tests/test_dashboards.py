@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import secrets
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from edge import Answer, Edge
 from playwright.sync_api import Page, expect, sync_playwright
 from test_browser import PATIENCE, browser
 from test_monitoring import ask
+from test_traces import KEPT, visit
 from waiting import eventually
 
 from lab import TOOLS, Lab
@@ -107,7 +109,15 @@ def test_what_may_be_empty_is_little_and_says_why(told: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/dashboards.json", "/prometheus/api/v1/query?query=up", "/logs/search.html"]
+    "path",
+    [
+        "/",
+        "/dashboards.json",
+        "/prometheus/api/v1/query?query=up",
+        "/logs/search.html",
+        "/logs/traces",
+        "/logs/traces/select/logsql/query?query=*%20%7C%20limit%201",
+    ],
 )
 def test_a_stranger_and_a_wrong_password_are_refused(console: Edge, cookie: str, path: str) -> None:
     # With the cookie, so that this counts for no guess.
@@ -195,6 +205,78 @@ def test_a_browser_draws_each_panel_of_each_dashboard(
         page.screenshot(path=pictures[-1], full_page=True)
     with capsys.disabled():
         print(f"\npictures: {', '.join(map(str, pictures))}")
+
+
+@pytest.fixture(scope="module")
+def booked(edge: Edge) -> tuple[str, str]:
+    """A journey that was searched and booked just now: its trace, and the id of its requests."""
+    trace, request = secrets.token_hex(16), f"visit-{secrets.token_hex(8)}"
+    visit(edge, trace, request)
+    return trace, request
+
+
+def searched(page: Page) -> list[str]:
+    """The rows that a search of logs or traces finds; it is asked once more."""
+    with page.expect_response(lambda answer: "/select/logsql/query" in answer.url):
+        page.click("#search button")
+    done = re.compile(r"^\d+ (lines|traces) in \d+ ms")
+    expect(page.locator("#said")).to_have_text(done, timeout=PATIENCE)
+    return page.locator("#rows tr").all_inner_texts()
+
+
+def drawn(page: Page) -> set[str]:
+    """Services and names of the spans that a trace's page shows; it is opened once more."""
+    page.reload()
+    expect(page.locator("#said")).to_contain_text(" spans, ", timeout=PATIENCE)
+    return {" ".join(one.split()) for one in page.locator("#waterfall .name").all_inner_texts()}
+
+
+def test_the_trace_of_a_journey_just_booked_is_found_and_drawn(
+    page: Page, console: Edge, lab: Lab, booked: tuple[str, str]
+) -> None:
+    trace, request = booked
+    page.goto(f"https://{console.authority}/logs/traces")
+    page.fill("[name=id]", request)
+    found = eventually(lambda: searched(page), lambda rows: "api edge journeys" in "".join(rows), KEPT)
+    assert len(found) == 1 and request in found[0]
+    page.click("#rows a")
+    page.wait_for_url(f"**/logs/traces?trace={trace}")
+    wanted = {"edge POST api", "api POST /api/bookings"}
+    names = eventually(lambda: drawn(page), lambda names: wanted <= names, KEPT)
+    assert wanted <= names
+    assert {name.split()[0] for name in names} == {"edge", "api", "journeys"}
+    bars = page.locator("#waterfall i")
+    places = [bars.nth(number).bounding_box() for number in range(bars.count())]
+    assert all(place and place["width"] > 0 for place in places)
+    booking = page.locator("#waterfall details", has_text="POST /api/bookings").first
+    booking.locator("summary").click()
+    expect(booking).to_contain_text(request)
+    page.screenshot(path=lab.folder / "console-trace.png")
+    # And from there to its lines.
+    page.click("#said a")
+    line = page.locator("#rows tr", has_text=trace).first
+    expect(line).to_be_visible(timeout=PATIENCE)
+
+
+def test_the_lines_of_a_booking_are_found_by_its_id(
+    page: Page, console: Edge, lab: Lab, booked: tuple[str, str]
+) -> None:
+    trace, request = booked
+    page.goto(f"https://{console.authority}/logs/search.html")
+    page.fill("[name=query]", f'"{request}"')
+
+    def components(rows: list[str]) -> set[str]:
+        return {cell.partition("-")[0] for row in rows for cell in row.split("\t")[2:3]}
+
+    wanted = {"edge", "api"}
+    found = eventually(lambda: searched(page), lambda rows: wanted <= components(rows), KEPT)
+    assert wanted <= components(found), found
+    assert all(request in row for row in found)
+    page.screenshot(path=lab.folder / "console-logs.png")
+    # And from a line to the trace that it belongs to.
+    page.locator("#rows a").first.click()
+    page.wait_for_url(f"**/logs/traces?trace={trace}")
+    expect(page.locator("#waterfall")).to_contain_text("POST /api/bookings", timeout=PATIENCE)
 
 
 def test_a_release_is_known_and_alerts_have_their_page(page: Page, console: Edge, lab: Lab) -> None:
