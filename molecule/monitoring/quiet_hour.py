@@ -76,7 +76,7 @@ def turns() -> Iterator[tuple[str | None, str]]:
 
 
 def told(series: Sequence[Any]) -> list[str]:
-    """What Prometheus remembers of alerts, as sentences; signs of life are left out, and what others cause."""
+    """What Prometheus remembers of alerts, as sentences: signs of life and what others cause left out."""
     kept = [
         one
         for one in series
