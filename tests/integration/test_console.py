@@ -19,12 +19,13 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.slipway.compose.plugins.module_utils._core import grafana_sources
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from ansible_collections.slipway.compose.plugins.plugin_utils import render as rendering
 from images import newest
-from whole_stack import IMAGES, SECRETS, stack, with_console, with_logs
+from whole_stack import IMAGES, SECRETS, stack, with_console, with_logs, with_traces
 
 SUBNETS = [f"10.98.{number}" for number in range(160, 192)]
 LIMIT = 120
@@ -37,6 +38,16 @@ http {
     uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e; default_type text/plain;
     server { listen 9090; listen 9093;
         return 200 "$server_port $request_method $request_uri [$http_authorization] [$http_cookie]"; }
+}
+"""
+# In the place of the log store's proxy: who comes without a certificate is not heard.
+STORE = """daemon off; pid /tmp/store.pid; error_log stderr; events {}
+http {
+    access_log off; client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c;
+    uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e; default_type text/plain;
+    server { listen 9428 ssl; ssl_certificate /config/tls/tls.crt; ssl_certificate_key /config/tls/tls.key;
+        ssl_client_certificate /config/tls/ca.crt; ssl_verify_client on;
+        return 200 "store $request_method $request_uri [$http_x_slipway_reader]"; }
 }
 """
 
@@ -107,7 +118,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             _until(lambda: _answers(bench))
             yield bench
         finally:
-            for part in ("edge", "console", "stand-in"):
+            for part in ("edge", "store", "console", "stand-in"):
                 subprocess.run(
                     ["docker", "rm", "--force", "--volumes", f"{name}-{part}"],
                     capture_output=True,
@@ -125,8 +136,8 @@ def _network(name: str) -> str:
 
 
 def _start(bench: Bench) -> None:
-    base = with_console(with_logs(stack(1, cors_origins=("https://wayfare.test",))))
-    base = replace(base, hosts=(Host("h1.test", f"{bench.subnet}.10"),))
+    base = with_console(with_traces(with_logs(stack(1, cors_origins=("https://wayfare.test",)))))
+    base = replace(base, hosts=(Host("h1.test", f"{bench.subnet}.10"),), images={"grafana": "grafana:1"})
     now = datetime.now(UTC)
     ca = pki.new_ca("test", now)
     (bench.folder / "ca.crt").write_text(ca.certificate)
@@ -156,6 +167,12 @@ def _start(bench: Bench) -> None:
         own += [f"--volume={bench.folder / 'config' / part}:/config:ro"]
         command = services[part]["command"] if part in services else services["edge"]["command"]
         docker("run", "--detach", *common, *own, newest("nginx"), *command)
+    # It has the same host's address as the console.
+    (bench.folder / "config/console/store.conf").write_text(STORE)
+    alone = [one for one in common if one not in ("--network", bench.name)]
+    own = [f"--network=container:{bench.name}-console", "--name", f"{bench.name}-store"]
+    own += [f"--volume={bench.folder / 'config/console'}:/config:ro"]
+    docker("run", "--detach", *alone, *own, newest("nginx"), "nginx", "-c", "/config/store.conf")
 
 
 def _answers(bench: Bench) -> bool:
@@ -244,6 +261,40 @@ def test_what_is_no_question_is_refused(bench: Bench, method: str, path: str) ->
     answer = bench.ask(path, method=method)
     assert answer.status in (400, 403, 404, 405)
     assert not answer.text.startswith("909")
+
+
+def _reads(bench: Bench, path: str, word: str | None, method: str = "GET") -> tuple[int, str]:
+    """What Grafana is answered, beside the console."""
+    connection = http.client.HTTPConnection(f"{bench.subnet}.10", 8082, timeout=30)
+    try:
+        connection.request(method, path, headers={grafana_sources.HEADER: word} if word else {})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def test_grafana_asks_the_stores_with_its_word(bench: Bench) -> None:
+    """By the sources that it is given, with no certificate of its own."""
+    told = json.loads((bench.folder / "config/grafana/provisioning/datasources/slipway.yml").read_text())
+    lines = [one for one in told["datasources"] if one["type"] == grafana_sources.LINES]
+    assert [one["name"] for one in lines] == ["Logs", "Traces"]
+    for one, before in zip(lines, ("", "/traces"), strict=True):
+        _, _, start = one["url"].partition(":8082")
+        word = one["secureJsonData"]["httpHeaderValue1"]
+        for path in ("/select/logsql/query?query=*", "/select/logsql/field_names", "/health"):
+            answer = _reads(bench, start + path, word, "POST")
+            assert answer == (200, f"store POST {before}{path} []"), "and the store does not hear the word"
+        for wrong in (None, "", "invented"):
+            assert _reads(bench, f"{start}/select/logsql/query", wrong)[0] == 403
+        for path in (
+            "/insert/jsonline",
+            "/metrics",
+            "/../audit/select/logsql/query",
+            "/select/../insert/jsonline",
+        ):
+            assert _reads(bench, start + path, word)[0] in (400, 404)
+        assert _reads(bench, f"{start}/select/logsql/query", word, "DELETE")[0] == 403
 
 
 def test_the_edge_says_the_same_and_adds_its_headers(bench: Bench) -> None:

@@ -19,10 +19,11 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.dashboards i
     parts,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
+from ansible_collections.slipway.compose.plugins.module_utils._core.grafana_sources import Stores, sources
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import Pair, Thresholds
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils import dashboard_files
-from whole_stack import recorded_and_alerts, stack, with_everything
+from whole_stack import recorded_and_alerts, rendered, stack, with_console, with_everything, with_traces
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 USUAL = Thresholds()
@@ -158,17 +159,59 @@ def test_grafana_marks_what_is_worse_below_a_number() -> None:
 
 
 def test_grafana_is_told_where_everything_is() -> None:
-    made = files(
-        list(every().values()), choices(WHOLE), alertmanager="http://a:9093", prometheus="http://p:9090"
-    )
+    stores = Stores("http://c:8082/logs", "the-word", "https://ops.test/logs/traces.html?trace=", True)
+    made = files(list(every().values()), choices(WHOLE), sources("http://p:9090", "http://a:9093", stores))
     told = json.loads(made["provisioning/datasources/slipway.yml"])["datasources"]
-    assert {(one["uid"], one["url"]) for one in told} == {
-        ("prometheus", "http://p:9090"),
-        ("alertmanager", "http://a:9093"),
+    assert {(one["uid"], one["type"], one["url"]) for one in told} == {
+        ("prometheus", "prometheus", "http://p:9090"),
+        ("alertmanager", "alertmanager", "http://a:9093"),
+        ("logs", "victoriametrics-logs-datasource", "http://c:8082/logs"),
+        ("traces", "victoriametrics-logs-datasource", "http://c:8082/logs/traces"),
     }
+    assert [one["name"] for one in told if one.get("isDefault")] == ["Prometheus"]
+    assert not any(one["editable"] for one in told)
     assert {path for path in made if path.startswith("dashboards/")} == {
         f"dashboards/{name}.json" for name in NAMES
     }
+
+
+def test_a_line_in_grafana_leads_to_the_waterfall_of_its_trace() -> None:
+    stores = Stores("http://c:8082/logs", "the-word", "https://ops.test/logs/traces.html?trace=", True)
+    logs, traces = sources("http://p:9090", "http://a:9093", stores)[2:]
+    for one in (logs, traces):
+        (link,) = one["jsonData"]["derivedFields"]
+        assert link["url"] == "https://ops.test/logs/traces.html?trace=$${__value.raw}"
+        # The word is not among what everybody may read of a source.
+        assert one["secureJsonData"] == {"httpHeaderValue1": "the-word"} and "the-word" not in str(
+            one["jsonData"]
+        )
+    line = '{"message": "request", "trace_id": "f01875adcbcc2364467369609088b5d7"}'
+    found = re.search(logs["jsonData"]["derivedFields"][0]["matcherRegex"], line)
+    assert found and found[1] == "f01875adcbcc2364467369609088b5d7"
+
+
+@pytest.mark.parametrize(
+    ("stores", "names"),
+    [
+        pytest.param(None, ["Prometheus", "Alertmanager"], id="no-lines-are-kept"),
+        pytest.param(
+            Stores("http://c", "w", "p", False), ["Prometheus", "Alertmanager", "Logs"], id="no-spans-are"
+        ),
+    ],
+)
+def test_grafana_is_told_of_nothing_that_is_not_there(stores: Stores | None, names: list[str]) -> None:
+    found = sources("http://p:9090", "http://a:9093", stores)
+    assert [one["name"] for one in found] == names
+    assert not any("derivedFields" in one["jsonData"] for one in found)
+
+
+def test_grafana_alone_reads_the_word_and_only_where_it_runs() -> None:
+    whole = with_console(with_traces(stack()))
+    for images in ({}, {"grafana": "grafana/grafana:11.2.0"}):
+        tree = rendered(replace(whole, images=images), "h3.test")
+        told = [path for path in tree if path.startswith("config/grafana/provisioning/datasources/")]
+        assert bool(told) is bool(images)
+        assert ("listen 8082" in tree["config/console/nginx.conf"]) is bool(images)
 
 
 def test_the_page_is_told_what_can_be_chosen() -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from . import dashboard_grafana
+from . import dashboard_grafana, grafana_sources
 from .dashboards import choices, dashboards, page, parts
 from .model import Stack
 from .sha512_crypt import crypted
@@ -14,6 +14,8 @@ from .topology import PORTS, HostView, Topology
 
 OPERATOR = "operator"
 PASSWORD, COOKIE = "console_password", "console_cookie"
+# Where the console hands on Grafana's questions to the stores of logs and traces; published nowhere.
+READER_PORT = 8082
 # Programs of Unix tell by it how a password was hashed: bcrypt, SHA-256, SHA-512, yescrypt.
 HASHES = r"\$(?:2[aby]|5|6|y)\$[./0-9A-Za-z$=,]{16,}"
 # What the labels of an alert are called -> the variable of the dashboard.
@@ -80,14 +82,22 @@ def files(
         "config/console/page/dashboards.json": json.dumps(told, separators=(",", ":")) + "\n",
     }
     if view.runs("grafana"):
-        own = dashboard_grafana.files(
-            found,
-            offered,
-            prometheus=f"http://prometheus:{PORTS['prometheus']}",
-            alertmanager=f"http://alertmanager:{PORTS['alertmanager']}",
+        asked = grafana_sources.sources(
+            f"http://prometheus:{PORTS['prometheus']}",
+            f"http://alertmanager:{PORTS['alertmanager']}",
+            _stores(topology, secrets),
         )
+        own = dashboard_grafana.files(found, offered, asked)
         made |= {f"config/grafana/{path}": text for path, text in own.items()}
     return made
+
+
+def _stores(topology: Topology, secrets: Mapping[str, str]) -> grafana_sources.Stores | None:
+    if not topology.members("logs-proxy"):
+        return None
+    page = f"{address(topology.stack)}logs/traces.html?trace="
+    kept = bool(topology.members("traces"))
+    return grafana_sources.Stores(f"http://console:{READER_PORT}/logs", secrets[COOKIE], page, kept)
 
 
 def _elsewhere(topology: Topology) -> dict[str, str]:

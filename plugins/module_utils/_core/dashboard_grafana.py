@@ -1,4 +1,4 @@
-"""Dashboards in Grafana's own form, and how it is told of them and of Prometheus and Alertmanager."""
+"""Dashboards in Grafana's own form, and how it is told of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .dashboards import Dashboard, Panel
+from .grafana_sources import PROMETHEUS
 from .schema_dashboards import UNITS
 
 SCHEMA = 39
 # Of Grafana's 24 columns, and its rows of 30 pixels.
 _SIZES = {"stat": (4, 4), "gauge": (4, 4), "table": (12, 8), "time series": (12, 8)}
 _TYPES = {"stat": "stat", "gauge": "gauge", "table": "table", "time series": "timeseries"}
-_SOURCE = {"type": "prometheus", "uid": "prometheus"}
 _MARKER = 'slipway_run_begun_timestamp_seconds{what!=""}'
 
 
@@ -47,25 +47,9 @@ def grafana(one: Dashboard, offered: Mapping[str, Sequence[str]]) -> dict[str, A
 
 
 def files(
-    found: Sequence[Dashboard], offered: Mapping[str, Sequence[str]], alertmanager: str, prometheus: str
+    found: Sequence[Dashboard], offered: Mapping[str, Sequence[str]], sources: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
-    """Below /config of its container: provisioning and dashboards. The two are URLs."""
-    sources: list[dict[str, Any]] = [
-        {
-            "name": "Prometheus",
-            "isDefault": True,
-            "url": prometheus,
-            **_SOURCE,
-            "jsonData": {"timeInterval": "15s"},
-        },
-        {
-            "name": "Alertmanager",
-            "uid": "alertmanager",
-            "type": "alertmanager",
-            "url": alertmanager,
-            "jsonData": {"implementation": "prometheus", "handleGrafanaManagedAlerts": False},
-        },
-    ]
+    """Below /config of its container: provisioning and dashboards."""
     provider = {
         "name": "slipway",
         "folder": "Slipway",
@@ -76,10 +60,7 @@ def files(
     }
     # JSON is YAML, too.
     told: dict[str, Any] = {
-        "provisioning/datasources/slipway.yml": {
-            "apiVersion": 1,
-            "datasources": [{"access": "proxy", "editable": False, **source} for source in sources],
-        },
+        "provisioning/datasources/slipway.yml": {"apiVersion": 1, "datasources": sources},
         "provisioning/dashboards/slipway.yml": {"apiVersion": 1, "providers": [provider]},
         **{f"dashboards/{one.name}.json": grafana(one, offered) for one in found},
     }
@@ -90,7 +71,7 @@ def _markers() -> dict[str, Any]:
     return {
         "name": "Releases",
         "enable": True,
-        "datasource": _SOURCE,
+        "datasource": PROMETHEUS,
         "expr": f"{_MARKER} * 1000",
         "iconColor": "blue",
         "useValueForTime": True,
@@ -137,7 +118,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
     targets = [
         {
             "refId": chr(ord("A") + index),
-            "datasource": _SOURCE,
+            "datasource": PROMETHEUS,
             "expr": query.query,
             "legendFormat": query.legend or "__auto",
             **({"range": True} if series else {"instant": True, "range": False}),
@@ -157,7 +138,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
     made: dict[str, Any] = {
         "type": _TYPES[panel.kind],
         "title": panel.title,
-        "datasource": _SOURCE,
+        "datasource": PROMETHEUS,
         "targets": targets,
         "fieldConfig": {"defaults": defaults, "overrides": []},
     }
