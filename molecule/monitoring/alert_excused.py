@@ -35,5 +35,5 @@ NOT_DRILLED: Mapping[str, str] = {
     "SecondSiteLost": _ONE_SITE,
     "SecondSiteStopped": _ONE_SITE,
     "SlowResponses": _LOAD.format("slow"),
-    "WalArchiveStalled": "a push that hangs ends by a time-out of pgBackRest's own, and then fails: `WalNotArchived`",
+    "WalArchiveStalled": "pgBackRest ends a push that hangs: it fails then, and is `WalNotArchived`",
 }

@@ -57,7 +57,7 @@ def test_a_summary_has_a_number_or_says_for_how_long() -> None:
 
 
 def test_no_file_of_rules_is_left_out_here() -> None:
-    """Of what a stack may lack, there are rules only with it: each must be there, or nobody would judge it."""
+    """Some rules are there only with what a stack may lack: left out, nobody would judge them."""
     told = {path.rpartition("/")[2] for path in rendered(WHOLE, "h3.test") if "/prometheus/rules/" in path}
     assert told == {path.name.removesuffix(".j2") for path in RULES.iterdir()}
 
