@@ -156,6 +156,7 @@ REDIS = Case(
     (
         Watched("RedisNoMaster", "Redis is down, or there is no master"),
         Watched("RedisDown", "Redis is down, or there is no master", {"host": "<redis master>"}),
+        Watched("SentinelsMissing", "Sentinels are missing"),
     ),
     (Act("all", "docker stop wayfare-sentinel-1"), Act("redis master", "docker stop wayfare-redis-1")),
     (Act("all", f"{COMPOSE} sentinel redis"),),

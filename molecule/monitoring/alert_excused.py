@@ -35,4 +35,5 @@ NOT_DRILLED: Mapping[str, str] = {
     "SecondSiteLost": _ONE_SITE,
     "SecondSiteStopped": _ONE_SITE,
     "SlowResponses": _LOAD.format("slow"),
+    "WalArchiveStalled": "pgBackRest ends a push that hangs: it fails then, and is `WalNotArchived`",
 }

@@ -56,6 +56,9 @@ class ActionModule(StackAction):
         victims = candidates(drill, hosts(self.topology, drill.component))
         if arguments["state"] in ("struck", "recovered", "healed", "over"):
             return self._strike(drill, victims, arguments, task_vars)
+        if arguments["state"] == "told":
+            told = {key: arguments[key] for key in ("state", "drill", "result")}
+            return self.module({**told, "stack": self.declared.stack.name}, task_vars)
         self._folder = Path(arguments["folder"])
         if self._task.check_mode:
             return {"changed": False, "steps": [], "failures": []}
@@ -162,6 +165,13 @@ class ActionModule(StackAction):
             "steps": drill_report.lines(told),
             "failures": found,
             "report": str(self._file("")),
+            "result": {
+                "ended": time.time(),
+                "ok": not found,
+                "rto": told.fault["rto"],
+                "rpo": figures["rpo"],
+                "well": whole,
+            },
         }
 
     def _site(self, task_vars: Mapping[str, Any]) -> list[str]:

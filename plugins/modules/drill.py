@@ -19,11 +19,12 @@ description:
   - V(healed), on the host whose backup was damaged, ends that before its time.
   - V(over), once the host can be reached again, makes sure that the fault did begin.
   - V(ended) ends the ledger, asks the application for each acknowledged write, and writes the report.
+  - V(told) leaves what it came to on a host, where node-exporter reads it.
 options:
   state:
     description: See above.
     type: str
-    choices: [begun, struck, recovered, healed, over, ended]
+    choices: [begun, struck, recovered, healed, over, ended, told]
     required: true
   drill:
     description: Name of the drill; C(docs/drills.md) has them all.
@@ -40,6 +41,28 @@ options:
   whole:
     description: For V(ended), when all was well again, in seconds since the epoch; V(0) where it never was.
     type: float
+  result:
+    description: For V(told), what V(ended) returned as RV(result).
+    type: dict
+    options:
+      ended:
+        description: When it ended, in seconds since the epoch.
+        type: float
+        required: true
+      ok:
+        description: Whether it cost no more than the stack allows.
+        type: bool
+        required: true
+      rto:
+        description: Seconds without a write; none where writes never came back.
+        type: float
+      rpo:
+        description: Seconds of acknowledged writes that were lost.
+        type: float
+        required: true
+      well:
+        description: Seconds until all was well again; none where it never was.
+        type: float
   copy:
     description: For V(recovered), the container in which the restored copy answers.
     type: str
@@ -115,6 +138,10 @@ steps:
   type: list
   elements: str
   returned: always
+result:
+  description: What it came to, for V(told).
+  type: dict
+  returned: state is ended
 report:
   description: Where the report is, without its ending (C(.md), C(.html), C(.json)).
   type: str
@@ -132,7 +159,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import drill_backup, drill_table
+from ..module_utils._core import drill_backup, drill_metrics, drill_table
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.drill_host import DrillHost
 from ..module_utils._core.drills import CORRUPT, DROP
@@ -144,13 +171,23 @@ from ..module_utils._core.probes import measure
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {
         "type": "str",
-        "choices": ["begun", "struck", "recovered", "healed", "over", "ended"],
+        "choices": ["begun", "struck", "recovered", "healed", "over", "ended", "told"],
         "required": True,
     },
     "drill": {"type": "str", "required": True},
     "seconds": {"type": "int"},
     "folder": {"type": "path"},
     "whole": {"type": "float"},
+    "result": {
+        "type": "dict",
+        "options": {
+            "ended": {"type": "float", "required": True},
+            "ok": {"type": "bool", "required": True},
+            "rto": {"type": "float"},
+            "rpo": {"type": "float", "required": True},
+            "well": {"type": "float"},
+        },
+    },
     "copy": {"type": "str"},
     "content": {"type": "str"},
     "fault": {
@@ -165,20 +202,30 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "run": {"type": "str", "default": ""},
 }
 
+ASIDE = ("over", "healed", "told")
+
+
+def aside(params: dict[str, Any], host: DrillHost) -> list[str]:
+    """One of ASIDE: it needs nobody's lock, for it hurts nothing."""
+    if params["state"] == "over":
+        host.require_begun(params["fault"])
+        return []
+    if params["state"] == "healed":
+        host.heal()
+        return ["the damage is gone"]
+    result = drill_metrics.Result(**params["result"])
+    drill_metrics.write(Path("/opt") / params["stack"], params["drill"], result)
+    return ["the monitoring is told"]
+
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params, run = module.params, runner(module)
     host = DrillHost(run, params["container"], params["address"], params["peers"])
     with reporting(module):
-        if params["state"] == "over":
-            if not module.check_mode:
-                host.require_begun(params["fault"])
-            module.exit_json(changed=False, steps=[])
-        if params["state"] == "healed":
-            if not module.check_mode:
-                host.heal()
-            module.exit_json(changed=True, steps=["the damage is gone"])
+        if params["state"] in ASIDE:
+            steps = [] if module.check_mode else aside(params, host)
+            module.exit_json(changed=params["state"] != "over", steps=steps)
         if params["fault"] == DROP and params["state"] == "struck":
             drill_table.refuse_beside(run, params["container"])  # on every member, whoever leads
         if params["leads"] and params["state"] == "struck":

@@ -17,6 +17,7 @@ from typing import Any
 import jinja2
 
 from ..module_utils._core import archive_layout, availability_list, exports
+from ..module_utils._core import stopped as not_running
 from ..module_utils._core.alert_routing import SECRETS, SIGNS, owners, routing, secret_names
 from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
 from ..module_utils._core.console import address, dashboard_link
@@ -167,6 +168,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "thresholds": alerts.thresholds,
         "other_site_slot": SLOT,
         "unless_it_follows": UNLESS_IT_FOLLOWS,
+        "not_running": not_running,
         "upstream": upstream,
         "patroni_of": patroni_of,
         "at_bootstrap": False,

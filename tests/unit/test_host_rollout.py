@@ -162,6 +162,14 @@ def test_monitoring_expects_live_replicas_and_scrapes_whatever_runs(host):
     assert told() == (["green"], 2)
 
 
+def test_monitoring_expects_workers_of_live_pools_by_name(host):
+    replicas = [{"name": f"worker-{pool}-1", "server": None} for pool in ("blue", "green")]
+    write_metrics(host.root, replicas, {}, Pools(host.root))
+    told = (host.root / "state/metrics/replicas.prom").read_text()
+    assert 'slipway_worker_expected{replica="worker-blue-1"} 1' in told
+    assert told.count("} 1") == 1
+
+
 @pytest.mark.parametrize("moves", [["promote green"], ["retire green", "promote blue"]], ids=["on", "back"])
 def test_what_runs_on_other_hosts_only_is_scraped_from_the_first_traffic_move_on(
     tmp_path, monkeypatch, moves

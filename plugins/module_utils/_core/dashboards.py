@@ -72,6 +72,7 @@ def parts(topology: Topology) -> frozenset[str]:
         "outside": components.monitoring.outside,
         "postgres": components.postgres,
         "redis": components.redis,
+        "registry": any(host.name in components.registry.hosts for host in topology.stack.hosts),
         "routes": any(True for _service in topology.routed()),
         "slo": any(service.slo for service in topology.stack.services.values()),
     }

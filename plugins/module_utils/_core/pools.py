@@ -114,6 +114,15 @@ def write_metrics(
     lines += [
         f'slipway_replica_expected{{server="{replica["server"]}"}} 1' for replica in live if replica["server"]
     ]
+    lines += [
+        "# HELP slipway_worker_expected Workers of live pools, which no router knows.",
+        "# TYPE slipway_worker_expected gauge",
+    ]
+    lines += [
+        f'slipway_worker_expected{{replica="{replica["name"]}"}} 1'
+        for replica in live
+        if not replica["server"]
+    ]
     _write(root, "state/metrics/replicas.prom", "\n".join([*lines, ""]))
     for service, groups in targets.items():
         listed = [group for pool in sorted(pools.of(service).scraped) for group in groups.get(pool, [])]

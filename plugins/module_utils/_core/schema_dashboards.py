@@ -21,7 +21,7 @@ UNITS = {
 }
 VARIABLES = ("host", "service")
 # Parts that a stack may lack.
-PARTS = ("archive", "backup", "exports", "logs", "outside", "postgres", "redis", "routes", "slo")
+PARTS = ("archive", "backup", "exports", "logs", "outside", "postgres", "redis", "registry", "routes", "slo")
 # Settings of stack/components/monitoring/alerts/thresholds -> what brings their numbers into a panel's unit.
 LIMITS = {
     "cpu": 1.0,
