@@ -200,6 +200,19 @@ def test_a_named_image_of_grafana_runs_behind_it_with_the_same_dashboards() -> N
     assert "location /grafana/" in tree["config/console/nginx.conf"]
 
 
+def test_grafana_is_told_no_word_that_opens_the_console() -> None:
+    logs = replace(with_logs(WITH), images={"grafana": "docker.test/grafana:11.2.0"})
+    tree = rendered(logs, "h3.test", console_cookie="the-cookies-own-value")
+    sources = tree["config/grafana/provisioning/datasources/slipway.yml"]
+    (word,) = {
+        one["secureJsonData"]["httpHeaderValue1"]
+        for one in json.loads(sources)["datasources"]
+        if "secureJsonData" in one
+    }
+    assert f'"{word}" 1;' in tree["config/console/nginx.conf"]
+    assert not any("the-cookies-own-value" in text for path, text in tree.items() if "grafana" in path)
+
+
 def test_the_edge_passes_it_on_and_lets_strangers_guess_slowly() -> None:
     tree = rendered(with_console(stack(), "10.0.0.0/8", "192.0.2.7"), "h1.test")
     conf = tree["config/edge/console.conf"]
