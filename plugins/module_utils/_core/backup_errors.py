@@ -11,6 +11,8 @@ from .errors import SlipwayError
 # Exit statuses of pgBackRest.
 LOCKED = 50
 MISMATCH = 28
+# Of a process that SIGKILL ended. After SIGTERM pgBackRest says so itself.
+KILLED = 137
 
 
 class LockedError(SlipwayError):
@@ -96,6 +98,12 @@ _SIGNS: Sequence[_Sign] = (
         (55,),
         "the repository has no stanza, or lost files of it",
         "Run playbooks/backup.yml, which makes it; if it was there, see the disk of the backup host",
+    ),
+    _Sign(
+        r"(?!)",  # whoever is killed says nothing
+        (KILLED,),
+        "it was killed",
+        "Run this again, which begins anew. If nobody killed it, see whether memory was short: `journalctl -k`",
     ),
     _Sign(
         r"no backup set found|backup set .* is not valid|no prior backup",
