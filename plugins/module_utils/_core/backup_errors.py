@@ -103,7 +103,7 @@ _SIGNS: Sequence[_Sign] = (
         r"(?!)",  # whoever is killed says nothing
         (KILLED,),
         "it was killed",
-        "Run this again, which begins anew. If nobody killed it, see whether memory was short: `journalctl -k`",
+        "Run this again, which begins anew. If nobody killed it, memory may have been short: `journalctl -k`",
     ),
     _Sign(
         r"no backup set found|backup set .* is not valid|no prior backup",

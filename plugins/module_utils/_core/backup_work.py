@@ -93,8 +93,9 @@ class Backups:
                 failed.append(error)
                 say(f"repository {number}: {error.problem}")
         if failed:
-            kind = LockedError if all(isinstance(it, LockedError) for it in failed) else SlipwayError
-            raise kind("; ".join(error.problem for error in failed), failed[0].remedy)
+            passing = all(isinstance(error, LockedError) for error in failed)
+            failure = LockedError if passing else SlipwayError
+            raise failure("; ".join(error.problem for error in failed), failed[0].remedy)
 
     def _newest(self, number: int) -> str:
         found = self.repository.info().of(number)
