@@ -220,9 +220,9 @@ class Cluster:
 
     def archived(self) -> None:
         """Until everything written so far is in the repository."""
-        # A switch on the boundary of two segments names the second, which nothing would ever fill.
-        self.sql("SELECT pg_logical_emit_message(true, 'test', 'written')")
-        segment = self.sql("SELECT pg_walfile_name(pg_switch_wal())")
+        # Not the name of what is switched: on a boundary it is of a segment that nothing would ever fill.
+        segment = self.sql("SELECT pg_walfile_name(pg_logical_emit_message(true, 'test', 'written'))")
+        self.sql("SELECT pg_switch_wal()")
         limit = time.monotonic() + LIMIT
         while self.sql("SELECT coalesce(max(last_archived_wal), '') FROM pg_stat_archiver") < segment:
             assert time.monotonic() < limit, self.logs()

@@ -135,5 +135,5 @@ def _words(told: str) -> str:
     """The first error, without time stamps and without what decryption made of it."""
     lines = [line for line in told.splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"ERROR|FATAL|PANIC|WARN", line)] or lines[-1:]
-    text = re.sub(r"^[\d-]+ [\d:.]+ P\d+\s+(?:ERROR|WARN): ", "", errors[0].strip()) if errors else ""
+    text = re.sub(r"^[\d-]+ [\d:.]+ P\d+\s+(?:ERROR|WARN|INFO): ", "", errors[0].strip()) if errors else ""
     return "".join(letter for letter in text if letter.isascii() and letter.isprintable())[:300]
