@@ -76,6 +76,8 @@ class Cluster:
     # One that is there already, where two clusters stand on it.
     network: str = ""
     other_ca: str = ""
+    # Of each volume. A restore wants 512 MB beside what it restores.
+    size: str = "1g"
 
     def container(self, component: str, host: int = 1) -> str:
         return f"{self.name}-h{host}-{component}"
@@ -109,7 +111,7 @@ class Cluster:
         """Make a host's volumes; options of the container that keeps them."""
         options = []
         for volume, uid in VOLUMES.items():
-            docker("volume", "create", *in_memory(uid), self.volume(volume, host))
+            docker("volume", "create", *in_memory(uid, self.size), self.volume(volume, host))
             # It would be gone whenever no container has it.
             options += ["--volume", f"{self.volume(volume, host)}:/held/{volume}"]
         return options

@@ -66,6 +66,7 @@ def _restored(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
     plan = params["plan"]
     free = host.free()
     if free < int(plan["needed"]):
+        host.close()
         raise SlipwayError(
             f"the disk is full: the restore needs {int(plan['needed']) >> 20} MB beside what is there, "
             f"{free >> 20} MB are free",
