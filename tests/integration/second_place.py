@@ -58,8 +58,13 @@ mon_host = 127.0.0.1
 rgw_frontends = beast ssl_port=8443 ssl_certificate=/place/store.pem
 END
 set -- -c /tmp/ceph.conf -n client.radosgw --no-mon-config
-radosgw-admin "$@" user info --uid=keeper ||
-  radosgw-admin "$@" user create --uid=keeper --display-name=keeper --access-key=access --secret-key=hidden
+# Now and then it does not come to its end.
+until timeout 15 radosgw-admin "$@" user info --uid=keeper ||
+  timeout 15 radosgw-admin "$@" user create --uid=keeper --display-name=keeper \\
+    --access-key=access --secret-key=hidden
+do
+  sleep 1  # between two attempts
+done
 exec radosgw "$@" -f
 """
 
