@@ -50,7 +50,7 @@ def planned(
 def mark(psql: Psql, name: str, patience: Patience) -> tuple[str, str]:
     """A restore point of what serves now, in the archive before this returns: its name, and its timeline."""
     point = f"slipway_before_{name}"
-    # Not the name of what is switched: where that was done a moment ago, it is a segment that nothing may fill.
+    # Not of what is switched: where that was done a moment ago, it is a segment that nothing may fill.
     segment = psql.ask(f"SELECT pg_walfile_name(pg_create_restore_point({sql.literal(point)}));")
     psql.ask("SELECT pg_switch_wal();")
     last = "coalesce(left(last_archived_wal, 24), '')"
