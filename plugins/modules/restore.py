@@ -89,6 +89,12 @@ plan:
   type: dict
   returned: state is planned
   sample: {backup: 20261126-020412F, bytes: 851443712, target: the newest transaction that was archived}
+estimate:
+  description:
+    - Seconds until the copy answers, if it goes as the last proof of a backup went; none without a proof.
+  type: float
+  returned: state is planned
+  sample: 38.5
 point:
   description: Name of the restore point that was made.
   type: str
@@ -136,6 +142,7 @@ from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.member import leads, patience
 from ..module_utils._core.postgres import Psql
 from ..module_utils._core.restore_host import RestoreHost
+from ..module_utils._core.restore_plan import estimate
 
 STATES = ["planned", "marked", "restored", "stopped", "swapped", "joined", "given_up", "bare", "reached"]
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -164,7 +171,8 @@ def planned(params: dict[str, Any], backups: Backups) -> dict[str, Any]:
         line=params["timeline"],
         source=params["repository"],
     )
-    return {"plan": json.loads(json.dumps(asdict(plan)))}
+    seconds = estimate(plan.bytes, backups.verifications())
+    return {"plan": json.loads(json.dumps(asdict(plan))), "estimate": seconds}
 
 
 def marked(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:

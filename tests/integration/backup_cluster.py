@@ -76,6 +76,8 @@ class Cluster:
     # One that is there already, where two clusters stand on it.
     network: str = ""
     other_ca: str = ""
+    # Of each volume. A restore wants 512 MB beside what it restores.
+    size: str = "1g"
 
     def container(self, component: str, host: int = 1) -> str:
         return f"{self.name}-h{host}-{component}"
@@ -109,7 +111,7 @@ class Cluster:
         """Make a host's volumes; options of the container that keeps them."""
         options = []
         for volume, uid in VOLUMES.items():
-            docker("volume", "create", *in_memory(uid), self.volume(volume, host))
+            docker("volume", "create", *in_memory(uid, self.size), self.volume(volume, host))
             # It would be gone whenever no container has it.
             options += ["--volume", f"{self.volume(volume, host)}:/held/{volume}"]
         return options
@@ -220,9 +222,9 @@ class Cluster:
 
     def archived(self) -> None:
         """Until everything written so far is in the repository."""
-        # A switch on the boundary of two segments names the second, which nothing would ever fill.
-        self.sql("SELECT pg_logical_emit_message(true, 'test', 'written')")
-        segment = self.sql("SELECT pg_walfile_name(pg_switch_wal())")
+        # Not the name of what is switched: on a boundary it is of a segment that nothing would ever fill.
+        segment = self.sql("SELECT pg_walfile_name(pg_logical_emit_message(true, 'test', 'written'))")
+        self.sql("SELECT pg_switch_wal()")
         limit = time.monotonic() + LIMIT
         while self.sql("SELECT coalesce(max(last_archived_wal), '') FROM pg_stat_archiver") < segment:
             assert time.monotonic() < limit, self.logs()

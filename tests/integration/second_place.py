@@ -58,10 +58,28 @@ mon_host = 127.0.0.1
 rgw_frontends = beast ssl_port=8443 ssl_certificate=/place/store.pem
 END
 set -- -c /tmp/ceph.conf -n client.radosgw --no-mon-config
-radosgw-admin "$@" user info --uid=keeper ||
-  radosgw-admin "$@" user create --uid=keeper --display-name=keeper --access-key=access --secret-key=hidden
+# Now and then it does not come to its end.
+until timeout 15 radosgw-admin "$@" user info --uid=keeper ||
+  timeout 15 radosgw-admin "$@" user create --uid=keeper --display-name=keeper \\
+    --access-key=access --secret-key=hidden
+do
+  sleep 1  # between two attempts
+done
 exec radosgw "$@" -f
 """
+
+
+def image(kind: str) -> str:
+    return f"slipway-test/{kind}:{newest('archive-repository').rpartition(':')[2]}"
+
+
+def built(kind: str) -> str:
+    """The image of a place of that kind, and of a host that copies to it."""
+    install = f"apt-get update && apt-get install --yes --no-install-recommends {PACKAGES[kind]}"
+    recipe = f"FROM {newest('archive-repository')}\nUSER 0\nRUN {install}\n"
+    argv = ["docker", "build", "--quiet", "--tag", image(kind), "-"]
+    subprocess.run(argv, input=recipe, text=True, check=True, capture_output=True, timeout=900)
+    return image(kind)
 
 
 class Keeper(ArchiveCluster):
@@ -72,7 +90,7 @@ class Keeper(ArchiveCluster):
     def start(self) -> None:
         self.own = self.folder / "place"
         self.own.mkdir()
-        self._build()
+        built(self.kind)
         self._prepare()
         self.lay()
         seen = [f"--volume={path}:{path}" for path in (self.folder, "/var/lib/docker/volumes")]
@@ -86,7 +104,7 @@ class Keeper(ArchiveCluster):
 
     @property
     def image(self) -> str:
-        return f"slipway-test/{self.kind}:{newest('archive-repository').rpartition(':')[2]}"
+        return image(self.kind)
 
     @property
     def tools(self) -> str:
@@ -101,12 +119,6 @@ class Keeper(ArchiveCluster):
         if argv[0] == "docker":
             return process(argv, stdin)
         return process(["docker", "exec", "--interactive", self.tools, *argv], stdin)
-
-    def _build(self) -> None:
-        install = f"apt-get update && apt-get install --yes --no-install-recommends {PACKAGES[self.kind]}"
-        recipe = f"FROM {newest('archive-repository')}\nUSER 0\nRUN {install}\n"
-        argv = ["docker", "build", "--quiet", "--tag", self.image, "-"]
-        subprocess.run(argv, input=recipe, text=True, check=True, capture_output=True, timeout=900)
 
     def _prepare(self) -> None:
         """Keys of a server that shows two, and of its user."""

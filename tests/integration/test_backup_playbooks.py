@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,11 +16,13 @@ import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Assertion
 from backup_cluster import SUBNET, Cluster, declared, docker
 from host_programs import installed
+from interrupted import end, found, going_on
 
 pytestmark = pytest.mark.by_hand
 CHECKOUT = Path(__file__).resolve().parents[2]
 STACK = f"slipway-e2e-{os.getpid()}"
 ROOT = Path("/opt") / STACK
+NOW = """SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 ASSERTION = {"name": "orders", "database": "shop", "sql": "SELECT to_regclass('orders') IS NOT NULL"}
 
 
@@ -77,11 +81,14 @@ def inventory(folder: Path) -> None:
     (folder / "hosts.yml").write_text(text)
 
 
+def command(cluster: Cluster, name: str, *extra: str) -> list[str]:
+    tool = [str(CHECKOUT / ".venv/bin/ansible-playbook"), "-i", str(cluster.folder / "hosts.yml")]
+    return [*tool, f"playbooks/{name}.yml", *(word for it in extra for word in ("-e", it))]
+
+
 def play(cluster: Cluster, name: str, *extra: str) -> tuple[int, str]:
-    command = [str(CHECKOUT / ".venv/bin/ansible-playbook"), "-i", str(cluster.folder / "hosts.yml")]
-    command += [f"playbooks/{name}.yml", *(word for it in extra for word in ("-e", it))]
     done = subprocess.run(
-        command,
+        command(cluster, name, *extra),
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
@@ -129,14 +136,46 @@ def test_a_restore_without_consent_or_to_nowhere_touches_nothing(cluster: Cluste
 
 def test_a_restore_puts_the_cluster_back(cluster: Cluster) -> None:
     """Up to the wait for the application, which there is none of here."""
-    moment = cluster.sql(
-        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-    )
+    moment = cluster.sql(NOW)
     cluster.sql("DROP TABLE orders", "shop")
     _code, told = play(cluster, "restore", f"to={moment}", f"confirm={STACK}", "restore_timeout=1")
     assert "Start the copy as the only member" in told, told
     cluster.until_led()
     assert cluster.sql("SELECT count(*) FROM orders", "shop") == "77", told
+
+
+# While the copy is restored; and once it stands in the place of what served, while nobody serves.
+@pytest.mark.parametrize("words", ["--pg1-path=", "patronictl -c"])
+def test_a_restore_whose_playbook_is_killed_ends_well_when_it_is_run_again(
+    cluster: Cluster, words: str
+) -> None:
+    cluster.sql("DROP TABLE IF EXISTS orders", "shop")
+    cluster.sql("CREATE TABLE orders AS SELECT generate_series(1, 78) AS id", "shop")
+    moment = cluster.sql(NOW)
+    cluster.sql("DROP TABLE orders", "shop")
+    again = ("restore", f"to={moment}", f"confirm={STACK}", "restore_timeout=1")
+    with subprocess.Popen(command(cluster, *again), cwd=CHECKOUT, stdin=subprocess.DEVNULL) as program:
+        pids = found(f"{STACK}-postgres-1-restore", words)
+        end(below(program.pid))
+        going_on(pids)
+    assert program.returncode == -signal.SIGKILL
+    lock = json.loads((ROOT / "state/lock.json").read_text())
+    assert lock["pid"] == program.pid, "the run that was killed still holds the environment"
+    _code, told = play(cluster, *again)
+    assert "taken over" in told and "Start the copy as the only member" in told, told
+    cluster.until_led()
+    assert cluster.sql("SELECT count(*) FROM orders", "shop") == "78", told
+    assert f"{STACK}-postgres-1-restore" not in docker("ps", "--all", "--format", "{{.Names}}")
+
+
+def below(pid: int) -> list[int]:
+    """A process and all that it began, itself first: it begins nothing more then."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(own): int(parent) for own, parent in map(str.split, listed.splitlines())}
+    tree = [pid]
+    for one in tree:
+        tree += [own for own, parent in parents.items() if parent == one]
+    return tree
 
 
 def test_the_program_of_the_timers_does_the_same_without_ansible(cluster: Cluster, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_proof import Proof
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup_report import Verification
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_wal import (
     Line,
     history,
@@ -19,6 +20,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.backup_wal i
 from ansible_collections.slipway.compose.plugins.module_utils._core.backups import on_line
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.restore_plan import (
+    estimate,
     parse_target,
     plan_restore,
 )
@@ -166,3 +168,14 @@ def test_a_proof_is_held_against_the_timeline_it_followed(last: int, told: bool)
     proof._line = Line(3, {1: 0x30 << 24})
     found = proof._short(name(3, 0x32), MADE[0])
     assert bool(found) == told
+
+
+def verification(begun: str, rto: float | None, size: int) -> Verification:
+    return Verification(begun, begun, begun, 1, "x", True, None, None, rto, size, ())
+
+
+def test_how_long_a_restore_takes_is_told_by_the_last_proof_that_came_so_far() -> None:
+    proofs = [verification("2026-11-27", 20.0, 100), verification("2026-11-26", 50.0, 100)]
+    assert estimate(400, proofs) == 80.0
+    assert estimate(400, [*proofs, verification("2026-11-28", None, 100)]) == 80.0
+    assert estimate(400, []) is None

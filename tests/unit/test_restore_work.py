@@ -85,3 +85,17 @@ def test_what_is_given_up_never_starts_the_copy(swapped_still: str, expected: li
     host = RestoreHost(run, "wayfare-postgres-1", "wayfare", "wayfare_backend")
     STEPS["given_up"](host, PARAMS)
     assert done == expected
+
+
+def test_a_copy_that_has_no_room_leaves_no_container() -> None:
+    done: list[str] = []
+
+    def run(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        done.append(argv[1])
+        told = "sha256:1 1073741824 67108864" if argv[1] == "inspect" else "avail\n1000"
+        return 0, told, ""
+
+    host = RestoreHost(run, "wayfare-postgres-1", "wayfare", "wayfare_backend")
+    with pytest.raises(SlipwayError, match="the disk is full"):
+        STEPS["restored"](host, PARAMS | {"plan": {"needed": 1001, "arguments": []}})
+    assert done[-1] == "rm"

@@ -11,6 +11,8 @@ from .errors import SlipwayError
 # Exit statuses of pgBackRest.
 LOCKED = 50
 MISMATCH = 28
+# Of a process that SIGKILL ended. After SIGTERM pgBackRest says so itself.
+KILLED = 137
 
 
 class LockedError(SlipwayError):
@@ -98,6 +100,12 @@ _SIGNS: Sequence[_Sign] = (
         "Run playbooks/backup.yml, which makes it; if it was there, see the disk of the backup host",
     ),
     _Sign(
+        r"(?!)",  # whoever is killed says nothing
+        (KILLED,),
+        "it was killed",
+        "Run this again, which begins anew. If nobody killed it, memory may have been short: `journalctl -k`",
+    ),
+    _Sign(
         r"no backup set found|backup set .* is not valid|no prior backup",
         (75,),
         "there is no backup to restore",
@@ -127,5 +135,5 @@ def _words(told: str) -> str:
     """The first error, without time stamps and without what decryption made of it."""
     lines = [line for line in told.splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"ERROR|FATAL|PANIC|WARN", line)] or lines[-1:]
-    text = re.sub(r"^[\d-]+ [\d:.]+ P\d+\s+(?:ERROR|WARN): ", "", errors[0].strip()) if errors else ""
+    text = re.sub(r"^[\d-]+ [\d:.]+ P\d+\s+(?:ERROR|WARN|INFO): ", "", errors[0].strip()) if errors else ""
     return "".join(letter for letter in text if letter.isascii() and letter.isprintable())[:300]

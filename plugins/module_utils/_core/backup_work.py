@@ -72,6 +72,9 @@ class Backups:
             try:
                 self._each(wanted, say, adopt=adopt)
                 return self._ended(begun, started, wanted, "")
+            except LockedError:
+                # One whose program was killed is still at work in the repository, and may well end well.
+                raise
             except SlipwayError as error:
                 self._ended(begun, started, wanted, str(error))
                 raise
@@ -90,7 +93,9 @@ class Backups:
                 failed.append(error)
                 say(f"repository {number}: {error.problem}")
         if failed:
-            raise SlipwayError("; ".join(error.problem for error in failed), failed[0].remedy)
+            passing = all(isinstance(error, LockedError) for error in failed)
+            failure = LockedError if passing else SlipwayError
+            raise failure("; ".join(error.problem for error in failed), failed[0].remedy)
 
     def _newest(self, number: int) -> str:
         found = self.repository.info().of(number)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from .backup_info import Backup, Info
+from .backup_report import Verification
 from .backup_wal import Line, holes, name, number, segments, spans, timeline
 from .backups import newest, on_line
 from .errors import SlipwayError
@@ -47,6 +48,14 @@ class RestorePlan:
     bytes: int
     needed: int
     target: str
+
+
+def estimate(size: int, proofs: Iterable[Verification]) -> float | None:
+    """Seconds until a copy of that many bytes answers, going as the last proof went; None without one."""
+    for proof in sorted(proofs, key=lambda it: it.begun, reverse=True):
+        if proof.rto and proof.bytes:
+            return round(proof.rto * size / proof.bytes, 1)
+    return None
 
 
 def parse_target(text: str, now: datetime) -> Target:

@@ -50,8 +50,9 @@ def planned(
 def mark(psql: Psql, name: str, patience: Patience) -> tuple[str, str]:
     """A restore point of what serves now, in the archive before this returns: its name, and its timeline."""
     point = f"slipway_before_{name}"
-    psql.ask(f"SELECT pg_create_restore_point({sql.literal(point)});")
-    segment = psql.ask("SELECT pg_walfile_name(pg_switch_wal());")
+    # Not of what is switched: where that was done a moment ago, it is a segment that nothing may fill.
+    segment = psql.ask(f"SELECT pg_walfile_name(pg_create_restore_point({sql.literal(point)}));")
+    psql.ask("SELECT pg_switch_wal();")
     last = "coalesce(left(last_archived_wal, 24), '')"
     arrived = f"SELECT {last} >= {sql.literal(segment)} FROM pg_stat_archiver;"
     while psql.ask(arrived) != "t":
@@ -66,6 +67,7 @@ def _restored(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
     plan = params["plan"]
     free = host.free()
     if free < int(plan["needed"]):
+        host.close()
         raise SlipwayError(
             f"the disk is full: the restore needs {int(plan['needed']) >> 20} MB beside what is there, "
             f"{free >> 20} MB are free",
