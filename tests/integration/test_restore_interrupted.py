@@ -61,7 +61,7 @@ AFTER = {
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(declared(2, "10.98.83"), tmp_path_factory.mktemp("interrupted"))
+    made = Cluster(declared(2, "10.98.83"), tmp_path_factory.mktemp("interrupted"), size="2g")
     try:
         made.start()
         yield made
