@@ -1,7 +1,7 @@
 """PostgreSQL's second repository in a real S3 store, whose certificate a company's CA signed.
 
 By hand: Debian's radosgw keeps objects without a cluster in its `dbstore`, which answers a range that begins
-after the first byte with other bytes than the object has there. pgBackRest reads what is bundled by ranges, so
+after the first byte with other bytes than the object has there. pgBackRest reads bundles by ranges, so
 whatever reads backups from the store (a proof, a restore) fails here, by checksum and by decryption; what
 writes and lists passes. These tests are for a store that is one: see STORE and RADOSGW.
 """
