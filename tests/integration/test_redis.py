@@ -1,0 +1,264 @@
+"""Redis as it is rendered for three hosts: who may do what, and what is left after a kill, a cut and a failover."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive_redis import Redis, RefusedError
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from backup_cluster import docker
+from images import newest
+from redis_cluster import HOSTS, LIMIT, RedisCluster
+
+# Of the application: a loop that is as fast as an answer would fill the history of what was taken.
+PAUSE = 0.02
+EVERYTHING = b"2"
+
+REFUSED = (
+    "ACL LIST",
+    "BGREWRITEAOF",
+    "CLIENT KILL TYPE normal",
+    "CLIENT PAUSE 1",
+    "CLUSTER RESET",
+    "CONFIG GET requirepass",
+    "CONFIG SET save ''",
+    "DEBUG SLEEP 0",
+    "FAILOVER",
+    "FLUSHALL",
+    "FLUSHDB",
+    "KEYS *",
+    "LATENCY RESET",
+    "MIGRATE 192.0.2.1 6379 a 0 1",
+    "MODULE LIST",
+    "MONITOR",
+    "PSYNC ? -1",
+    "REPLICAOF NO ONE",
+    "RESTORE a 0 x",
+    "SAVE",
+    "SHUTDOWN NOSAVE",
+    "SLOWLOG GET",
+    "SWAPDB 0 1",
+    "SYNC",
+)
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    name = f"slipway-test-redis-{os.getpid()}"
+    made = RedisCluster.beside(tmp_path_factory.mktemp("redis"), name)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
+def refusal(conversation: Redis, *words: str) -> str:
+    (answer,) = conversation.ask_all([words])
+    return answer.problem if isinstance(answer, RefusedError) else f"not refused: {answer}"
+
+
+@pytest.mark.parametrize("command", REFUSED)
+def test_the_application_neither_administers_nor_stops_the_world(redis: RedisCluster, command: str) -> None:
+    # DEBUG and MODULE are refused to everybody, before anybody asks who it is.
+    with redis.conversation(redis.router) as asked:
+        assert refusal(asked, *command.split()).startswith(("NOPERM", "ERR DEBUG command not allowed"))
+        # A script may do what its caller may, and no more.
+        script = "return redis.call(unpack(ARGV))"
+        assert "not refused" not in refusal(asked, "EVAL", script, "0", *command.split())
+        assert asked.ask("PING") == "PONG"
+
+
+def test_the_application_does_its_work(redis: RedisCluster) -> None:
+    with redis.conversation(redis.router) as asked:
+        assert asked.ask("EVAL", "return redis.call('SET', KEYS[1], 'here')", "1", "work") == "OK"
+        assert asked.ask("GET", "work") == b"here"
+        assert asked.ask("PUBLISH", "updates", "x") == asked.ask("PUBLISH", "_updates", "x") == 0
+        assert asked.ask("PSUBSCRIBE", "up*")[0] == b"psubscribe"
+
+
+def test_the_application_cannot_tell_the_sentinels_who_is_master(redis: RedisCluster) -> None:
+    # What sentinels say to each other goes over a channel of the master: with an epoch of 99 they would believe it.
+    before = redis.settled()
+    word = f"{redis.address(1)},26379,{'a' * 40},99,{redis.stack.name},192.0.2.1,6379,99"
+    script = "return redis.call('PUBLISH', ARGV[1], ARGV[2])"
+    with redis.conversation(redis.router) as asked:
+        assert refusal(asked, "PUBLISH", "__sentinel__:hello", word).startswith("NOPERM")
+        assert "not refused" not in refusal(asked, "EVAL", script, "0", "__sentinel__:hello", word)
+    assert redis.settled() == before
+
+
+@pytest.mark.parametrize("command", ["GET a", "SCAN 0", "RANDOMKEY", "SLOWLOG GET", "DBSIZE", "SET a b", "MONITOR",
+                                     "SUBSCRIBE a", "OBJECT FREQ a", *REFUSED])  # fmt: skip
+def test_the_monitoring_user_reads_no_key(redis: RedisCluster, command: str) -> None:
+    with redis.conversation(redis.router, "monitor") as asked:
+        assert refusal(asked, *command.split()).startswith(("NOPERM", "ERR DEBUG command not allowed"))
+        assert b"redis_version:" in asked.ask("INFO")
+
+
+@pytest.mark.parametrize("port", [6379, 26379], ids=["redis", "sentinel"])
+def test_nobody_gets_nothing(redis: RedisCluster, port: int) -> None:
+    with redis.conversation(redis.address(1), None, port) as asked:
+        for command in ("PING", "INFO", "GET a", "SUBSCRIBE a", "SENTINEL MASTERS", "CLIENT LIST", "EVAL x 0"):
+            words = refusal(asked, *command.split())
+            assert words.startswith("NOAUTH") or "unknown command" in words, (command, words)
+        assert refusal(asked, "AUTH", redis.secrets["redis"] + "x").startswith("WRONGPASS")
+    plain = ["exec", redis.container("redis"), "redis-cli", "-h", "127.0.0.1", "-p", str(port), "PING"]
+    assert "PONG" not in docker(*plain, check=False)
+
+
+def test_a_sentinel_does_not_know_the_applications_password(redis: RedisCluster) -> None:
+    with redis.conversation(redis.address(1), None, 26379) as asked:
+        assert refusal(asked, "AUTH", redis.secrets["redis"]).startswith("WRONGPASS")
+
+
+def kept(redis: RedisCluster, host: int, keys: Sequence[str]) -> list[str]:
+    """Those of the keys that are there."""
+    with redis.conversation(redis.address(host), "slipway") as asked:
+        found = asked.ask_all([("EXISTS", key) for key in keys])
+    return [key for key, there in zip(keys, found, strict=True) if there]
+
+
+def test_what_was_acknowledged_is_back_after_every_member_was_killed(redis: RedisCluster) -> None:
+    """All at once, so that nobody can copy it from another: it comes from the files."""
+    redis.settled()
+    safe, latest = ([f"{name}:{number}" for number in range(2000)] for name in ("safe", "latest"))
+    with redis.conversation(redis.router) as asked:
+        assert set(asked.ask_all([("SET", key, "x") for key in safe])) == {"OK"}
+        # Until the disk has it on all three, which is a second at most and told.
+        local, others = asked.ask("WAITAOF", "1", EVERYTHING, str(1000 * LIMIT))
+        assert (local, others) == (1, 2)
+        assert set(asked.ask_all([("SET", key, "x") for key in latest])) == {"OK"}
+    redis.kill(*HOSTS)
+    redis.again(*HOSTS)
+    master = redis.settled()
+    assert kept(redis, master, safe) == safe
+    print(f"\nkilled at once: {len(latest) - len(kept(redis, master, latest))} of the last {len(latest)} lost")
+
+
+def test_a_file_that_ends_in_the_middle_of_a_write_is_loaded(redis: RedisCluster) -> None:
+    redis.settled()
+    keys = [f"whole:{number}" for number in range(100)]
+    with redis.conversation(redis.router) as asked:
+        asked.ask_all([("SET", key, "x") for key in keys])
+        asked.ask("WAITAOF", "1", EVERYTHING, str(1000 * LIMIT))
+    redis.kill(*HOSTS)
+    torn = r"""cd /held/appendonlydir; for file in *.incr.aof; do printf '*3\r\n$3\r\nSET\r\n$4\r\nto' >>$file; done"""
+    for host in HOSTS:
+        volume = f"--volume={redis.volume('redis', host)}:/held"
+        docker("run", "--rm", volume, newest("redis"), "sh", "-ec", torn)
+    redis.again(*HOSTS)
+    master = redis.settled()
+    assert kept(redis, master, keys) == keys
+    assert any(
+        "Truncating the AOF" in docker("logs", redis.container("redis", host)) for host in HOSTS
+    ), redis.logs()
+
+
+def test_a_master_that_is_cut_off_takes_no_more_writes_and_follows_in_the_end(redis: RedisCluster) -> None:
+    old = redis.settled()
+    others = [host for host in HOSTS if host != old]
+    before = [f"before:{number}" for number in range(100)]
+    with redis.conversation(redis.address(old)) as asked:
+        asked.ask_all([("SET", key, "x") for key in before])
+        assert asked.ask("WAIT", EVERYTHING, str(1000 * LIMIT)) == 2
+    taken: list[str] = []
+    with redis.typing(old) as write:
+        redis.unplug(old)
+        began = latest = time.monotonic()
+        while (told := write(f"SET cut:{len(taken)} x")) == "OK":
+            taken.append(f"cut:{len(taken)}")
+            latest = time.monotonic()
+            assert latest < began + LIMIT, redis.logs()
+            time.sleep(PAUSE)
+        assert told.startswith("NOREPLICAS"), told
+        redis.until(lambda: any(redis.takes_writes(redis.address(host), "elsewhere") for host in others))
+        (new,) = [host for host in others if redis.info(host).get("role") == "master"]
+        assert redis.info(old)["role"] == "master"
+        assert write("SET cut:never x").startswith("NOREPLICAS")
+    redis.plug(old)
+    assert redis.settled() == new
+    assert kept(redis, new, [*before, "elsewhere"]) == [*before, "elsewhere"]
+    assert kept(redis, new, ["cut:never"]) == []
+    lost = len(taken) - len(kept(redis, new, taken))
+    print(f"\ncut off: {len(taken)} taken in {latest - began:.1f} s, then NOREPLICAS; {lost} of them lost")
+
+
+@dataclass
+class Writer:
+    """An application that writes one key after the other through the router, and connects again where it fails."""
+
+    redis: RedisCluster
+    taken: list[str] = field(default_factory=list)
+    moments: list[float] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def work(self) -> None:
+        while not self.ended.is_set():
+            try:
+                with self.redis.conversation(self.redis.router) as asked:
+                    self._write(asked)
+            except (OSError, SlipwayError) as error:
+                self.refusals.append(str(error))
+                self.ended.wait(PAUSE)
+
+    def _write(self, asked: Redis) -> None:
+        while not self.ended.is_set():
+            key = f"failover:{id(self)}:{len(self.taken)}"
+            asked.ask("SET", key, "x")
+            self.taken.append(key)
+            self.moments.append(time.monotonic())
+            self.ended.wait(PAUSE)
+
+    def until_more(self, count: int) -> None:
+        wanted = len(self.taken) + count
+        self.redis.until(lambda: len(self.taken) >= wanted)
+
+    @property
+    def longest(self) -> float:
+        """Without an acknowledgement."""
+        return max(later - earlier for earlier, later in zip(self.moments, self.moments[1:], strict=False))
+
+
+@pytest.mark.parametrize("how", ["killed", "asked"])
+def test_an_application_goes_on_with_the_next_master_and_what_it_lost_is_counted(
+    redis: RedisCluster, how: str
+) -> None:
+    old = redis.settled()
+    writer = Writer(redis)
+    thread = threading.Thread(target=writer.work)
+    thread.start()
+    try:
+        writer.until_more(50)
+        with redis.conversation(redis.address(old)) as asked:
+            asked.ask("SET", "marked", "x")
+            assert asked.ask("WAIT", EVERYTHING, str(1000 * LIMIT)) == 2
+        safe = len(writer.taken)
+        if how == "killed":
+            redis.kill(old)
+        else:
+            ask = "{ cat /config/sentinel.auth; echo SENTINEL FAILOVER wayfare; } | redis-cli --tls --cacert /config/tls/ca.crt -p 26379"
+            docker("exec", redis.container("sentinel"), "sh", "-c", ask)
+        redis.until(lambda: redis.named(old if how == "asked" else HOSTS[old % 3]) not in ("", redis.address(old)))
+        if how == "killed":
+            redis.again(old)
+        new = redis.settled()
+        writer.until_more(50)
+    finally:
+        writer.ended.set()
+        thread.join(LIMIT)
+    assert new != old
+    found = set(kept(redis, redis.settled(), writer.taken))
+    lost = [number for number, key in enumerate(writer.taken) if key not in found]
+    print(
+        f"\n{how}: {len(writer.taken)} acknowledged, {len(lost)} lost, the longest without one "
+        f"{writer.longest:.1f} s, {len(writer.refusals)} refusals: {sorted(set(writer.refusals))[:6]}"
+    )
+    # Of what both replicas had nothing is lost, and nothing of what the new master took.
+    assert all(safe - 1 <= number < len(writer.taken) - 50 for number in lost), lost
