@@ -109,7 +109,10 @@ class RedisCluster(Cluster):
         def type_(command: str) -> str:
             send.write(f"{command}\n")
             send.flush()
-            return answers.readline().strip()
+            # It puts an empty line behind an error; the end of its output is an answer, too.
+            while (line := answers.readline()) == "\n":
+                pass
+            return line.strip()
 
         try:
             assert type_(f'AUTH default "{self.password("default")}"') == "OK"
@@ -177,4 +180,3 @@ class RedisCluster(Cluster):
         names = [self.container(part, host) for part in ("redis", "sentinel") for host in HOSTS]
         names.append(self.container("local-router"))
         return "\n".join(f"{name}:\n{docker('logs', '--tail=30', name, check=False)}" for name in names)
-

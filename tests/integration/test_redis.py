@@ -1,17 +1,21 @@
-"""Redis as it is rendered for three hosts: who may do what, and what is left after a kill, a cut and a failover."""
+"""Redis as it is rendered for three hosts: who may do what; what is left after a kill, a cut, a failover."""
 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core import commands
 from ansible_collections.slipway.compose.plugins.module_utils._core.archive_redis import Redis, RefusedError
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from backup_cluster import docker
+from documentation import RUNBOOKS
 from images import newest
 from redis_cluster import HOSTS, LIMIT, RedisCluster
 
@@ -45,6 +49,9 @@ REFUSED = (
     "SWAPDB 0 1",
     "SYNC",
 )
+
+DATA = ("DBSIZE", "GET a", "OBJECT FREQ a", "RANDOMKEY", "SCAN 0", "SET a b", "SUBSCRIBE a")
+ANYTHING = ("PING", "INFO", "GET a", "SUBSCRIBE a", "SENTINEL MASTERS", "CLIENT LIST", "EVAL x 0")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +90,7 @@ def test_the_application_does_its_work(redis: RedisCluster) -> None:
 
 
 def test_the_application_cannot_tell_the_sentinels_who_is_master(redis: RedisCluster) -> None:
-    # What sentinels say to each other goes over a channel of the master: with an epoch of 99 they would believe it.
+    # Sentinels talk to each other over a channel of the master: with an epoch of 99 they would believe it.
     before = redis.settled()
     word = f"{redis.address(1)},26379,{'a' * 40},99,{redis.stack.name},192.0.2.1,6379,99"
     script = "return redis.call('PUBLISH', ARGV[1], ARGV[2])"
@@ -93,8 +100,7 @@ def test_the_application_cannot_tell_the_sentinels_who_is_master(redis: RedisClu
     assert redis.settled() == before
 
 
-@pytest.mark.parametrize("command", ["GET a", "SCAN 0", "RANDOMKEY", "SLOWLOG GET", "DBSIZE", "SET a b", "MONITOR",
-                                     "SUBSCRIBE a", "OBJECT FREQ a", *REFUSED])  # fmt: skip
+@pytest.mark.parametrize("command", [*DATA, *REFUSED])
 def test_the_monitoring_user_reads_no_key(redis: RedisCluster, command: str) -> None:
     with redis.conversation(redis.router, "monitor") as asked:
         assert refusal(asked, *command.split()).startswith(("NOPERM", "ERR DEBUG command not allowed"))
@@ -104,7 +110,7 @@ def test_the_monitoring_user_reads_no_key(redis: RedisCluster, command: str) -> 
 @pytest.mark.parametrize("port", [6379, 26379], ids=["redis", "sentinel"])
 def test_nobody_gets_nothing(redis: RedisCluster, port: int) -> None:
     with redis.conversation(redis.address(1), None, port) as asked:
-        for command in ("PING", "INFO", "GET a", "SUBSCRIBE a", "SENTINEL MASTERS", "CLIENT LIST", "EVAL x 0"):
+        for command in ANYTHING:
             words = refusal(asked, *command.split())
             assert words.startswith("NOAUTH") or "unknown command" in words, (command, words)
         assert refusal(asked, "AUTH", redis.secrets["redis"] + "x").startswith("WRONGPASS")
@@ -138,7 +144,8 @@ def test_what_was_acknowledged_is_back_after_every_member_was_killed(redis: Redi
     redis.again(*HOSTS)
     master = redis.settled()
     assert kept(redis, master, safe) == safe
-    print(f"\nkilled at once: {len(latest) - len(kept(redis, master, latest))} of the last {len(latest)} lost")
+    lost = len(latest) - len(kept(redis, master, latest))
+    print(f"\nkilled at once: {lost} of the last {len(latest)} lost")
 
 
 def test_a_file_that_ends_in_the_middle_of_a_write_is_loaded(redis: RedisCluster) -> None:
@@ -148,16 +155,16 @@ def test_a_file_that_ends_in_the_middle_of_a_write_is_loaded(redis: RedisCluster
         asked.ask_all([("SET", key, "x") for key in keys])
         asked.ask("WAITAOF", "1", EVERYTHING, str(1000 * LIMIT))
     redis.kill(*HOSTS)
-    torn = r"""cd /held/appendonlydir; for file in *.incr.aof; do printf '*3\r\n$3\r\nSET\r\n$4\r\nto' >>$file; done"""
+    half = r"'*3\r\n$3\r\nSET\r\n$4\r\nto'"
+    torn = f"cd /held/appendonlydir; for file in *.incr.aof; do printf {half} >>$file; done"
     for host in HOSTS:
         volume = f"--volume={redis.volume('redis', host)}:/held"
         docker("run", "--rm", volume, newest("redis"), "sh", "-ec", torn)
     redis.again(*HOSTS)
     master = redis.settled()
     assert kept(redis, master, keys) == keys
-    assert any(
-        "Truncating the AOF" in docker("logs", redis.container("redis", host)) for host in HOSTS
-    ), redis.logs()
+    for host in HOSTS:
+        assert "Truncating the AOF" in docker("logs", redis.container("redis", host)), redis.logs()
 
 
 def test_a_master_that_is_cut_off_takes_no_more_writes_and_follows_in_the_end(redis: RedisCluster) -> None:
@@ -191,7 +198,7 @@ def test_a_master_that_is_cut_off_takes_no_more_writes_and_follows_in_the_end(re
 
 @dataclass
 class Writer:
-    """An application that writes one key after the other through the router, and connects again where it fails."""
+    """An application that writes key after key through the router, and connects again where that fails."""
 
     redis: RedisCluster
     taken: list[str] = field(default_factory=list)
@@ -243,9 +250,8 @@ def test_an_application_goes_on_with_the_next_master_and_what_it_lost_is_counted
         if how == "killed":
             redis.kill(old)
         else:
-            ask = "{ cat /config/sentinel.auth; echo SENTINEL FAILOVER wayfare; } | redis-cli --tls --cacert /config/tls/ca.crt -p 26379"
-            docker("exec", redis.container("sentinel"), "sh", "-c", ask)
-        redis.until(lambda: redis.named(old if how == "asked" else HOSTS[old % 3]) not in ("", redis.address(old)))
+            docker("exec", redis.container("sentinel"), *commands.failover(redis.stack.name))
+        redis.until(lambda: redis.named(HOSTS[old % 3]) not in ("", redis.address(old)))
         if how == "killed":
             redis.again(old)
         new = redis.settled()
@@ -262,3 +268,29 @@ def test_an_application_goes_on_with_the_next_master_and_what_it_lost_is_counted
     )
     # Of what both replicas had nothing is lost, and nothing of what the new master took.
     assert all(safe - 1 <= number < len(writer.taken) - 50 for number in lost), lost
+
+
+# What a command of the runbook prints where all is well.
+SAYS = {
+    "current-master.sh": r"\d+\.\d+\.\d+\.\d+",
+    "wayfare-redis-1 /config/health.sh": "healthy",
+    "wayfare-sentinel-1 /config/health.sh": "OK 3 usable Sentinels",
+    "INFO replication": "role:",
+    "docker restart": "redis",
+    "INFO memory": "used_memory_human:",
+    "SENTINEL FAILOVER": "OK",
+}
+
+
+@pytest.mark.parametrize("command", SAYS)
+def test_what_the_runbook_has_one_type_says_what_it_shall(redis: RedisCluster, command: str) -> None:
+    text = (RUNBOOKS / "redis.md").read_text()
+    lines = re.findall(r"^    (docker .+)$|`(docker (?:exec|restart) [^`]+)`", text, re.M)
+    (line, *_same) = [line for pair in lines for line in pair if command in line]
+    redis.settled()
+    for part in ("redis", "sentinel"):
+        line = line.replace(f"wayfare-{part}-1", redis.container(part))
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=LIMIT, check=False)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0 and re.search(SAYS[command], told), (line, told)
+    redis.settled()

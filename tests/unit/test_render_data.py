@@ -237,7 +237,7 @@ def test_redis_speaks_tls_only_and_keeps_administration_from_the_application() -
     assert "port 0" in settings
     assert "tls-port 6379" in settings
     (application,) = (line for line in settings if line.startswith("user default "))
-    assert "-@admin -@dangerous" in application
+    assert "-@admin -@dangerous -publish" in application
     assert SECRETS["redis_admin"] not in application
 
 
