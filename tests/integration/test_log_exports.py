@@ -95,6 +95,7 @@ def collector(tmp_path: Path, tls: Path, sink: Sink) -> Iterator[Collector]:
         started.remove()
 
 
+@pytest.mark.by_hand
 def test_no_line_is_lost_while_a_collector_and_the_program_are_stopped_and_killed(
     bench: Bench, collector: Collector, sink: Sink
 ) -> None:

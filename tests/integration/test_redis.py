@@ -130,6 +130,7 @@ def kept(redis: RedisCluster, host: int, keys: Sequence[str]) -> list[str]:
     return [key for key, there in zip(keys, found, strict=True) if there]
 
 
+@pytest.mark.by_hand
 def test_what_was_acknowledged_is_back_after_every_member_was_killed(redis: RedisCluster) -> None:
     """All at once, so that nobody can copy it from another: it comes from the files."""
     redis.settled()
@@ -148,6 +149,7 @@ def test_what_was_acknowledged_is_back_after_every_member_was_killed(redis: Redi
     print(f"\nkilled at once: {lost} of the last {len(latest)} lost")
 
 
+@pytest.mark.by_hand
 def test_a_file_that_ends_in_the_middle_of_a_write_is_loaded(redis: RedisCluster) -> None:
     redis.settled()
     keys = [f"whole:{number}" for number in range(100)]
@@ -167,6 +169,7 @@ def test_a_file_that_ends_in_the_middle_of_a_write_is_loaded(redis: RedisCluster
         assert "Truncating the AOF" in docker("logs", redis.container("redis", host)), redis.logs()
 
 
+@pytest.mark.by_hand
 def test_a_master_that_is_cut_off_takes_no_more_writes_and_follows_in_the_end(redis: RedisCluster) -> None:
     old = redis.settled()
     others = [host for host in HOSTS if host != old]
@@ -233,6 +236,7 @@ class Writer:
         return max(later - earlier for earlier, later in zip(self.moments, self.moments[1:], strict=False))
 
 
+@pytest.mark.by_hand
 @pytest.mark.parametrize("how", ["killed", "asked"])
 def test_an_application_goes_on_with_the_next_master_and_what_it_lost_is_counted(
     redis: RedisCluster, how: str
