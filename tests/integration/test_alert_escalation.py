@@ -25,6 +25,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.silences imp
 from real_monitoring import Exporter, ask, prometheus
 from sinks import eventually, free_port, serving
 
+pytestmark = pytest.mark.by_hand
 EVERY = ("scrape_interval", "scrape_timeout", "evaluation_interval")
 
 
