@@ -82,6 +82,8 @@ _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     # Beside PostgreSQL.
     "site.json.j2": _other_site,
     "site.py": _other_site,
+    "diverged.py": _other_site,
+    "fence.py": lambda it: len(it.members("postgres")) > 1,
 }
 # Their own marks, because Prometheus has its own use for {{ }} there.
 _OPENING = {"variable_start_string": "[[", "block_start_string": "[%", "comment_start_string": "[#"}

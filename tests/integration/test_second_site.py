@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
@@ -39,11 +40,17 @@ class Site:
     cluster: Cluster
     members: list[str]
 
+    def containers(self) -> list[str]:
+        return [self.cluster.container("postgres", host) for host in range(1, len(self.members) + 1)]
+
     def on_each(self) -> list[SiteMember]:
-        return [
-            SiteMember(run, self.cluster.container("postgres", host))
-            for host in range(1, len(self.members) + 1)
-        ]
+        return [SiteMember(run, container) for container in self.containers()]
+
+    def timelines(self) -> set[int]:
+        """Of those that its hosts have a history of, the numbers."""
+        ls = ["sh", "-c", "ls /var/lib/postgresql/17/main/pg_wal/*.history"]
+        listed = [docker("exec", container, *ls) for container in self.containers()]
+        return {int(Path(path).stem, 16) for path in "\n".join(listed).split()}
 
     def seen(self) -> list[Seen]:
         return [Seen.parse(f"h{n}", it.seen()) for n, it in enumerate(self.on_each(), 1)]
@@ -194,33 +201,73 @@ def write_until_it_stops(pair: Pair, old: Site, new: Site) -> int:
 
 
 def test_a_site_that_was_left_does_not_serve_when_it_comes_back(pair: Pair) -> None:
-    home, away = pair.home.cluster, pair.away.cluster
-    promoted = max(one.promoted for one in pair.home.seen())
-    # It must know it when nobody can be asked any more.
-    pair.away.until(lambda: pair.away.seen()[0].promoted == promoted)
-    for host in (1, 2):
-        docker("pause", home.container("postgres", host))
+    until_known(pair)
+    served = pair.home.timelines()
+    docker("pause", *pair.home.containers())
     with pytest.raises(Exception, match="lost=true"):
         may_take_over(pair.away.seen(), [], "home", planned=False, lost=False)
     assert pair.away.on_each()[0].promote(0, LIMIT)["promoted"]
-    away.sql("INSERT INTO journeys VALUES (-1)")
-    for host in (1, 2):
-        docker("unpause", home.container("postgres", host))
-    running = ["inspect", "--format", "{{.State.Running}}"]
-    members = [home.container("postgres", host) for host in (1, 2)]
-    pair.home.until(lambda: all(docker(*running, name).strip() == "false" for name in members))
-    # As the engine does.
-    docker("start", *members)
-    pair.home.until(
-        lambda: all("was promoted after this one" in docker("logs", "--tail=2", it) for it in members)
-    )
-    assert home.leader() == 0
+    pair.away.cluster.sql("INSERT INTO journeys VALUES (-1)")
+    docker("unpause", *pair.home.containers())
+    until_left(pair.home)
+    # Nobody took the place of the primary that stopped itself.
+    assert pair.home.timelines() == served
+    # What was seen once is known when nobody answers: a look that fails would start a second primary.
+    docker("pause", *pair.away.containers())
+    docker("restart", *pair.home.containers())
+    until_waiting(pair.home)
+    docker("unpause", *pair.away.containers())
     forget_the_promotion(pair.away)
 
     pair.home.on_each()[0].follow(pair.away.members)
     pair.home.until(lambda: any(one.streams for one in pair.home.seen()))
     pair.home.until(lambda: count(pair.home, host=1) == count(pair.home, host=2) == count(pair.away))
     pair.move(pair.away, pair.home)
+
+
+def test_a_site_that_went_on_under_the_same_timelines_number_is_copied_anew(pair: Pair) -> None:
+    """Cut off from each other, both sites promote a member, and PostgreSQL numbers both timelines alike."""
+    home, away = pair.home.cluster, pair.away.cluster
+    home.until_led()
+    pair.away.until(pair.away.settled)
+    until_known(pair)
+    docker("pause", *pair.home.containers())
+    assert pair.away.on_each()[0].promote(0, LIMIT)["promoted"]
+    away.sql("INSERT INTO journeys SELECT -2 FROM generate_series(1, 100)")
+    docker("pause", *pair.away.containers())
+    docker("unpause", *pair.home.containers())
+    switchover = ["exec", pair.home.containers()[0], "patronictl", "switchover", "--force"]
+    pair.home.until(lambda: "Successfully switched over" in docker(*switchover, check=False))
+    home.sql("INSERT INTO journeys SELECT -3 FROM generate_series(1, 100)")
+    docker("unpause", *pair.away.containers())
+    assert max(pair.home.timelines()) == max(pair.away.timelines())
+
+    until_left(pair.home)
+    pair.home.on_each()[0].follow(pair.away.members)
+    pair.home.until(pair.home.settled)
+    pair.home.until(lambda: count(pair.home, host=1) == count(pair.home, host=2) == count(pair.away))
+    for host in (1, 2):
+        assert home.sql("SELECT count(*) FROM journeys WHERE id = -3", host=host) == "0"
+    assert any("given up and copied anew" in docker("logs", it) for it in pair.home.containers())
+
+
+def until_known(pair: Pair) -> None:
+    """Until the other site knows when home was promoted: soon nobody can be asked any more."""
+    promoted = max(one.promoted for one in pair.home.seen())
+    pair.away.until(lambda: pair.away.seen()[0].promoted == promoted)
+
+
+def until_left(site: Site) -> None:
+    """Until its members have stopped themselves and, started again as the engine does, wait."""
+    running = ["inspect", "--format", "{{.State.Running}}"]
+    site.until(lambda: all(docker(*running, it).strip() == "false" for it in site.containers()))
+    docker("start", *site.containers())
+    until_waiting(site)
+
+
+def until_waiting(site: Site) -> None:
+    words = "was promoted after this one"
+    site.until(lambda: all(words in docker("logs", "--tail=2", it) for it in site.containers()))
 
 
 def forget_the_promotion(site: Site) -> None:

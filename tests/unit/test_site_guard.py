@@ -28,6 +28,8 @@ def guard() -> Any:
         pytest.param({"standby_cluster": {"host": "a"}}, 100, False, id="one-that-follows"),
         pytest.param({}, None, False, id="one-that-hears-of-no-other-primary"),
         pytest.param({}, 0, False, id="two-that-were-never-promoted"),
+        pytest.param({"slipway": {"others": 100}}, None, True, id="one-that-remembers-what-it-cannot-ask"),
+        pytest.param({"slipway": {"others": 100, "promoted": 101}}, None, False, id="one-that-was-next"),
     ],
 )
 def test_a_site_is_left_when_the_other_was_promoted_later(own: Any, others: int | None, left: bool) -> None:

@@ -1,9 +1,10 @@
-"""Keep two sites from serving at once: `python3 site.py start|watch|alone|keep|recall`, beside Patroni.
+"""Keep two sites from serving at once: start, watch, may-lead, serve, alone, keep, recall, beside Patroni.
 
 A site that was promoted says when, in Patroni's settings (`slipway.promoted`). One that finds the other a
 primary, promoted later than itself, has been left: it starts no PostgreSQL, and stops the one that runs,
-until it is told to follow. Its data stay as they are. What it cannot reach it cannot know: then it starts,
-and goes on.
+until it is told to follow. Its data stay as they are until then; once it follows, those that can become no
+copy of the other's are given up (see diverged.py). What it has never reached it cannot know: then it starts,
+and goes on. What it has seen once it remembers: a look that fails, or a failover there, ends no waiting.
 
 A site that follows notes when the other one was promoted (`slipway.others`), for its own turn must be later.
 A restore and a rebuild make a cluster with new settings: `keep` (from those that etcd is about to forget) and
@@ -22,8 +23,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import diverged
 
 SETTINGS = "/config/site.json"
 # Both sites' authorities.
@@ -31,14 +35,17 @@ AUTHORITIES = "/config/tls/sites.crt"
 # In the volume beside the data, so that no backup, rewind or clone brings another one.
 KEPT = Path("/var/lib/postgresql/17/promotions.json")
 # Patroni's own copy of its settings, which lies among the data, and so in every backup.
-COPIED = Path("/var/lib/postgresql/17/main/patroni.dynamic.json")
+DATA = Path("/var/lib/postgresql/17/main")
+COPIED = DATA / "patroni.dynamic.json"
 TIMES = ("promoted", "others")
 OWN = "https://localhost:8008"
 EVERY = 5
 PATIENCE = 3
+# Before a promotion: whoever waits for it waits for this, too.
+HURRY = 1
 REMIND = 60
 TELL = ["curl", "--config", "/config/api.curl", "--request", "PATCH", "--data", "@-", f"{OWN}/config"]
-STOP = ["/usr/lib/postgresql/17/bin/pg_ctl", "stop", "-D", "/var/lib/postgresql/17/main", "-m", "fast", "-W"]
+STOP = ["/usr/lib/postgresql/17/bin/pg_ctl", "stop", "-D", str(DATA), "-m", "fast", "-W"]
 LEFT = "the other site was promoted after this one: this one does not serve (docs/runbooks/second-site.md)"
 
 # Patroni is in the image, and its YAML with it.
@@ -51,13 +58,17 @@ print(json.dumps(yaml.safe_load(told)))
 Get = Callable[[str], tuple[int, bytes]]
 
 
-def get(url: str) -> tuple[int, bytes]:
+def get(url: str, seconds: float = PATIENCE) -> tuple[int, bytes]:
     context = ssl.create_default_context(cafile=AUTHORITIES)
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE, context=context) as answer:
+        with urllib.request.urlopen(url, timeout=seconds, context=context) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, b""
+
+
+def get_in_a_hurry(url: str) -> tuple[int, bytes]:
+    return get(url, HURRY)
 
 
 def times(settings: Mapping[str, Any]) -> dict[str, int]:
@@ -96,20 +107,35 @@ def keep(settings: Mapping[str, Any], path: Path = KEPT) -> None:
         fresh.replace(path)
 
 
+def remember(others: int | None) -> None:
+    """That the other site was promoted, for a time when it cannot be asked."""
+    if others is not None:
+        keep({"slipway": {"others": others}})
+
+
 def others_promotion(urls: list[str], get: Get = get) -> int | None:
     """When the other site was promoted, if it has a primary now; None where none, or nobody, answers."""
-    for url in urls:
+
+    def ask(url: str) -> int | None:
         try:
             if get(f"{url}/primary")[0] == 200:
                 return promoted(json.loads(get(f"{url}/config")[1]))
         except (OSError, ValueError):
-            continue
-    return None
+            return None
+        return None
+
+    # At once: of a site that is gone, none answers.
+    with ThreadPoolExecutor() as pool:
+        return max((one for one in pool.map(ask, urls) if one is not None), default=None)
 
 
 def left(own: Mapping[str, Any], others: int | None) -> bool:
-    """Whether this site has been left: it would be a primary, and the other one was promoted later."""
-    return others is not None and not own.get("standby_cluster") and others > promoted(own)
+    """Whether this site has been left: it would be a primary, and the other one was promoted later.
+
+    own: its settings, `with_kept`. others: what the other site says now; None: nothing.
+    """
+    newest = max(others or 0, times(own)["others"])
+    return not own.get("standby_cluster") and newest > promoted(own)
 
 
 def learned(own: Mapping[str, Any], kept: Mapping[str, Any], others: int | None) -> dict[str, int]:
@@ -149,8 +175,13 @@ def start(urls: list[str]) -> int:
     while True:
         others = others_promotion(urls)
         # Before a first start there are no settings, nor anything to keep from serving.
-        if others is None or not (own := stored()) or not left(with_kept(own), others):
+        if (others is None and not times(read(KEPT))["others"]) or not (own := stored()):
             return 0
+        if not left(with_kept(own), others):
+            if own.get("standby_cluster"):
+                diverged.give_up(DATA, settings()["source"])
+            return 0
+        remember(others)
         if time.monotonic() - told > REMIND or not told:
             told = time.monotonic()
             print(f"site: {LEFT}", flush=True)
@@ -176,12 +207,35 @@ def watch(urls: list[str]) -> int:
         # Stopped and paused is how a site hands over: it is about to be told to follow.
         if left(known, others) and (not own.get("pause") or is_primary()):
             print(f"site: {LEFT}; stopping", flush=True)
+            remember(others)
             # Patroni would write a checkpoint first, and let sessions write on meanwhile.
             subprocess.run(STOP, check=False)
             os.kill(os.getppid(), signal.SIGTERM)
             return 0
         if news := learned(own, known, others):
             tell(news)
+
+
+def may_lead(urls: list[str]) -> int:
+    """Before a promotion: none where the other site was promoted. Its timeline would get the same number."""
+    try:
+        own = json.loads(get_in_a_hurry(f"{OWN}/config")[1])
+    except (OSError, ValueError):
+        own = {}  # what the volume has kept remains
+    if left(with_kept(own), others_promotion(urls, get_in_a_hurry)):
+        print(f"site: {LEFT}", flush=True)
+        return 1
+    return 0
+
+
+def serve(urls: list[str]) -> int:
+    """Have this site serve though it was left: the other one is lost for good, and its data with it."""
+    if others_promotion(urls) is not None:
+        print("site: the other site serves: have this one follow it instead", file=sys.stderr)
+        return 1
+    later = max(times(with_kept(stored())).values()) + 1
+    argv = ["patronictl", "edit-config", "--quiet", "--force", "-s", f"slipway.promoted={later}"]
+    return subprocess.run(argv, check=False).returncode
 
 
 def alone(urls: list[str]) -> int:
@@ -212,10 +266,21 @@ def recall(_urls: list[str]) -> int:
     return 0
 
 
+def settings() -> dict[str, Any]:
+    return dict(json.loads(Path(SETTINGS).read_text(encoding="utf-8")))
+
+
 def main(arguments: list[str]) -> int:
-    urls = list(json.loads(Path(SETTINGS).read_text(encoding="utf-8"))["urls"])
-    verbs = {"start": start, "watch": watch, "alone": alone, "keep": keep_stored, "recall": recall}
-    return verbs[arguments[0]](urls)
+    verbs = {
+        "start": start,
+        "watch": watch,
+        "may-lead": may_lead,
+        "serve": serve,
+        "alone": alone,
+        "keep": keep_stored,
+        "recall": recall,
+    }
+    return verbs[arguments[0]](list(settings()["urls"]))
 
 
 if __name__ == "__main__":
