@@ -251,6 +251,26 @@ def test_a_site_that_went_on_under_the_same_timelines_number_is_copied_anew(pair
     assert any("given up and copied anew" in docker("logs", it) for it in pair.home.containers())
 
 
+@pytest.mark.by_hand
+def test_a_site_that_was_left_serves_again_where_the_other_is_lost_for_good(pair: Pair) -> None:
+    home = pair.home.cluster
+    serve = ["exec", pair.home.containers()[0], "python3", "/config/site.py", "serve"]
+    pair.home.until(pair.home.settled)
+    pair.move(pair.away, pair.home)
+    home.until_led()
+    pair.away.until(pair.away.settled)
+    until_known(pair)
+    docker("pause", *pair.home.containers())
+    assert pair.away.on_each()[0].promote(0, LIMIT)["promoted"]
+    docker("unpause", *pair.home.containers())
+    until_left(pair.home)
+    assert "have this one follow it instead" in docker(*serve, check=False)
+    docker("kill", *pair.away.containers())
+    docker(*serve)
+    home.until_led()
+    home.sql("INSERT INTO journeys VALUES (-4)")
+
+
 def until_known(pair: Pair) -> None:
     """Until the other site knows when home was promoted: soon nobody can be asked any more."""
     promoted = max(one.promoted for one in pair.home.seen())
