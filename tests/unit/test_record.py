@@ -88,6 +88,17 @@ def test_a_record_survives_json(record: Record) -> None:
     assert Record.from_dict(json.loads(json.dumps(record.to_dict()))) == record
 
 
+def test_steps_of_one_second_stand_in_the_order_in_which_they_ended() -> None:
+    def step(name: str, ended: str, host: str) -> StepReport:
+        return StepReport(name, begun="2026-11-22T14:15:07Z", ended=ended, host=host)
+
+    last = step("migrate", "2026-11-22T14:15:09Z", "h1")
+    before = step("make api live", "2026-11-22T14:15:07Z", "h3")
+    at_work = step("judge", "", "h0")
+    record = BEGUN.with_steps((at_work, last, before))
+    assert [it.name for it in record.steps] == ["make api live", "migrate", "judge"]
+
+
 @given(st.lists(RECORDS, min_size=1, max_size=3))
 def test_copies_become_one_whatever_their_order(copies: list[Record]) -> None:
     assert len({json.dumps(merged(order).to_dict(), sort_keys=True) for order in permutations(copies)}) == 1

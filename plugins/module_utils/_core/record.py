@@ -158,12 +158,12 @@ def _telling(record: Record) -> tuple[int, str, str]:
 
 
 def _in_order(steps: Iterable[StepReport]) -> tuple[StepReport, ...]:
-    """Each step once, the last word about it, by when it began."""
+    """Each step once, the last word about it, by when it began and, within one second, by when it ended."""
     latest: dict[tuple[str, ...], StepReport] = {}
     for step in steps:
         identity = (step.begun, step.host, step.service, step.name)
         latest[identity] = max(latest.get(identity, step), step, key=_completeness)
-    return tuple(latest[identity] for identity in sorted(latest))
+    return tuple(latest[it] for it in sorted(latest, key=lambda it: (it[0], latest[it].ended or "~", *it)))
 
 
 def _completeness(step: StepReport) -> tuple[str, str]:
