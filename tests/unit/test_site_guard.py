@@ -50,6 +50,23 @@ def test_the_guard_asks_every_member_until_one_is_a_primary() -> None:
 
 
 @pytest.mark.parametrize(
+    ("answers", "serves"),
+    [
+        ({"primary": 200, "health": 200}, True),
+        # Paused and stopped, as a site is that hands over: it has the leader's key all the same.
+        ({"primary": 200, "health": 503}, False),
+        ({"primary": 503, "health": 200}, False),
+    ],
+)
+def test_who_has_the_leaders_key_and_no_server_serves_nobody(
+    answers: dict[str, int], serves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = guard()
+    monkeypatch.setattr(it, "get", lambda url: (answers[url.rpartition("/")[2]], b""))
+    assert it.serves() is serves
+
+
+@pytest.mark.parametrize(
     ("own", "kept", "others", "news"),
     [
         pytest.param(

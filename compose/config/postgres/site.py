@@ -188,9 +188,10 @@ def start(urls: list[str]) -> int:
         time.sleep(EVERY)  # between two looks at the other site
 
 
-def is_primary() -> bool:
+def serves() -> bool:
+    """Whether a primary runs here: who has the leader's key is one to Patroni, its server running or not."""
     try:
-        return get(f"{OWN}/primary")[0] == 200
+        return all(get(f"{OWN}/{path}")[0] == 200 for path in ("primary", "health"))
     except OSError:
         return False
 
@@ -205,7 +206,7 @@ def watch(urls: list[str]) -> int:
             continue
         known = with_kept(own)
         # Stopped and paused is how a site hands over: it is about to be told to follow.
-        if left(known, others) and (not own.get("pause") or is_primary()):
+        if left(known, others) and (not own.get("pause") or serves()):
             print(f"site: {LEFT}; stopping", flush=True)
             remember(others)
             # Patroni would write a checkpoint first, and let sessions write on meanwhile.
