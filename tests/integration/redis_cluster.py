@@ -153,7 +153,7 @@ class RedisCluster(Cluster):
         limit = time.monotonic() + LIMIT
         while not question():
             assert time.monotonic() < limit, self.logs()
-            time.sleep(0.2)  # between two looks
+            time.sleep(0.2)  # between two looks, which each start a process in a container
 
     def takes_writes(self, address: str, key: str) -> bool:
         try:

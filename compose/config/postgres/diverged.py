@@ -23,7 +23,7 @@ HEADER = 24
 # What is compared before a position, and behind the beginning of a timeline, where the time of its promotion
 # stands.
 BEFORE, BEHIND = 8192, 64
-# Seconds, for a query at the other site.
+# Seconds, for a query at the other site, and for a program here.
 PATIENCE = 20
 FOREVER = 1 << 64
 
@@ -32,6 +32,7 @@ SELECT ('x' || left(name, 8))::bit(32)::int, lsn - '0/0', encode(pg_read_binary_
          'pg_wal/' || left(name, 8) || '.history', 0, 1048576, true), 'hex')
   FROM (SELECT pg_walfile_name(lsn) AS name, lsn FROM pg_current_wal_flush_lsn() AS lsn) AS now
 """
+HELP = "where this member does not come to stream, see docs/runbooks/second-site.md#copied-anew"
 BYTES = "SELECT encode(pg_read_binary_file('pg_wal/{name}', {begin}, {length}, true), 'hex')"
 
 # A cluster that has begun once begins no second time: members without data wait for one that has some.
@@ -58,7 +59,8 @@ def give_up(data: Path, source: Mapping[str, str]) -> None:
     try:
         why = there.exists() and differs(data, control(data), asker(source))
     except (OSError, subprocess.SubprocessError, LookupError, ValueError) as error:
-        print(f"site: not compared with the other site's databases: {error}", flush=True)
+        why = (getattr(error, "stderr", None) or str(error)).strip()
+        print(f"site: not compared with the other site's databases: {why}: {HELP}", flush=True)
         return
     if why:
         print(f"site: {why}: the databases here are given up and copied anew", flush=True)
@@ -66,7 +68,8 @@ def give_up(data: Path, source: Mapping[str, str]) -> None:
         data.rename(away)
         shutil.rmtree(away)
     if not there.exists():
-        subprocess.run(["python3", "-c", BEGIN_AGAIN], check=False)
+        # Without it every member would wait for another one for ever; where it fails, the engine tries again.
+        subprocess.run(["python3", "-c", BEGIN_AGAIN], check=True, timeout=PATIENCE)
 
 
 def differs(data: Path, told: Mapping[str, str], ask: Ask) -> str:
@@ -127,7 +130,7 @@ def control(data: Path) -> Mapping[str, str]:
     """What pg_controldata says."""
     argv = [f"{BINARIES}/pg_controldata", "-D", str(data)]
     environment = {**os.environ, "LC_ALL": "C"}
-    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment, timeout=PATIENCE)
     told = (text.split(":", 1) for text in done.stdout.splitlines() if ":" in text)
     return {name.strip(): value.strip() for name, value in told}
 

@@ -94,7 +94,9 @@ def main() -> int:
         if silence.over(working, time.monotonic()) and serves():
             fence(silence)
             return 1
-        time.sleep(EVERY if working else AGAIN)  # between two looks
+        time.sleep(
+            EVERY if working else AGAIN
+        )  # each look is a TLS handshake; one that failed is repeated sooner
 
 
 if __name__ == "__main__":
