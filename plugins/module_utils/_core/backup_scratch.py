@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from .backup_errors import FULL_DISK, explain
 from .errors import SlipwayError
 from .run import Run
+from .synced import synced_once
 
 HOME = "/var/lib/postgresql"
 DATA = f"{HOME}/proof"
@@ -55,9 +56,10 @@ class Scratch:
         return int(out.split()[-1])
 
     def restore(self, *arguments: str) -> None:
-        command = ["pgbackrest", "--config=/config/proof.conf", f"--stanza={self._stanza}"]
         # Nothing that happens here may reach the archive that it is a proof of.
-        self._checked("the restore failed", *command, "--archive-mode=off", *arguments, "restore")
+        told = ["--config=/config/proof.conf", f"--stanza={self._stanza}", "--archive-mode=off"]
+        command = ["pgbackrest", *told, *arguments, "restore"]
+        self._checked("the restore failed", *synced_once(command, DATA))
 
     def start(self, seconds: int) -> None:
         """Replay WAL and answer; SlipwayError says why PostgreSQL would not."""

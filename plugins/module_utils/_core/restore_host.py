@@ -14,6 +14,7 @@ from .errors import SlipwayError
 from .member import leads
 from .postgres import Psql
 from .run import Run
+from .synced import synced_once
 
 HOME = "/var/lib/postgresql"
 DATA, FRESH = f"{HOME}/17/main", f"{HOME}/17/restored"
@@ -101,7 +102,7 @@ class RestoreHost:
         """
         begun = time.monotonic()
         command = ["pgbackrest", f"--config={CONFIG}", f"--stanza={self._stanza}", f"--pg1-path={FRESH}"]
-        code, out, err = self._inside(*command, *arguments, "restore")
+        code, out, err = self._inside(*synced_once([*command, *arguments, "restore"], FRESH))
         if code:
             raise explain("the restore failed", code, f"{out}\n{err}")
         control = (f"{_BIN}/pg_ctl", "-D", FRESH)
