@@ -11,7 +11,6 @@ from opentelemetry.exporter.otlp.json.http.trace_exporter import OTLPSpanExporte
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-SEND_EVERY_MS = 1000
 SEND_WITHIN = 2.0
 
 
@@ -32,7 +31,7 @@ class Telemetry:
     def __init__(self) -> None:
         self._provider = TracerProvider(shutdown_on_exit=False)
         exporter = OTLPSpanExporter(timeout=SEND_WITHIN)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=SEND_EVERY_MS))
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("wayfare")
 
     def flush(self) -> None:

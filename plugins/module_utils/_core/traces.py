@@ -10,6 +10,8 @@ from .topology import Replica
 
 # By the name of a network alias: each host's own collector, which takes OTLP over HTTP.
 ENDPOINT = "http://collector:4318"
+# An SDK's own 5 s would be as long as a trace is held (`wait`): half of it would come when it has been judged.
+SEND_EVERY_MS = 2000
 
 
 def told_by(service: Service, host: Host, image: str, replica: Replica | None) -> Mapping[str, str]:
@@ -21,6 +23,7 @@ def told_by(service: Service, host: Host, image: str, replica: Replica | None) -
         **({"slipway.pool": replica.pool, "service.instance.id": replica.name} if replica else {}),
     }
     told = {
+        "OTEL_BSP_SCHEDULE_DELAY": str(SEND_EVERY_MS),
         "OTEL_EXPORTER_OTLP_ENDPOINT": ENDPOINT,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_SERVICE_NAME": service.name,
