@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
-
 from ..module_utils._core.errors import SlipwayError
+from ..plugin_utils.job_action import JobAction
 from ..plugin_utils.native import native
 from ..plugin_utils.postgres_member import NOT_A_MEMBER, member
-from ..plugin_utils.stack_action import Result, StackAction
+from ..plugin_utils.stack_action import Result
 
 KEEPS_NONE = {"skipped": True, "skip_reason": "this host keeps no backups"}
 _WHAT = {"taken": "backup", "verified": "verification"}
 
 
-class ActionModule(StackAction):
+class ActionModule(JobAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         backup, state = self.declared.stack.components.backup, arguments["state"]
         arguments["stack"] = self.declared.stack.name
@@ -33,30 +32,14 @@ class ActionModule(StackAction):
             return dict(KEEPS_NONE)
         if state not in _WHAT or self._task.check_mode:
             return self.module(arguments, task_vars)
-        self._checked({**arguments, "state": "begun", "what": _WHAT[state]}, task_vars)
+        self.checked({**arguments, "state": "begun", "what": _WHAT[state]}, task_vars)
         return self._follow(state, arguments["stack"], task_vars)
 
     def _follow(self, state: str, stack: str, task_vars: Mapping[str, Any]) -> Result:
-        known, shown, last = 0, "", dict[str, Any]()
-        steps: list[str] = []
-        while True:
-            told = self._checked({"state": "followed", "stack": stack, "lines": known}, task_vars)
-            for event in told["events"]:
-                known, last = known + 1, event
-                if "say" in event:
-                    steps.append(event["say"])
-                    self._display.display(f"  {event['say']}")
-            if told["percent"] is not None and shown != f"{told['percent']:.0f} %":
-                shown = f"{told['percent']:.0f} %"
-                self._display.display(f"  {shown}")
-            if not told["going_on"] and not told["events"]:
-                break
-        if "problem" in last:
-            raise SlipwayError(last["problem"], last["remedy"])
-        if "done" not in last:
-            raise SlipwayError(
-                f"the {_WHAT[state]} was killed", "See `journalctl` and `docker logs` on the backup host"
-            )
+        killed = SlipwayError(
+            f"the {_WHAT[state]} was killed", "See `journalctl` and `docker logs` on the backup host"
+        )
+        steps, last = self.follow({"state": "followed", "stack": stack}, task_vars, killed)
         found = {"verification": last["done"], "verifications": last["all"]} if "all" in last else {}
         return {"changed": state == "taken", "steps": steps, **found}
 
@@ -70,11 +53,3 @@ class ActionModule(StackAction):
             proofs += told.get("verifications") or []
         place = member(self.declared.stack, self.view)
         return self.module({**arguments, **place, "verifications": proofs}, task_vars)
-
-    def _checked(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Result:
-        result = self.module(arguments, task_vars)
-        if "problem" in result:
-            raise SlipwayError(result["problem"], result["remedy"])
-        if result.get("failed") or result.get("unreachable"):
-            raise AnsibleActionFail(str(result.get("msg", "the module failed")), result=result)
-        return result

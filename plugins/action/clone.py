@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
-
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.masking import PUBLIC
 from ..module_utils._core.wording import did_you_mean, listed
+from ..plugin_utils.job_action import JobAction
 from ..plugin_utils.native import native
 from ..plugin_utils.postgres_member import NOT_A_MEMBER, member
-from ..plugin_utils.stack_action import Result, StackAction
+from ..plugin_utils.stack_action import Result
 from ..plugin_utils.this_run import shared
 
 _NOTHING = {"skipped": True, "skip_reason": "another host does this"}
@@ -23,7 +22,7 @@ _NOTHING = {"skipped": True, "skip_reason": "another host does this"}
 _SERVES = re.compile(r"(^|[^a-z])(prod|production|live)([^a-z]|$)")
 
 
-class ActionModule(StackAction):
+class ActionModule(JobAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         stack, state = self.declared.stack, arguments["state"]
         if state == "permitted":
@@ -82,35 +81,17 @@ class ActionModule(StackAction):
             return self.module(arguments, task_vars)
         cares = self.declared.stack.data.databases
         public = [name for name, care in cares.items() if care.schema == PUBLIC]
-        self._checked({**arguments, "rules": self._rules(arguments), "public": public}, task_vars)
-        steps, copies = self._follow(arguments, task_vars)
-        for copy in copies:
+        self.checked({**arguments, "rules": self._rules(arguments), "public": public}, task_vars)
+        killed = SlipwayError("the copy was killed", "Run this again; what it left is removed first")
+        steps, last = self.follow({**arguments, "step": "followed"}, task_vars, killed)
+        for copy in last["done"]:
             local = _local(copy["database"])
             # Nobody else on the control node reads it, from its first byte on.
             os.close(os.open(local, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
             self._connection.fetch_file(copy["path"], str(local))
             local.chmod(0o600)
-        self._checked({**arguments, "step": "removed"}, task_vars)
-        return {"changed": True, "steps": steps, "copies": copies}
-
-    def _follow(
-        self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]
-    ) -> tuple[list[str], list[dict[str, Any]]]:
-        steps, known, last = list[str](), 0, dict[str, Any]()
-        while True:
-            told = self._checked({**arguments, "step": "followed", "lines": known}, task_vars)
-            for event in told["events"]:
-                known, last = known + 1, event
-                if "say" in event:
-                    steps.append(event["say"])
-                    self._display.display(f"  {event['say']}")
-            if not told["going_on"] and not told["events"]:
-                break
-        if "problem" in last:
-            raise SlipwayError(last["problem"], last["remedy"])
-        if "done" not in last:
-            raise SlipwayError("the copy was killed", "Run this again; what it left is removed first")
-        return steps, last["done"]
+        self.checked({**arguments, "step": "removed"}, task_vars)
+        return {"changed": True, "steps": steps, "copies": last["done"]}
 
     def _copies(self, arguments: Any, task_vars: Mapping[str, Any]) -> list[dict[str, Any]]:
         variable = str(arguments.pop("seen", ""))
@@ -126,7 +107,7 @@ class ActionModule(StackAction):
 
     def _restored(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         """Only the leader gets the dumps; they are gone from it when this ends."""
-        if not self._checked({**arguments, "step": "asked"}, task_vars)["leader"]:
+        if not self.checked({**arguments, "step": "asked"}, task_vars)["leader"]:
             return {"changed": False, "steps": []}
         folder = str(self._connection._shell.tmpdir or self._make_tmp_path())
         try:
@@ -138,14 +119,6 @@ class ActionModule(StackAction):
             self._remove_tmp_path(folder, force=True)
             for copy in arguments["copies"]:
                 _local(copy["database"]).unlink(missing_ok=True)
-
-    def _checked(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Result:
-        result = self.module(arguments, task_vars)
-        if "problem" in result:
-            raise SlipwayError(result["problem"], result["remedy"])
-        if result.get("failed") or result.get("unreachable"):
-            raise AnsibleActionFail(str(result.get("msg", "the module failed")), result=result)
-        return result
 
 
 def _local(database: str) -> Path:

@@ -7,15 +7,16 @@ from typing import Any
 
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.wording import listed
+from ..plugin_utils.job_action import JobAction
 from ..plugin_utils.native import native
 from ..plugin_utils.postgres_member import member
-from ..plugin_utils.stack_action import Result, StackAction
+from ..plugin_utils.stack_action import Result
 from ..plugin_utils.this_run import this_run
 
 _NOTHING = {"skipped": True, "skip_reason": "another host does this"}
 
 
-class ActionModule(StackAction):
+class ActionModule(JobAction):
     def act(self, arguments: Any, task_vars: Mapping[str, Any]) -> Result:
         parts, state = self.declared.stack.components, arguments["state"]
         if not parts.backup or not parts.postgres:
@@ -38,7 +39,18 @@ class ActionModule(StackAction):
         variable = arguments.pop("seen", None)
         if variable:
             arguments["plan"] = self._plan(parts.backup.hosts[0], str(variable), task_vars)
+        if state == "restored" and not self._task.check_mode:
+            return self._restored(arguments, task_vars)
         return self.module(arguments, task_vars)
+
+    def _restored(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Result:
+        self.checked({**arguments, "state": "begun"}, task_vars)
+        killed = SlipwayError(
+            "the restore was killed",
+            "What serves is untouched; run this again, what it left is removed first",
+        )
+        steps, last = self.follow({**arguments, "state": "followed"}, task_vars, killed)
+        return {"changed": True, "steps": steps, **last["done"]}
 
     def _plan(self, host: str, variable: str, task_vars: Mapping[str, Any]) -> Any:
         told: Any = native(task_vars["hostvars"][host].get(variable) or {})

@@ -100,7 +100,6 @@ verifications:
 """
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +110,6 @@ from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.backup_report import Verification
 from ..module_utils._core.backup_work import Backups
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.image_job import detach
 from ..module_utils._core.member import leads
 from ..module_utils._core.postgres import Psql
 
@@ -146,26 +144,6 @@ def ready(module: AnsibleModule, backups: Backups) -> dict[str, Any]:
     return {"changed": bool(steps), "steps": steps}
 
 
-def begin(module: AnsibleModule, root: Path) -> dict[str, Any]:
-    params = module.params
-    Backups(root)  # refuses where this host keeps none
-    log = backup_job.Log(root)
-    if log.at_work():
-        raise SlipwayError(
-            "a backup or verification that another run began is at work here",
-            "Wait until it has ended: `tail -f " + str(log.path) + "` on this host",
-        )
-    log.clear()
-    detach(
-        lambda: backup_job.work(root, params["what"], params["type"], params["adopt"]),
-        root / "state/backups/job.err",
-    )
-    until = time.monotonic() + PATIENCE
-    while not log.begun() and time.monotonic() < until:
-        time.sleep(0.1)  # between two looks
-    return {"changed": True, "steps": []}
-
-
 def record(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     psql = Psql(runner(module), params["container"])
@@ -191,11 +169,11 @@ def main() -> None:
         if state == "ready":
             module.exit_json(**ready(module, Backups(root)))
         if state == "begun":
-            module.exit_json(**begin(module, root))
+            params = module.params
+            backup_job.start(root, params["what"], params["type"], params["adopt"])
+            module.exit_json(changed=True, steps=[])
         if state == "followed":
-            module.exit_json(
-                changed=False, **backup_job.Log(root).follow(module.params["lines"], Backups(root).progress)
-            )
+            module.exit_json(changed=False, **backup_job.follow(root, module.params["lines"]))
         module.exit_json(**record(module))
 
 

@@ -87,7 +87,6 @@ copies:
 """
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +94,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import clone_job, clone_source
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.backup_work import Backups
 from ..module_utils._core.clone_target import Target, follow
-from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.image_job import detach
 from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.member import leads, patience
 from ..module_utils._core.postgres import Psql
@@ -122,31 +118,16 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-def begin(root: Path, rules: dict[str, Any], public: list[str]) -> dict[str, Any]:
-    Backups(root)  # refuses where this host keeps none
-    log = clone_job.log(root)
-    if log.at_work():
-        raise SlipwayError(
-            "a copy that another run began is being made here",
-            f"Wait until it has ended: `tail -f {log.path}` on this host",
-        )
-    log.clear()
-    # Whom Ansible logs in as, where it is not root: that user fetches the dumps.
-    owner = int(os.environ.get("SUDO_UID", "0"))
-    detach(lambda: clone_job.work(root, rules, owner, public), root / "state/clone.err")
-    until = time.monotonic() + PATIENCE
-    while not log.begun() and time.monotonic() < until:
-        time.sleep(0.1)  # between two looks at the job
-    return {"changed": True, "steps": []}
-
-
 def masked(params: dict[str, Any], root: Path) -> dict[str, Any]:
     if params["step"] == "followed":
-        return {"changed": False, **clone_job.log(root).follow(params["lines"], lambda: None)}
+        return {"changed": False, **clone_job.log(root).follow(params["lines"], lambda: "")}
     if params["step"] == "removed":
         clone_source.clear(root)
         return {"changed": True}
-    return begin(root, params["rules"], params["public"])
+    # Whom Ansible logs in as, where it is not root: that user fetches the dumps.
+    owner = int(os.environ.get("SUDO_UID", "0"))
+    clone_job.start(root, params["rules"], owner, params["public"])
+    return {"changed": True, "steps": []}
 
 
 def on_member(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:

@@ -33,8 +33,9 @@ options:
         makes anew.
       - V(reached), on PostgreSQL's hosts after that, tells how far that one came which restored; see
         RV(newest).
+      - V(begun) and V(followed) are what V(restored) consists of.
     type: str
-    choices: [planned, marked, restored, stopped, swapped, joined, given_up, bare, reached]
+    choices: [planned, marked, restored, begun, followed, stopped, swapped, joined, given_up, bare, reached]
     required: true
   to:
     description: V(latest), a time with its zone, C(point:<name>) or a backup's label.
@@ -64,6 +65,10 @@ options:
     description: What V(planned) returned.
     type: dict
     default: {}
+  lines:
+    description: For V(followed), how many lines are known already. Set by the action plugin.
+    type: int
+    default: 0
   id:
     description: Name of this restore. Set by the action plugin.
     type: str
@@ -84,6 +89,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+steps:
+  description: What was done, one line each.
+  type: list
+  elements: str
+  returned: state is restored
+  sample:
+    - pgBackRest copies 812 MB of 20261126-020412F
+    - the files are there after 9 s; PostgreSQL replays WAL
 plan:
   description: Which backup, how many bytes, and pgBackRest's arguments.
   type: dict
@@ -134,7 +147,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import rebuild, restore_work
+from ..module_utils._core import rebuild, restore_job, restore_work
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.backup_work import Backups
 from ..module_utils._core.errors import SlipwayError
@@ -143,8 +156,12 @@ from ..module_utils._core.member import leads, patience
 from ..module_utils._core.postgres import Psql
 from ..module_utils._core.restore_host import RestoreHost
 from ..module_utils._core.restore_plan import estimate
+from ..module_utils._core.run import process
 
-STATES = ["planned", "marked", "restored", "stopped", "swapped", "joined", "given_up", "bare", "reached"]
+STATES = [
+    *("planned", "marked", "restored", "begun", "followed", "stopped", "swapped", "joined", "given_up"),
+    *("bare", "reached"),
+]
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": STATES, "required": True},
     "to": {"type": "str", "default": "latest"},
@@ -154,6 +171,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "first": {"type": "bool", "default": False},
     "again": {"type": "bool", "default": False},
     "plan": {"type": "dict", "default": {}},
+    "lines": {"type": "int", "default": 0},
     "id": {"type": "str", "default": ""},
     "stack": {"type": "str"},
     "container": {"type": "str"},
@@ -210,9 +228,16 @@ def main() -> None:
                 module.exit_json(changed=False, **marked(module, params))
             stack = params["stack"]
             container, patroni = params["container"], params["patroni"]
-            host = RestoreHost(runner(module), container, stack, f"{stack}_data", patroni)
-            done = restore_work.STEPS[state](host, params)
-            module.exit_json(changed=True, **done)
+            # What begins here outlives this module, and with it Ansible's way to run a command.
+            run = process if state == "begun" else runner(module)
+            host = RestoreHost(run, container, stack, f"{stack}_data", patroni)
+            if state == "followed":
+                module.exit_json(changed=True, **restore_job.follow(root, host, params["lines"], params))
+            restore_job.end(root, host)
+            if state == "begun":
+                restore_job.start(root, host, params)
+                module.exit_json(changed=True)
+            module.exit_json(changed=True, **restore_work.STEPS[state](host, params))
 
 
 if __name__ == "__main__":

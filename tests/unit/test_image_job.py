@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,36 +171,6 @@ def test_news_are_told_once_and_a_half_written_line_later(site):
         stream.write('{"event": ')
     assert [event["event"] for event in site.workshop.events(0, 0)[0]] == ["building"]
     assert site.workshop.events(1, 0)[0] == []
-
-
-def test_a_job_outlives_the_process_that_started_it(tmp_path):
-    result, parent_ended = tmp_path / "result", tmp_path / "parent-ended"
-    program = f"""
-import sys, time
-sys.path.insert(0, {str(Path(__file__).parents[2] / ".ansible/collections")!r})
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_job import detach
-from pathlib import Path
-def work():
-    for _again in range(1200):
-        if Path({str(parent_ended)!r}).exists():
-            break
-        time.sleep(0.1)  # between two looks
-    Path({str(result)!r}).write_text("done")
-detach(work, Path({str(tmp_path / "log")!r}))
-print("started")
-"""
-    # Waits for the job, too, if that still holds this pipe.
-    assert (
-        subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
-        == b"started\n"
-    )
-    assert not result.exists()
-    parent_ended.touch()
-    for _again in range(1200):
-        if result.exists() and result.read_text():
-            break
-        time.sleep(0.1)  # between two looks
-    assert result.read_text() == "done"
 
 
 def test_proxies_are_named_but_never_told(monkeypatch, tmp_path):

@@ -7,23 +7,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import masking_sql
-from .backup_job import Log, telling
 from .backup_work import Backups
 from .clone_source import Source, told
+from .host_job import Log, begin
 from .masking import Column, Rules, applied, parse_columns
 from .postgres import Psql
 
 
 def log(root: Path) -> Log:
-    return Log(root, "state/clone.jsonl")
+    return Log(root / "state/clone.jsonl")
 
 
-def work(root: Path, rules: Mapping[str, Rules], owner: int, public: Sequence[str]) -> None:
-    """Do it to its end; the last event says where the dumps are."""
-    telling(
+def start(root: Path, rules: Mapping[str, Rules], owner: int, public: Sequence[str]) -> None:
+    """The last event says where the dumps are."""
+    repository = Backups(root).repository  # refuses where this host keeps none
+    begin(
         log(root),
         "copy",
-        lambda say: {"done": told(Source(Backups(root).repository, root, say, owner).copy(rules, public))},
+        lambda say: {"done": told(Source(repository, root, say, owner).copy(rules, public))},
     )
 
 

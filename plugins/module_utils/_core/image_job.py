@@ -8,12 +8,11 @@ import io
 import json
 import os
 import shutil
-import sys
 import tarfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,23 +188,3 @@ class ImageJob:
         self._workshop.tell("building", image=item.name)
         self._builder.build(item, self._workshop.context(item.name))
         return "built"
-
-
-def detach(work: Callable[[], None], log: Path) -> None:
-    """Run `work` in a process of its own session that outlives this one and holds none of its streams."""
-    child = os.fork()
-    if child:
-        os.waitpid(child, 0)
-        return
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    try:
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for source, stream in ((nothing, 0), (output, 1), (output, 2)):
-            os.dup2(source, stream)
-        work()
-        sys.stdout.flush()
-    finally:
-        os._exit(0)

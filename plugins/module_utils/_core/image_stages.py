@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import SlipwayError
+from .host_job import detach
 from .image_builder import ImageBuilder, Item, Shell
 from .image_catalog import BASE
-from .image_job import ImageJob, Order, Workshop, detach
+from .image_job import ImageJob, Order, Workshop
 from .image_references import parse
 from .image_tools import building_client, lacking_packages
 from .registry_client import RegistryClient, UnreachableError, client_context, resolve

@@ -11,6 +11,7 @@ from typing import Any
 from .backup_errors import explain
 from .backup_scratch import recovery_error
 from .errors import SlipwayError
+from .host_job import Say
 from .member import leads
 from .postgres import Psql
 from .run import Run
@@ -36,6 +37,7 @@ _OPTIONS = (
     "synchronous_standby_names=''",
     "hot_standby=off",
 )
+_REPLAYED = re.compile(r'restored log file "(\w+)" from archive')
 _STATE = """SELECT coalesce(to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC',
     'YYYY-MM-DD HH24:MI:SS.US'), ''), pg_last_wal_replay_lsn(),
     (SELECT timeline_id FROM pg_control_checkpoint());"""
@@ -95,7 +97,7 @@ class RestoreHost:
     def close(self) -> None:
         self._run(["docker", "rm", "--force", self.beside])
 
-    def restore(self, arguments: Sequence[str], seconds: int) -> Restored:
+    def restore(self, arguments: Sequence[str], seconds: int, say: Say = lambda _line: None) -> Restored:
         """Restore beside the member's data and replay to the target; the copy answers in its container.
 
         What the member holds and serves is not touched.
@@ -105,6 +107,7 @@ class RestoreHost:
         code, out, err = self._inside(*synced_once([*command, *arguments, "restore"], FRESH))
         if code:
             raise explain("the restore failed", code, f"{out}\n{err}")
+        say(f"the files are there after {time.monotonic() - begun:.0f} s; PostgreSQL replays WAL")
         control = (f"{_BIN}/pg_ctl", "-D", FRESH)
         options = " ".join(f"-c {option}" for option in _OPTIONS)
         until = time.monotonic() + seconds
@@ -116,6 +119,15 @@ class RestoreHost:
             time.sleep(0.3)  # between two looks
         newest, lsn, _line = self._beside("psql", "-h", "/tmp", "-XAtqc", _STATE).strip().split("|")
         return Restored(newest, lsn, round(time.monotonic() - begun, 1))
+
+    def progress(self, size: int) -> str:
+        """How far `restore` is, in words. size: bytes that the files will have."""
+        asked = f"tail --bytes=200000 {_LOG} 2> /dev/null || du --summarize --bytes {FRESH}"
+        told = self._beside("sh", "-ec", asked)
+        if replayed := _REPLAYED.findall(told):
+            return f"replayed {replayed[-1]}"
+        copied = re.match(r"(\d+)\t", told)
+        return f"{min(100 * int(copied[1]) // max(size, 1), 100)} %" if copied else ""
 
     def settle(self) -> None:
         """Stop the copy cleanly: from here on it can be started as a primary."""

@@ -12,6 +12,7 @@ from .backup_repository import Repository
 from .backup_wal import timeline
 from .backups import newest
 from .errors import SlipwayError
+from .host_job import Say
 from .postgres import Psql
 from .restore_host import RestoreHost
 from .restore_plan import RestorePlan, parse_target, plan_restore
@@ -63,7 +64,8 @@ def mark(psql: Psql, name: str, patience: Patience) -> tuple[str, str]:
     return point, str(timeline(segment))
 
 
-def _restored(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
+def restored(host: RestoreHost, params: Mapping[str, Any], say: Say = lambda _line: None) -> dict[str, Any]:
+    """A copy beside what serves, as planned; nothing of it is left where that fails."""
     plan = params["plan"]
     free = host.free()
     if free < int(plan["needed"]):
@@ -73,8 +75,9 @@ def _restored(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
             f"{free >> 20} MB are free",
             "Make room on this host (`df -h /var/lib/docker`); what serves is untouched",
         )
+    say(f"pgBackRest copies {int(plan['bytes']) >> 20} MB of {plan['backup']}")
     try:
-        found = host.restore(list(plan["arguments"]), DAY)
+        found = host.restore(list(plan["arguments"]), DAY, say)
     except SlipwayError:
         # What is left of it lies on the disk of a member that serves.
         host.discard()
@@ -140,7 +143,7 @@ def _given_up(host: RestoreHost, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 STEPS: Mapping[str, Callable[[RestoreHost, Mapping[str, Any]], dict[str, Any]]] = {
-    "restored": _restored,
+    "restored": restored,
     "stopped": _stopped,
     "swapped": _swapped,
     "joined": _joined,

@@ -10,7 +10,7 @@ from .topology import Replica
 
 # By the name of a network alias: each host's own collector, which takes OTLP over HTTP.
 ENDPOINT = "http://collector:4318"
-# An SDK's own 5 s would be as long as a trace is held (`wait`): half of it would come when it has been judged.
+# An SDK's own 5 s are as long as a trace is held (`wait`): most of it would come when it has been judged.
 SEND_EVERY_MS = 2000
 
 
