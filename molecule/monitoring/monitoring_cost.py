@@ -47,8 +47,12 @@ MOST_KEEPING, MOST_ELSEWHERE, MOST_CORES = 600 * 2**20, 200 * 2**20, 0.25
 
 @dataclass(frozen=True)
 class Measured:
-    """seconds: of every request, sorted. cores: that the machine used. failed: what went wrong, in words."""
+    """Some time of requests, `rate` a second.
 
+    seconds: of every request, sorted. cores: that the machine used. failed: what went wrong, in words.
+    """
+
+    rate: float
     seconds: Sequence[float]
     cores: float
     failed: Sequence[str]
@@ -77,6 +81,15 @@ class Found:
             statistics.median(one.cores for one in side) for side in (self.before, self.off, self.after)
         )
         return (before + after) / 2 - off
+
+    def at(self, rate: float) -> Found:
+        """What was found of one rate."""
+        sides = (self.before, self.off, self.after)
+        return Found(*([one for one in side if one.rate == rate] for side in sides))
+
+    @property
+    def rates(self) -> Sequence[float]:
+        return sorted({one.rate for one in self.off})
 
     @property
     def failed(self) -> Sequence[str]:
@@ -115,21 +128,22 @@ def hurried(stack: dict[str, Any]) -> dict[str, Any]:
 
 def _measured(edge: Edge, arguments: argparse.Namespace, label: str) -> Sequence[Measured]:
     time.sleep(REST)  # else what has just been started would be measured
-    return [_measure(edge, arguments, label) for _ in range(arguments.runs)]
+    turns = [rate for _ in range(arguments.runs) for rate in arguments.rates]
+    return [_measure(edge, rate, arguments.seconds, label) for rate in turns]
 
 
-def _measure(edge: Edge, arguments: argparse.Namespace, label: str) -> Measured:
+def _measure(edge: Edge, rate: float, seconds: float, label: str) -> Measured:
     before, begun, ended = _busy(), time.monotonic(), threading.Event()
     with ThreadPoolExecutor(CLIENTS) as clients:
-        working = [clients.submit(_client, edge, arguments.rate / CLIENTS, ended) for _ in range(CLIENTS)]
-        ended.wait(arguments.seconds)
+        working = [clients.submit(_client, edge, rate / CLIENTS, ended) for _ in range(CLIENTS)]
+        ended.wait(seconds)
         ended.set()
         answers = [answer for one in working for answer in one.result()]
     cores = (_busy() - before) / (time.monotonic() - begun)
     failed = [wrong for _, wrong in answers if wrong]
-    found = Measured(sorted(seconds for seconds, _ in answers), cores, failed)
+    found = Measured(rate, sorted(took for took, _ in answers), cores, failed)
     print(
-        f"{label:8s}  {len(answers)} requests, {len(failed)} failed, "
+        f"{label:8s}  {rate:g} a second: {len(answers)} requests, {len(failed)} failed, "
         f"p50 {_ms(found.percentile(50))}, p95 {_ms(found.percentile(95))}, {cores:.2f} cores",
         flush=True,
     )
@@ -188,19 +202,19 @@ def _busy() -> float:
 
 
 def _tell(lab: Lab, found: Found, arguments: argparse.Namespace) -> int:
-    print("\n| of the requests | on | off | on again | difference |\n|---|---|---|---|---|")
-    for percent in (50, 95, 99):
-        before, off, after = (_median(one, percent) for one in (found.before, found.off, found.after))
-        more = (before + after) / 2 - off
-        print(f"| p{percent} | {_ms(before)} | {_ms(off)} | {_ms(after)} | {_ms(more)} |")
-    print(
-        f"\nmonitoring-cost: p95 {_ms(found.latency)} more, {found.cores:.2f} cores more on the whole machine"
-    )
-    used = used_by_monitoring(lab, arguments.seconds)
+    print("\n| requests a second | of them | on | off | on again | difference |\n|---|---|---|---|---|---|")
+    for rate, at in ((rate, found.at(rate)) for rate in found.rates):
+        for percent in (50, 95, 99):
+            before, off, after = (_median(one, percent) for one in (at.before, at.off, at.after))
+            more = (before + after) / 2 - off
+            print(f"| {rate:g} | p{percent} | {_ms(before)} | {_ms(off)} | {_ms(after)} | {_ms(more)} |")
+        used = [_cores(side) for side in (at.before, at.off, at.after)]
+        print(f"| {rate:g} | cores | {' | '.join(used)} | {at.cores:.2f} |")
+    taken = used_by_monitoring(lab, arguments.seconds)
     print("\n| what watches | of it | memory | cores |\n|---|---|---|---|")
-    for name, (count, memory, cpu) in sorted(by_component(used).items()):
+    for name, (count, memory, cpu) in sorted(by_component(taken).items()):
         print(f"| {name} | {count} | {memory / 2**20:.0f} MB | {cpu:.3f} |")
-    over = list(over_budget(found, used))
+    over = list(over_budget(found, taken))
     print(*sorted(set(found.failed)), f"monitoring-cost: {len(found.failed)} requests failed", sep="\n")
     print(*(f"monitoring-cost: OVER BUDGET: {it}" for it in over), sep="\n")
     return 1 if found.failed or over else 0
@@ -208,8 +222,9 @@ def _tell(lab: Lab, found: Found, arguments: argparse.Namespace) -> int:
 
 def over_budget(found: Found, used: Mapping[tuple[str, str], Use]) -> Iterator[str]:
     """What takes more than is promised, in words."""
-    if found.latency >= MOST_LATENCY:
-        yield f"p95 {_ms(found.latency)} more, promised are {_ms(MOST_LATENCY)}"
+    for rate in found.rates:
+        if (more := found.at(rate).latency) >= MOST_LATENCY:
+            yield f"p95 {_ms(more)} more at {rate:g} a second, promised are {_ms(MOST_LATENCY)}"
     cores = sum(one.cores for one in used.values())
     if cores >= MOST_CORES:
         yield f"{cores:.2f} cores, promised are {MOST_CORES}"
@@ -226,6 +241,10 @@ def _deploy(fleet: Fleet, stack: dict[str, Any] | None) -> None:
     assert run.status == 0, run.problem
 
 
+def _cores(runs: Sequence[Measured]) -> str:
+    return f"{statistics.median(one.cores for one in runs):.2f}"
+
+
 def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
 
@@ -233,9 +252,11 @@ def _ms(seconds: float) -> str:
 def _arguments() -> argparse.Namespace:
     assert __doc__
     parser = argparse.ArgumentParser(prog="monitoring-cost", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, default=5, help="how often each is measured (5)")
+    parser.add_argument("--runs", type=int, default=5, help="how often each rate is measured (5)")
     parser.add_argument("--seconds", type=float, default=60, help="of each measurement (60)")
-    parser.add_argument("--rate", type=float, default=60, help="requests a second, of all clients (60)")
+    parser.add_argument(
+        "--rates", type=float, nargs="+", default=[20, 60], help="requests a second, of all clients (20 60)"
+    )
     return parser.parse_args()
 
 

@@ -30,17 +30,19 @@ def test_an_alert_that_fired_is_told_and_a_sign_of_life_is_not() -> None:
 
 @pytest.mark.parametrize(("percent", "seconds"), [(50, 0.51), (95, 0.96), (99, 1.0), (100, 1.0)])
 def test_a_percentile_is_a_request_that_was_made(percent: float, seconds: float) -> None:
-    assert Measured([n / 100 for n in range(1, 101)], 0.0, []).percentile(percent) == seconds
+    assert Measured(60, [n / 100 for n in range(1, 101)], 0.0, []).percentile(percent) == seconds
 
 
 def test_a_machine_that_slows_down_is_no_cost() -> None:
-    before, off, after = ([Measured([seconds], cores, [])] for seconds, cores in ((2, 1), (2.5, 1.5), (4, 3)))
+    before, off, after = (
+        [Measured(60, [seconds], cores, [])] for seconds, cores in ((2, 1), (2.5, 1.5), (4, 3))
+    )
     found = Found(before, off, after)
     assert (found.latency, found.cores) == (0.5, 0.5)
 
 
 def test_requests_that_failed_are_told_whenever_it_was() -> None:
-    runs = [[Measured([1.0], 1.0, [wrong])] for wrong in ("first", "without", "last")]
+    runs = [[Measured(60, [1.0], 1.0, [wrong])] for wrong in ("first", "without", "last")]
     assert Found(*runs).failed == ["first", "without", "last"]
 
 
@@ -53,7 +55,7 @@ def test_what_watches_is_added_up_over_the_hosts() -> None:
     ("seconds", "used", "over"),
     [
         (0.004, {("a", "prometheus"): Use(500 * MB, 0.1), ("b", "collector"): Use(100 * MB, 0.1)}, []),
-        (0.006, {}, ["p95 6.0 ms more, promised are 5.0 ms"]),
+        (0.006, {}, ["p95 6.0 ms more at 60 a second, promised are 5.0 ms"]),
         (0, {("a", "logs"): Use(1, 0.2), ("b", "logs"): Use(1, 0.1)}, ["0.30 cores, promised are 0.25"]),
         (0, {("b", "collector"): Use(300 * MB, 0)}, ["300 MB on b, promised are 200"]),
         (
@@ -66,7 +68,7 @@ def test_what_watches_is_added_up_over_the_hosts() -> None:
 def test_what_takes_more_than_is_promised_is_named(
     seconds: float, used: dict[tuple[str, str], Use], over: list[str]
 ) -> None:
-    on, off = [Measured([seconds], 0, [])], [Measured([0], 0, [])]
+    on, off = ([Measured(60, [took], 0, []), Measured(20, [0], 0, [])] for took in (seconds, 0))
     assert list(over_budget(Found(on, off, on), used)) == over
 
 
