@@ -5,6 +5,7 @@ A host is a container that holds an address; its components share that network, 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,9 +13,13 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
+    Repository,
+    Settings,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process as run
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
@@ -79,6 +84,17 @@ class Cluster:
     # Of each volume. A restore wants 512 MB beside what it restores.
     size: str = "1g"
 
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self.remove()
+
     def container(self, component: str, host: int = 1) -> str:
         return f"{self.name}-h{host}-{component}"
 
@@ -115,6 +131,17 @@ class Cluster:
             # It would be gone whenever no container has it.
             options += ["--volume", f"{self.volume(volume, host)}:/held/{volume}"]
         return options
+
+    def settings(self) -> Settings:
+        """What the backup host is told."""
+        path = self.folder / f"h{len(self.stack.hosts)}/config/backup-repository/settings.json"
+        return Settings.parse(json.loads(path.read_text()))
+
+    def opened(self) -> Repository:
+        """The repository, which takes WAL from now on, and has no backup yet."""
+        made = Repository(run, self.repository, self.stack.name)
+        assert made.ensure(self.settings().members) == "stanza-create"
+        return made
 
     def limits(self, _service: dict[str, Any]) -> list[str]:
         # Its files count as its memory here.

@@ -35,14 +35,10 @@ BACKUP, RESTORE = f"--type={FULL}", f"--pg1-path={FRESH}"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(declared(2, "10.98.85"), tmp_path_factory.mktemp("killed"), size="2g")
-    try:
-        made.start()
+    with Cluster(declared(2, "10.98.85"), tmp_path_factory.mktemp("killed"), size="2g") as made:
         made.sql("CREATE DATABASE shop")
         made.sql(FILLED, "shop")
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -11,7 +10,6 @@ from ansible_collections.slipway.compose.plugins.module_utils._core import drill
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import FULL
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
     Repository,
-    Settings,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
@@ -32,19 +30,13 @@ DAY = 86_400
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(declared(2), tmp_path_factory.mktemp("restore"))
-    try:
-        made.start()
+    with Cluster(declared(2), tmp_path_factory.mktemp("restore")) as made:
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture(scope="module")
 def repository(cluster: Cluster) -> Repository:
-    path = cluster.folder / "h3/config/backup-repository/settings.json"
-    made = Repository(run, cluster.repository, cluster.stack.name)
-    made.ensure(Settings.parse(json.loads(path.read_text())).members)
+    made = cluster.opened()
     cluster.sql("CREATE DATABASE shop")
     made.take(FULL, 1)
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,27 +24,21 @@ ROWS = 5_000
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(declared(2), tmp_path_factory.mktemp("backups"))
-    try:
-        made.start()
+    with Cluster(declared(2), tmp_path_factory.mktemp("backups")) as made:
         made.sql("CREATE DATABASE shop")
         made.sql(f"CREATE TABLE orders AS SELECT generate_series(1, {ROWS}) AS id", "shop")
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture(scope="module")
 def settings(cluster: Cluster) -> Settings:
-    path = cluster.folder / "h3/config/backup-repository/settings.json"
-    return Settings.parse(json.loads(path.read_text()))
+    return cluster.settings()
 
 
 @pytest.fixture(scope="module")
-def repository(cluster: Cluster, settings: Settings) -> Repository:
+def repository(cluster: Cluster) -> Repository:
     """With a full and a differential backup, and WAL that was written after both."""
-    made = Repository(run, cluster.repository, cluster.stack.name)
-    assert made.ensure(settings.members) == "stanza-create"
+    made = cluster.opened()
     made.take(FULL, 1)
     cluster.sql("UPDATE orders SET id = -id WHERE id <= 10", "shop")
     made.take(DIFFERENTIAL, 1)

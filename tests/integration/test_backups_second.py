@@ -94,14 +94,10 @@ class Stored(Cluster):
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
     store = S3(STORE, BUCKET, "default", True, "place_access", "place_secret")
     second = SecondRepository(path="/shop", s3=store, sftp=None)
-    made = Stored(declared(1, SUBNET, second=second), tmp_path_factory.mktemp("second"))
-    try:
-        made.start()
+    with Stored(declared(1, SUBNET, second=second), tmp_path_factory.mktemp("second")) as made:
         made.sql("CREATE DATABASE shop")
         made.sql(f"CREATE TABLE orders AS SELECT generate_series(1, {ROWS}) AS id", "shop")
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture(scope="module")

@@ -63,15 +63,11 @@ INSERT INTO orders (login, note, token) SELECT 'login-' || (1 + n % 500), 'parce
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(declared(1), tmp_path_factory.mktemp("source"))
-    try:
-        made.start()
+    with Cluster(declared(1), tmp_path_factory.mktemp("source")) as made:
         made.sql("CREATE ROLE shop LOGIN")
         made.sql("CREATE DATABASE shop OWNER shop")
         made.sql(f"SET ROLE shop; {SHOP}", "shop")
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture(scope="module")

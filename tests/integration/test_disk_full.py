@@ -18,12 +18,8 @@ LIMIT = 120
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(declared(2, subnet=SUBNET), tmp_path_factory.mktemp("full"))
-    try:
-        made.start()
+    with Cluster(declared(2, subnet=SUBNET), tmp_path_factory.mktemp("full")) as made:
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.mark.parametrize(("size", "expected"), [("8m", 143), ("64m", 0)], ids=["full", "room"])

@@ -21,13 +21,9 @@ FILES = tuple(Migration(number, f"t{number}", f"CREATE TABLE t{number} ();", "")
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(declared(len(MEMBERS)), tmp_path_factory.mktemp("member"))
-    try:
-        made.start()
+    with Cluster(declared(len(MEMBERS)), tmp_path_factory.mktemp("member")) as made:
         made.sql("CREATE ROLE shop LOGIN; CREATE DATABASE shop OWNER shop")
         yield made
-    finally:
-        made.remove()
 
 
 def member(cluster: Cluster, host: int) -> Psql:

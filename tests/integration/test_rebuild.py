@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,6 @@ from ansible_collections.slipway.compose.plugins.module_utils._core import rebui
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import FULL
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
     Repository,
-    Settings,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
 from backup_cluster import VOLUMES, Cluster, declared, docker
@@ -24,19 +22,13 @@ OF_MEMBERS = ("postgres", "backup-agent", "etcd")
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(declared(2), tmp_path_factory.mktemp("rebuild"))
-    try:
-        made.start()
+    with Cluster(declared(2), tmp_path_factory.mktemp("rebuild")) as made:
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture(scope="module")
 def repository(cluster: Cluster) -> Repository:
-    path = cluster.folder / "h3/config/backup-repository/settings.json"
-    made = Repository(run, cluster.repository, cluster.stack.name)
-    made.ensure(Settings.parse(json.loads(path.read_text())).members)
+    made = cluster.opened()
     cluster.sql("CREATE DATABASE shop")
     cluster.sql("CREATE TABLE orders AS SELECT generate_series(1, 1000) AS id", "shop")
     made.take(FULL, 1)

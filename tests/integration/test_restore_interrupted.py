@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info 
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_proof import prove
 from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
     Repository,
-    Settings,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.member import leads
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
@@ -61,19 +59,13 @@ AFTER = {
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(declared(2, "10.98.83"), tmp_path_factory.mktemp("interrupted"), size="2g")
-    try:
-        made.start()
+    with Cluster(declared(2, "10.98.83"), tmp_path_factory.mktemp("interrupted"), size="2g") as made:
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture(scope="module")
 def repository(cluster: Cluster) -> Repository:
-    path = cluster.folder / "h3/config/backup-repository/settings.json"
-    made = Repository(process, cluster.repository, cluster.stack.name)
-    made.ensure(Settings.parse(json.loads(path.read_text())).members)
+    made = cluster.opened()
     cluster.sql("CREATE DATABASE shop")
     made.take(FULL, 1)
     return made
