@@ -234,10 +234,11 @@ def main() -> None:
             if state == "followed":
                 module.exit_json(changed=True, **restore_job.follow(root, host, params["lines"], params))
             restore_job.end(root, host)
-            if state == "begun":
-                restore_job.start(root, host, params)
-                module.exit_json(changed=True)
-            module.exit_json(changed=True, **restore_work.STEPS[state](host, params))
+            if state != "begun":
+                module.exit_json(changed=True, **restore_work.STEPS[state](host, params))
+        # Here no thread gives signs of life any more, whose locks the new process would inherit.
+        restore_job.start(root, host, params)
+        module.exit_json(changed=True)
 
 
 if __name__ == "__main__":
