@@ -151,7 +151,7 @@ from ..module_utils._core import rebuild, restore_job, restore_work
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.backup_work import Backups
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.lock import LOCK_FILE, alive
+from ..module_utils._core.lock import LOCK_FILE, alive, sign_of_life
 from ..module_utils._core.member import leads, patience
 from ..module_utils._core.postgres import Psql
 from ..module_utils._core.restore_host import RestoreHost
@@ -223,17 +223,17 @@ def main() -> None:
             module.exit_json(changed=False, newest=rebuild.reached(runner(module), params["container"]))
         if module.check_mode:
             module.exit_json(changed=state not in ("planned", "marked"), point="", newest="", kept="")
+        stack, container, patroni = params["stack"], params["container"], params["patroni"]
+        # What begins here outlives this module, and with it Ansible's way to run a command.
+        run = process if state == "begun" else runner(module)
+        host = RestoreHost(run, container, stack, f"{stack}_data", patroni)
+        if state == "followed":
+            sign_of_life(root / LOCK_FILE, params["run"])
+            module.exit_json(changed=True, **restore_job.follow(root, host, params["lines"], params))
         with alive(root / LOCK_FILE, params["run"]):
+            restore_job.end(root, host)
             if state == "marked":
                 module.exit_json(changed=False, **marked(module, params))
-            stack = params["stack"]
-            container, patroni = params["container"], params["patroni"]
-            # What begins here outlives this module, and with it Ansible's way to run a command.
-            run = process if state == "begun" else runner(module)
-            host = RestoreHost(run, container, stack, f"{stack}_data", patroni)
-            if state == "followed":
-                module.exit_json(changed=True, **restore_job.follow(root, host, params["lines"], params))
-            restore_job.end(root, host)
             if state != "begun":
                 module.exit_json(changed=True, **restore_work.STEPS[state](host, params))
         # Here no thread gives signs of life any more, whose locks the new process would inherit.

@@ -15,7 +15,7 @@ from ..module_utils._core.model_service import Service
 from ..module_utils._core.subject import judged
 from . import dashboard_files, pki
 from .minting import edge_names
-from .secrets import supplied
+from .secrets import readable, supplied
 
 _TLS_PATH = "stack/components/edge/tls"
 
@@ -88,8 +88,11 @@ def _subject(stack: Stack, checkout: Path) -> Iterator[Problem]:
 def _certificate(stack: Stack, checkout: Path, now: datetime) -> Iterator[Problem]:
     tls = stack.components.edge.tls
     for key, name in (("certificate", tls.certificate), ("key", tls.key)):
-        if name and not (checkout / name).is_file():
-            yield Problem(f"{_TLS_PATH}/{key}", f"{name} is not a file", f"Name a file below {checkout}")
+        if name and not readable(checkout / name):
+            problem = f"{name} is not a file that you may read"
+            yield Problem(
+                f"{_TLS_PATH}/{key}", problem, f"Name a file below {checkout}, or let your user read it"
+            )
     pair = supplied(stack, checkout)
     for fault in pki.faults(pair, [name for name in edge_names(stack) if name], now) if pair else ():
         yield Problem(_TLS_PATH, fault.problem, fault.remedy)

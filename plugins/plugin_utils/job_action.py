@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 
 from ..module_utils._core.errors import SlipwayError
 from .stack_action import Result, StackAction
+
+# A job goes on while its host cannot be asked, so one question without an answer is no failure.
+SILENT_AT_MOST = 120.0
+_AGAIN_AFTER = 2.0
 
 
 class JobAction(StackAction):
@@ -23,7 +28,7 @@ class JobAction(StackAction):
         """
         steps, known, shown, last = list[str](), 0, "", dict[str, Any]()
         while True:
-            told = self.checked({**arguments, "lines": known}, task_vars)
+            told = self._asked({**arguments, "lines": known}, task_vars)
             for event in told["events"]:
                 known, last = known + 1, event
                 if "say" in event:
@@ -39,6 +44,16 @@ class JobAction(StackAction):
         if "done" not in last:
             raise killed
         return steps, last
+
+    def _asked(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Result:
+        until = time.monotonic() + SILENT_AT_MOST
+        while True:
+            try:
+                return self.checked(arguments, task_vars)
+            except AnsibleConnectionFailure:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(_AGAIN_AFTER)  # the way there may be back
 
     def checked(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Result:
         """Run the module; its failure is this action's."""

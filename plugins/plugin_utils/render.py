@@ -134,7 +134,8 @@ def _watchdog(topology: Topology, view: HostView, having: frozenset[str]) -> boo
 
 def render(topology: Topology, view: HostView, material: Material) -> list[File]:
     """The complete tree of one host, paths relative to a release folder."""
-    alerts = topology.stack.components.monitoring.alerts
+    alerts, logs = topology.stack.components.monitoring.alerts, topology.stack.components.logs
+    traces = logs.traces if logs else None
     context = {
         "stack": topology.stack,
         "topology": topology,
@@ -163,9 +164,9 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "environment": material.environment,
         "routing": routing,
         "signs": SIGNS.values(),
-        "traces": topology.stack.components.logs.traces if topology.stack.components.logs else None,
+        "traces": traces,
         "export_headers": exports.export_headers,
-        "told_by": told_by,
+        "told_by": partial(told_by, traces),
         "owners": owners,
         "thresholds": alerts.thresholds,
         "other_site_slot": SLOT,

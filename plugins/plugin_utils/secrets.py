@@ -29,7 +29,8 @@ from .pki import Pair
 Document = dict[str, Any]
 
 VAULT_HEADER = b"$ANSIBLE_VAULT;"
-SHORTEST = 16
+# Of what is made here; and of what others issue, which nobody here can make longer.
+SHORTEST, SHORTEST_ISSUED = 16, 8
 # Parents before what they hold.
 _PARTS: tuple[tuple[str, ...], ...] = (
     (),
@@ -136,17 +137,19 @@ def problems(document: Document, stack: Stack, path: str) -> Iterator[Problem]:
         for name, value in (document.get(part) or {}).items():
             if part == "user" and name not in stack.secrets:
                 continue
-            weakness = None if value is None else _weakness(value)
+            issued = part == "user" and stack.secrets[name].generate is None
+            shortest = SHORTEST_ISSUED if issued else SHORTEST
+            weakness = None if value is None else _weakness(value, shortest)
             if weakness:
                 yield Problem(f"{path}/{part}/{name}", weakness.problem, weakness.remedy)
 
 
-def _weakness(value: object) -> SlipwayError | None:
-    remedy = "Replace it, for example with the output of: openssl rand -hex 32"
+def _weakness(value: object, shortest: int) -> SlipwayError | None:
+    remedy = "Replace it (openssl rand -hex 32 makes one), or have its issuer give you another"
     if not isinstance(value, str):
         return SlipwayError(f"is {type_of(value)}, not text", "Put it in quotes")
-    if len(value) < SHORTEST:
-        return SlipwayError(f"is shorter than {SHORTEST} characters", remedy)
+    if len(value) < shortest:
+        return SlipwayError(f"is shorter than {shortest} characters", remedy)
     if len(set(value)) < 6 or _PLACEHOLDER.search(value):
         return SlipwayError("is easily guessed", remedy)
     return None
@@ -176,9 +179,14 @@ def supplied(stack: Stack, checkout: Path) -> Pair | None:
     if not tls.certificate or not tls.key:
         return None
     files = [checkout / tls.certificate, checkout / tls.key]
-    if not all(file.is_file() for file in files):
+    if not all(readable(file) for file in files):
         return None
     return Pair(*(file.read_text(encoding="utf-8", errors="replace") for file in files))
+
+
+def readable(file: Path) -> bool:
+    """Whether it is a file that this user may read, in folders that this user may enter."""
+    return os.access(file, os.R_OK) and file.is_file()
 
 
 def ca(document: Document) -> Pair | None:

@@ -174,6 +174,7 @@ def test_the_age_is_that_of_the_newest() -> None:
         (7, "ERROR: [007]: something new", "something new"),
         (7, "", "exit status 7"),
         (137, "P00   INFO: backup command begin 2.55", "it was killed"),
+        (137, "ERROR: ld.so: object 'libeatmydata.so' cannot be preloaded: ignored.", "it was killed (exit"),
     ],
 )  # fmt: skip
 def test_failures_say_what_they_mean(code: int, told: str, expected: str) -> None:

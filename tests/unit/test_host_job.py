@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import restore_job
+from ansible_collections.slipway.compose.plugins.module_utils._core import host_job, restore_job
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.host_job import Log, Say, begin
 from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import RestoreHost
@@ -59,9 +59,7 @@ def test_a_job_is_followed_to_its_end_by_whoever_asks(tmp_path: Path) -> None:
 def test_how_far_it_is_is_told_while_there_is_no_news(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "ansible_collections.slipway.compose.plugins.module_utils._core.host_job.PATIENCE", 0.1
-    )
+    monkeypatch.setattr(host_job, "PATIENCE", 0.1)
     log, go = Log(tmp_path / "job.jsonl"), tmp_path / "go"
     begin(log, "restore", waiting_for(go))
     until(lambda: len(log.events()) == 2)
@@ -134,6 +132,21 @@ print("started")
     assert result.read_text() == "done"
 
 
+def test_a_job_that_cannot_begin_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(tmp_path / "state/job.jsonl")
+
+    def nowhere(*_arguments: object, **_named: object) -> None:
+        raise OSError("no room for the log")
+
+    monkeypatch.setattr(host_job, "telling", nowhere)
+    monkeypatch.setattr(host_job, "BEGINS_WITHIN", 1.0)
+    with pytest.raises(SlipwayError, match="the restore did not begin within 1 s") as refused:
+        begin(log, "restore", lambda _say: {"done": 1})
+    written = tmp_path / "state/job.err"
+    assert str(written) in refused.value.remedy
+    assert "no room for the log" in written.read_text()
+
+
 def test_a_job_that_is_killed_has_no_last_word(tmp_path: Path) -> None:
     log, number = Log(tmp_path / "job.jsonl"), tmp_path / "pid"
 
@@ -159,15 +172,19 @@ def host(run: Callable[[Sequence[str]], tuple[int, str, str]]) -> RestoreHost:
 
 def test_a_dead_runs_restore_ends_with_its_container(tmp_path: Path) -> None:
     removed, log = tmp_path / "removed", Log(tmp_path / "state/restore.jsonl")
+    asked: list[str] = []
 
     def run(argv: Sequence[str]) -> tuple[int, str, str]:
+        asked.append(" ".join(argv))
         if argv[:3] == ["docker", "rm", "--force"]:
             removed.touch()
-        return 0, "", ""
+        return 0, "image 1 1", ""
 
     begin(log, "restore", waiting_for(removed))
     restore_job.end(tmp_path, host(run))
     assert not log.at_work()
+    # Its own clean-up may have been what was ended.
+    assert any(line.endswith("rm -rf /var/lib/postgresql/17/restored") for line in asked)
     # Nothing is at work any more: the container of a copy that somebody uses stays.
     removed.unlink()
     restore_job.end(tmp_path, host(run))

@@ -17,6 +17,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.lock import 
     Seen,
     Uptime,
     alive,
+    sign_of_life,
 )
 from ansible_collections.slipway.compose.plugins.modules import stack_lock
 from ansible_collections.slipway.compose.plugins.plugin_utils import this_run
@@ -174,6 +175,24 @@ class TestSignsOfLife:
         with alive(tmp_path / "lock.json", ""):
             pass
         assert list(tmp_path.iterdir()) == []
+
+    def test_one_is_given_by_a_run_that_only_looks_and_a_full_disk_does_not_end_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "lock.json"
+        lock = LockFile(path)
+        lock.take(ANN, {})
+        before = beats(lock)
+        sign_of_life(path, ANN.run)
+        assert beats(lock) == before + 1
+        with pytest.raises(SlipwayError, match="ann@laptop holds it now"):
+            sign_of_life(path, BOB.run)
+
+        def full(*_told: object) -> bool:
+            raise SlipwayError("lock.json cannot be written: No space left on device", "Make room")
+
+        monkeypatch.setattr(LockFile, "renew", full)
+        sign_of_life(path, ANN.run)
 
     def test_a_failure_inside_is_passed_on(self, tmp_path: Path) -> None:
         LockFile(tmp_path / "lock.json").take(ANN, {})

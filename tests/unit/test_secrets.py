@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
-from ansible_collections.slipway.compose.plugins.plugin_utils import pki, secrets
+from ansible_collections.slipway.compose.plugins.plugin_utils import input_files, pki, secrets
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import complete
 from cryptography import x509
 
@@ -133,6 +134,18 @@ def test_the_edge_shows_the_certificate_the_user_supplies(definition, hosts, now
     assert keyring.certificates["edge"] == (theirs.certificate, theirs.key)
 
 
+def test_a_key_that_nobody_here_may_read_is_named(definition, hosts, now, tmp_path, monkeypatch):
+    (tmp_path / "c").write_text("a certificate")
+    (tmp_path / "k").write_text("a key")
+    definition["components"] = {"edge": {"tls": {"certificate": "c", "key": "k"}}}
+    stack = parse_stack(definition, hosts)
+    # Root, as whom tests may run, may read everything.
+    monkeypatch.setattr(os, "access", lambda path, _mode: path.name != "k")
+    assert secrets.supplied(stack, tmp_path) is None
+    (problem,) = input_files.problems(stack, tmp_path, now)
+    assert str(problem).startswith("stack/components/edge/tls/key: k is not a file that you may read")
+
+
 def test_an_incomplete_file_is_no_material(stack, tmp_path):
     with pytest.raises(SlipwayError, match="lacks the CA. Run playbooks/secrets.yml"):
         secrets.material(stack, {}, tmp_path)
@@ -143,7 +156,7 @@ def test_an_incomplete_file_is_no_material(stack, tmp_path):
     [
         pytest.param({}, "f/user/mail_password: is missing. Run playbooks/secrets.yml", id="missing"),
         pytest.param({"mail_pasword": "x" * 20}, "Did you mean mail_pasword?", id="misspelt"),
-        pytest.param({"mail_password": "hunter2"}, "is shorter than 16 characters", id="short"),
+        pytest.param({"mail_password": "hunter2"}, "is shorter than 8 characters", id="short"),
         pytest.param({"mail_password": "Change-Me-now-or-later"}, "is easily guessed", id="a-placeholder"),
         pytest.param({"mail_password": "abababababababababab"}, "is easily guessed", id="a-pattern"),
         pytest.param(
@@ -157,9 +170,16 @@ def test_a_users_secret_that_will_not_do(stack, user, expected):
     assert not any(str(value) in str(problem) for value in user.values())
 
 
-def test_secrets_that_will_do(minted, stack):
-    minted.document["user"]["mail_password"] = "s3cure-and-long-enough"
+@pytest.mark.parametrize("given", ["s3cure-and-long-enough", "aT9x-2kq"])
+def test_secrets_that_will_do(minted, stack, given):
+    minted.document["user"]["mail_password"] = given
     assert list(secrets.problems(minted.document, stack, "f")) == []
+
+
+def test_what_is_made_here_is_longer_than_what_others_issue(minted, stack):
+    minted.document["user"] |= {"session_key": "aT9x-2kq", "mail_password": "aT9x-2kq"}
+    (problem,) = secrets.problems(minted.document, stack, "f")
+    assert "is shorter than 16 characters" in str(problem)
 
 
 def encrypted(text: str, password: bytes) -> bytes:

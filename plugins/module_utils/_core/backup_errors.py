@@ -133,7 +133,8 @@ def _error(what: str, sign: _Sign, words: str) -> SlipwayError:
 
 def _words(told: str) -> str:
     """The first error, without time stamps and without what decryption made of it."""
-    lines = [line for line in told.splitlines() if line.strip()]
+    # An image without libeatmydata is no error of pgBackRest's.
+    lines = [line for line in told.splitlines() if line.strip() and not line.startswith("ERROR: ld.so:")]
     errors = [line for line in lines if re.search(r"ERROR|FATAL|PANIC|WARN", line)] or lines[-1:]
     text = re.sub(r"^[\d-]+ [\d:.]+ P\d+\s+(?:ERROR|WARN|INFO): ", "", errors[0].strip()) if errors else ""
     return "".join(letter for letter in text if letter.isascii() and letter.isprintable())[:300]

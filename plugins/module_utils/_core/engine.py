@@ -154,7 +154,8 @@ class Engine:
         if code:
             raise SlipwayError(
                 f"image {image} cannot be pulled: {_last_line(err)}",
-                "Check that the registry answers from this host and that the reference exists there",
+                "Check that the registry answers from this host and that the reference exists there; "
+                "where it wants a login: sudo docker login REGISTRY on every host",
             )
 
     def evidence(self, services: Sequence[str]) -> str:

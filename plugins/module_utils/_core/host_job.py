@@ -79,6 +79,11 @@ def begin(log: Log, what: str, do: Callable[[Say], Mapping[str, Any]]) -> None:
     until = time.monotonic() + BEGINS_WITHIN
     while not log.begun() and time.monotonic() < until:
         time.sleep(0.1)  # between two looks
+    if not log.begun():
+        raise SlipwayError(
+            f"the {what} did not begin within {BEGINS_WITHIN:.0f} s",
+            f"Look at {log.path.with_suffix('.err')} on this host, and at its load; then run this again",
+        )
 
 
 def telling(log: Log, what: str, do: Callable[[Say], Mapping[str, Any]]) -> None:
@@ -116,5 +121,8 @@ def detach(work: Callable[[], None], log: Path) -> None:
             os.dup2(source, stream)
         work()
         sys.stdout.flush()
+    except BaseException:
+        # Nobody else would tell it: the process ends here.
+        os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(0)

@@ -231,6 +231,20 @@ def alive(path: Path, run: str, every: float = BEAT) -> Iterator[None]:
         heart.join()
 
 
+def sign_of_life(path: Path, run: str) -> None:
+    """One, of a run that only looks at what it has begun: a full disk must not end that.
+
+    A run that does not hold the lock (any longer) is refused.
+    """
+    lock = LockFile(path)
+    try:
+        held = lock.renew(run)
+    except (SlipwayError, OSError):
+        return
+    if not held:
+        raise _lost(lock.read())
+
+
 @contextmanager
 def alive_if_held(path: Path, run: str, every: float = BEAT) -> Iterator[None]:
     """The same for what may also be done without the lock: signs of life where the run holds it."""

@@ -12,7 +12,7 @@ from .host_job import Log, begin
 from .restore_host import RestoreHost
 from .restore_work import restored
 
-# What a dead run's job still does when its container is gone: it removes what it had copied.
+# Until a dead run's job has seen that its container is gone.
 _ENDS_WITHIN = 120.0
 
 
@@ -30,6 +30,8 @@ def follow(root: Path, host: RestoreHost, known: int, params: Mapping[str, Any])
 def end(root: Path, host: RestoreHost) -> None:
     """Let nothing be at work here that a run has begun which is no more; the caller has the lock."""
     log, until = _log(root), time.monotonic() + _ENDS_WITHIN
+    if not log.at_work():
+        return
     while log.at_work():
         if time.monotonic() > until:
             raise SlipwayError(
@@ -37,7 +39,8 @@ def end(root: Path, host: RestoreHost) -> None:
                 f"End the process that writes {log.path} (`fuser` tells which), and run this again",
             )
         host.close()
-        time.sleep(0.5)  # its command fails, and it removes what it has copied
+        time.sleep(0.5)  # its command fails, and it begins to remove what it has copied
+    host.discard()
 
 
 def _log(root: Path) -> Log:

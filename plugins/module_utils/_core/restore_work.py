@@ -78,7 +78,7 @@ def restored(host: RestoreHost, params: Mapping[str, Any], say: Say = lambda _li
     say(f"pgBackRest copies {int(plan['bytes']) >> 20} MB of {plan['backup']}")
     try:
         found = host.restore(list(plan["arguments"]), DAY, say)
-    except SlipwayError:
+    except (SlipwayError, OSError):  # of `say`, too
         # What is left of it lies on the disk of a member that serves.
         host.discard()
         raise

@@ -188,7 +188,7 @@ def placement(stack: Stack) -> dict[str, tuple[str, ...]]:
 
 
 def keeper(hosts: Sequence[str]) -> Sequence[str]:
-    """Where a stack names none: the host of what stands on one. It stays when hosts are added after it."""
+    """Where a stack names none: the host of what stands on one. From three on it stays when others come."""
     return hosts[:3][-1:]
 
 
