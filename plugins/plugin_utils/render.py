@@ -166,7 +166,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "signs": SIGNS.values(),
         "traces": traces,
         "export_headers": exports.export_headers,
-        "told_by": partial(told_by, traces),
+        "told_by": partial(told_by, traces) if traces else None,
         "owners": owners,
         "thresholds": alerts.thresholds,
         "other_site_slot": SLOT,
