@@ -32,8 +32,9 @@ from lab import Lab
 # None: as the service is declared, which is `rolling`.
 STRATEGIES = (None, "quick_blue_green", "quick_canary", "at_once_and_warm")
 SERVICES = ("api", "web", "journeys", "updates")
-# What is kept warm is not stopped, so nobody tells its WebSockets: they are cut at the drain's deadline.
-ENDS_SESSIONS = ("at_once_and_warm", "updates")
+# What is kept warm is not stopped, so nobody tells its WebSockets and streams: they are cut at the drain's
+# deadline (docs/releases.md).
+ENDS_SESSIONS = {("at_once_and_warm", "updates"), ("at_once_and_warm", "journeys")}
 # The lab's hosts see the machine's CPU, which whoever else works on it uses, too.
 NOT_ITS_OWN = "HostCpuHigh"
 # Signs of life: they fire as long as all is well.
@@ -72,7 +73,7 @@ def turns() -> Iterator[tuple[str | None, str]]:
         for shift in range(len(STRATEGIES))
         for turn, service in enumerate(SERVICES)
     )
-    return itertools.cycle(one for one in every if one != ENDS_SESSIONS)
+    return itertools.cycle(one for one in every if one not in ENDS_SESSIONS)
 
 
 def told(series: Sequence[Any]) -> list[str]:
