@@ -260,17 +260,28 @@ def test_the_registry_is_started_when_it_does_not_run_as_it_should(monkeypatch, 
     assert len(unwritten.steps(run)) == steps
 
 
-def test_a_registry_that_does_not_start_shows_its_log(tmp_path):
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("unhealthy", "Read its log, correct the cause"),
+        (
+            "listen tcp4 192.0.2.11:5000: bind: cannot assign requested address",
+            "Set slipway_address to an address",
+        ),
+    ],
+)
+def test_a_registry_that_does_not_start_shows_its_log(tmp_path, said, remedy):
     given = project()
     own = RegistryProject(given.name, tmp_path, IMAGE, True, given.digest, ())
 
     def run(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
         if "logs" in argv:
             return 0, "open /config/tls/tls.key: permission denied", ""
-        return (1, "", "unhealthy") if "up" in argv else (0, "", "")
+        return (1, "", said) if "up" in argv else (0, "", "")
 
-    with pytest.raises(SlipwayError, match="unhealthy\nopen /config/tls/tls.key: permission denied"):
+    with pytest.raises(SlipwayError, match=f"{said}\nopen /config/tls/tls.key: permission denied") as refused:
         own.bring_up(run, 10)
+    assert refused.value.remedy.startswith(remedy)
 
 
 @pytest.mark.parametrize(

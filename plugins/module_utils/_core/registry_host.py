@@ -16,6 +16,9 @@ from .tree import File, read_file, write_file
 TRUST_FOLDER = Path("/etc/docker/certs.d")
 COMPOSE_FILE = "docker-compose.prod.yml"
 DIGEST_LABEL = "io.slipway.digest"
+# Docker's words, and what to do: the registry is the first that is published on the host's address.
+_NOT_ITS_ADDRESS = "cannot assign requested address"
+_ADDRESS = "Set slipway_address to an address that this host has itself (`ip -4 address`), and run again"
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ class RegistryProject:
             )
         except SlipwayError as error:
             _code, out, err = run([*commands.compose(self.name, file), "logs", "--no-color", "--tail", "15"])
-            raise SlipwayError(f"{error.problem}\n{out}{err}", error.remedy) from error
+            remedy = _ADDRESS if _NOT_ITS_ADDRESS in error.problem else error.remedy
+            raise SlipwayError(f"{error.problem}\n{out}{err}", remedy) from error
 
     def _state(self, run: Run) -> str:
         """Why the container has to be started or replaced; empty when it need not."""
