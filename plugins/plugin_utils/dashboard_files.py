@@ -27,8 +27,13 @@ def platform() -> Mapping[str, object]:
 
 def own(stack: Stack, checkout: Path) -> dict[str, object]:
     """Those of the user."""
+    return {name: _read(checkout / file) for name, file in names(stack).items()}
+
+
+def names(stack: Stack) -> dict[str, str]:
+    """Those of the user: name -> file, as declared."""
     console = stack.components.console
-    return {Path(name).stem: _read(checkout / name) for name in console.dashboards} if console else {}
+    return {Path(file).stem: file for file in console.dashboards} if console else {}
 
 
 def problems(stack: Stack, checkout: Path) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from ..module_utils._core.scaling import scaled
 from ..module_utils._core.sites import at_rest
 from ..module_utils._core.validation import inspect_stack
 from ..module_utils._core.wording import plain
-from . import environment, input_files, other_site, packed_modules, pki, secrets
+from . import environment, input_files, other_site, own_rules, packed_modules, pki, secrets
 from .native import native
 from .once_a_run import once_a_run
 
@@ -32,6 +32,7 @@ _INPUTS = (
 )
 _SOON = 30
 _CA_SOON = 180
+_UNSAFE = "Write !unsafe before a text that Prometheus is to fill in, as in docs/alerts.md"
 
 # Here, because the main process imports this for a run's first action, before it forks the first worker.
 packed_modules.unpack_known()
@@ -103,7 +104,7 @@ def gather(task_vars: Mapping[str, Any], templar: Any, loader: secrets.Loader, n
     # What does not resolve was reported as such, and reads as nothing.
     found = settings.problems or (*wishes, *inspection.problems)
     stack, remarks = input_files.covered(inspection.stack, checkout)
-    files = input_files.problems(stack, checkout, now)
+    files = (*input_files.problems(stack, checkout, now), *own_rules.problems(stack, checkout))
     stack, unlike = other_site.peer(stack, name, members, task_vars["hostvars"])
     others, foreign = _others_document(stack, members, task_vars, checkout, loader)
     if settings.value("site_at_rest"):
@@ -196,7 +197,9 @@ class _Settings:
         try:
             return native(self._templar.template(self._variables.get(name)))
         except AnsibleError as error:
-            remedy = "Correct the expression, or define what it names"
+            # As Prometheus has it, and no expression of Ansible's.
+            foreign = "unexpected char '$'" in error.message
+            remedy = _UNSAFE if foreign else "Correct the expression, or define what it names"
             self.problems.append(Problem(name, f"does not resolve: {plain(error.message)}", remedy))
             return None
 

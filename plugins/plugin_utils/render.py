@@ -16,7 +16,7 @@ from typing import Any
 
 import jinja2
 
-from ..module_utils._core import archive_layout, availability_list, exports
+from ..module_utils._core import alert_rules, archive_layout, availability_list, exports
 from ..module_utils._core import stopped as not_running
 from ..module_utils._core.alert_routing import SECRETS, SIGNS, owners, routing, secret_names
 from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
@@ -73,6 +73,7 @@ _ONLY_WITH: Mapping[str, Callable[[Topology], object]] = {
     "rules/availability.yml.j2": lambda it: availability_list.listening(it.stack),
     "rules/remote-write.yml.j2": lambda it: it.stack.components.monitoring.remote_write,
     "rules/data.yml.j2": _retention,
+    "rules/own.yml.j2": lambda it: it.stack.components.monitoring.alerts.rules,
     "rules/traces.yml.j2": lambda it: it.members("traces"),
     "traces.html": lambda it: it.members("traces"),
     "traces.js": lambda it: it.members("traces"),
@@ -101,7 +102,7 @@ class Material:
     secrets: name -> value, the platform's (`postgres_superuser`, `database_<name>` …) and the user's.
     ca: PEM of the environment's CA. certificates: host name (or `edge`) -> (certificate PEM, key PEM).
     migrations: service name -> folder on the control node. environment: its name.
-    dashboards: the user's, name -> what it says.
+    dashboards: the user's, name -> what it says. runbooks: the user's, name of a file -> text.
     other_ca: PEM of the other site's CA, if there is one.
     bootstrap: the command that fills a new cluster of PostgreSQL's; "": it begins empty.
     watchdogs: names of the hosts that have a watchdog for PostgreSQL's user.
@@ -117,6 +118,7 @@ class Material:
     other_ca: str = ""
     bootstrap: str = ""
     watchdogs: frozenset[str] = frozenset()
+    runbooks: Mapping[str, str] = field(default_factory=dict)
 
 
 def _watchdog(topology: Topology, view: HostView, having: frozenset[str]) -> bool:
@@ -172,6 +174,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
         "other_site_slot": SLOT,
         "unless_it_follows": UNLESS_IT_FOLLOWS,
         "not_running": not_running,
+        "alert_rules": alert_rules,
         "upstream": upstream,
         "patroni_of": patroni_of,
         "at_bootstrap": False,
@@ -237,10 +240,11 @@ def _console(topology: Topology, view: HostView, material: Material) -> Mapping[
     told = console_files(topology, view, material.secrets, sources)
     # What an alert names as a path is there to be read, at night and on a telephone.
     books = {
-        f"config/console/page/docs/runbooks/{path.name}": path.read_text(encoding="utf-8")
+        path.name: path.read_text(encoding="utf-8")
         for path in sorted((COMPOSE_FOLDER.parent / "docs/runbooks").glob("*.md"))
     }
-    return {**told, **books}
+    shown = {**material.runbooks, **books}
+    return {**told, **{f"config/console/page/docs/runbooks/{name}": text for name, text in shown.items()}}
 
 
 def _configuration(environment: jinja2.Environment, component: str, context: Mapping[str, Any]) -> list[File]:
@@ -342,6 +346,8 @@ def _environment() -> jinja2.Environment:
         autoescape=False,  # configuration files, not HTML
     )
     environment.filters["to_json"] = lambda value: json.dumps(value, sort_keys=True)
+    # As Prometheus's YAML reads it: there, a character beyond the first 65536 is no two of \u.
+    environment.filters["quoted"] = lambda value: json.dumps(value, ensure_ascii=False)
     environment.filters["sha256"] = lambda value: hashlib.sha256(value.encode()).hexdigest()
     return environment
 

@@ -11,7 +11,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.topology import topology
-from . import dashboard_files, packed_modules, secrets, unpacked_modules
+from . import dashboard_files, own_rules, packed_modules, secrets, unpacked_modules
 from .declared import Declared, declared
 from .native import native
 from .render import Material
@@ -95,6 +95,7 @@ def material(declared: Declared, images: Mapping[str, str]) -> Material:
         declared.environment,
         dashboard_files.own(declared.stack, declared.checkout),
         other.certificate if other else "",
+        runbooks=own_rules.runbooks(declared.stack, declared.checkout),
     )
 
 

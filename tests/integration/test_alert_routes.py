@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from alert_ways import KEY, RUNBOOKS, TOKEN, Ways, alert, certified, ended, served
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import Rule
 from ansible_collections.slipway.compose.plugins.module_utils._core.silences import (
     Alertmanager,
     bring,
@@ -159,6 +160,25 @@ def test_a_host_that_is_down_silences_its_containers_until_it_is_back(ways: Ways
     ways.send(ended(down))
     (_, second) = eventually(lambda: len(found := ways.posts("ReplicaDown")) == 2 and found)
     assert {one["labels"]["host"] for one in second["alerts"]} == {"h1.test", "h2.test"}
+
+
+def test_a_service_that_is_down_silences_what_the_stack_itself_asks_of_it(tmp_path: Path, tls: Path) -> None:
+    rule = Rule("OrdersFail", "orders > 1", 0, "critical", "They fail", "https://wiki.test/", service="api")
+    with served(tmp_path / "alertmanager", tls, ALL, ("bus",), rules=(rule,)) as ways:
+        down = alert("ServiceDown", "critical", "No replica of api has been healthy for 30 s", service="api")
+        ways.send(down)
+        assert eventually(lambda: ways.posts("ServiceDown"))
+        fail = {it: alert("OrdersFail", "critical", f"of {it}", service=it) for it in ("api", "web")}
+        ways.send(*fail.values())
+        (first,) = eventually(lambda: ways.posts("OrdersFail"))
+        assert [one["labels"]["service"] for one in first["alerts"]] == ["web"]
+        (held,) = ways.known(alertname="OrdersFail", service="api")
+        (cause,) = ways.known(alertname="ServiceDown")
+        assert held["status"]["inhibitedBy"] == [cause["fingerprint"]]
+        # Once it is up again, what still fails is told.
+        ways.send(ended(down))
+        (_, second) = eventually(lambda: len(found := ways.posts("OrdersFail")) == 2 and found)
+        assert [one["labels"]["service"] for one in second["alerts"]] == ["api"]
 
 
 def test_a_drill_is_silent_but_for_what_no_drill_explains(ways: Ways) -> None:

@@ -1,15 +1,23 @@
 """Alert rules and routing as they are rendered, by promtool and amtool of the images that are deployed.
 
 `tests/alerts/*.yml` hold one case or more for every rule, against invented series. They are run on a stack
-that has everything: backups, third parties, a log store, a second site, three steps of escalation.
+that has everything: backups, third parties, a log store, a second site, three steps of escalation, own rules.
 """
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.engine import Engine
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import Rule
 from images import newest
 from whole_stack import (
     rendered,
@@ -20,6 +28,7 @@ from whole_stack import (
     with_other_site,
     with_outside,
     with_retention,
+    with_rules,
     with_second,
     with_service,
     with_slo,
@@ -30,24 +39,28 @@ from whole_stack import (
 CASES = Path(__file__).resolve().parents[1] / "alerts"
 OWNED = with_retention(with_service(stack(), "web", owner="web-team"))
 CARED = with_other_site(with_log_exports(with_traces(with_second(with_outside(OWNED)))))
-STACK = with_alerts(with_stores(with_listeners(CARED)))
+STACK = with_rules(with_alerts(with_stores(with_listeners(CARED))))
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The configuration of a monitoring host, readable for the user of the images."""
     root = tmp_path_factory.mktemp("rendered")
-    root.chmod(0o755)
-    for path, content in rendered(STACK, "h3.test").items():
-        if path.startswith(("config/prometheus/", "config/alertmanager/")):
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(content, encoding="utf-8")
+    written(STACK, root)
     # Apart from the others: every evaluation of every case would be one of these many rules, too.
     promised = root / "config/promised/slo.yml"
     promised.parent.mkdir()
     text = rendered(with_slo(STACK), "h3.test")["config/prometheus/rules/slo.yml"]
     promised.write_text(text, encoding="utf-8")
     return root / "config"
+
+
+def written(base: Stack, root: Path) -> None:
+    root.chmod(0o755)
+    for path, content in rendered(base, "h3.test").items():
+        if path.startswith(("config/prometheus/", "config/alertmanager/")):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(content, encoding="utf-8")
 
 
 def inside(image: str, *command: str, volumes: dict[Path, str]) -> str:
@@ -70,6 +83,43 @@ def test_prometheus_takes_its_configuration(tree: Path) -> None:
     inside("prometheus", *command, volumes={tree / "prometheus": "/config"})
 
 
+def judged_as_on_a_host(folder: Path) -> None:
+    """By what a deployment asks of a new configuration before it touches anything."""
+
+    def run(argv: Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=600)
+        return done.returncode, done.stdout, done.stderr
+
+    component = COMPONENTS["prometheus"]
+    Engine(run, "wayfare").check(newest("prometheus"), component.uid, str(folder), component.check)
+
+
+def test_a_deployment_takes_rules_of_the_users_own(tree: Path) -> None:
+    judged_as_on_a_host(tree / "prometheus")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"expr": "limitk(1, orders)"},
+            "could not parse expression: 1:1: parse error: unknown function with",
+        ),
+        ({"summary": "{{ $value | humanise }}"}, 'annotation "summary": template: '),
+    ],
+)
+def test_a_deployment_refuses_what_only_promtool_finds_and_names_the_rule(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    rule = Rule("OrdersWait", "orders > 1", 0, "warning", "They wait", "https://wiki.test/")
+    written(with_rules(STACK, replace(rule, **change)), tmp_path)
+    with pytest.raises(SlipwayError) as refused:
+        judged_as_on_a_host(tmp_path / "config/prometheus")
+    place = '"stack/components/monitoring/alerts/rules: OrdersWait", rule 1, "OrdersWait"'
+    assert f"{place}: {said}" in refused.value.problem
+    assert "what ran before still runs" in refused.value.remedy
+
+
 def test_alertmanager_takes_its_configuration(tree: Path) -> None:
     command = ["amtool", "check-config", "/config/alertmanager.yml"]
     inside("alertmanager", *command, volumes={tree / "alertmanager": "/config"})
@@ -80,6 +130,9 @@ def test_alertmanager_takes_its_configuration(tree: Path) -> None:
     [
         ("alertname=HostDown severity=critical host=h1.test", "team+pager"),
         ("alertname=HostDiskHigh severity=warning host=h1.test", "team"),
+        ("alertname=OrdersFail severity=critical service=api country=de team=sales", "team+pager"),
+        ("alertname=OrdersFail severity=critical service=api country=de team=sales escalation=1", "pager"),
+        ("alertname=PayoutsWait severity=warning", "team"),
         ("alertname=SlowResponses severity=warning service=web owner=web-team", "bus"),
         ("alertname=SlowResponses severity=critical service=web owner=web-team", "team+pager"),
         ("alertname=SlowResponses severity=warning service=journeys", "team"),

@@ -15,6 +15,15 @@ import yaml
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
+class Unsafe(str):
+    """A text that is written with Ansible's mark, so that Ansible fills in nothing."""
+
+    __slots__ = ()
+
+
+yaml.SafeDumper.add_representer(Unsafe, lambda dumper, it: dumper.represent_scalar("!unsafe", str(it)))
+
+
 @dataclass(frozen=True)
 class Run:
     status: int

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
-from conftest import Site
+from conftest import Site, Unsafe
 
 
 def web(site: Site) -> dict:
@@ -40,6 +40,13 @@ def certificate(site: Site, *, of_another_key: bool, ago: timedelta) -> None:
     (site.folder / "group_vars/k.pem").write_text(other.key if of_another_key else pair.key)
     tls = {"certificate": "group_vars/c.pem", "key": "group_vars/k.pem"}
     site.stack["components"] = {"edge": {"tls": tls}}
+
+
+def rule(site: Site, **changes: str) -> None:
+    own = {"name": "OrdersWait", "expr": "orders_waiting > 100", "for": "5m", "severity": "warning"}
+    own |= {"summary": "Over 100 orders wait", "runbook_url": "https://wiki.example.com/orders"}
+    monitoring = site.stack.setdefault("components", {}).setdefault("monitoring", {})
+    monitoring.setdefault("alerts", {}).setdefault("rules", []).append({**own, **changes})
 
 
 CASES: list[tuple[str, Callable[[Site], object], str]] = [
@@ -100,6 +107,16 @@ CASES: list[tuple[str, Callable[[Site], object], str]] = [
         lambda s: certificate(s, of_another_key=False, ago=timedelta(days=800)),
         "edge/tls: the certificate expired on",
     ),
+    (
+        "a-rule-whose-promql-does-not-parse",
+        lambda s: rule(s, expr="sum(orders_waiting"),
+        "alerts/rules/0/expr: is not PromQL: unclosed left parenthesis. Correct it",
+    ),
+    (
+        "a-rule-with-a-name-of-the-platforms",
+        lambda s: rule(s, name="HostDown"),
+        "alerts/rules/0/name: HostDown is the name of an alert of the platform's. Choose another",
+    ),
     ("an-undefined-variable", lambda s: s.stack.update(domain="{{ nowhere }}"), "stack: does not resolve"),
     ("no-dockerfile", lambda s: (s.folder / "group_vars/app/Dockerfile").unlink(), "app holds no Dockerfile"),
 ]
@@ -119,7 +136,7 @@ def test_everything_wrong_is_listed_in_one_run(site):
         if not case[0].startswith(("a-host-in", "an-undefined", "an-undeclared")):
             case[1](site)
     done = site.run("check")
-    assert "16 problems found, no host was touched" in done.output
+    assert "18 problems found, no host was touched" in done.output
 
 
 @pytest.mark.parametrize("limit", ["", "all"])
@@ -162,6 +179,20 @@ def test_a_wrong_vault_password_is_named(site):
     done = site.run("check")
     assert done.status == 2
     assert "secrets.vault.yml: cannot be read" in done.output
+
+
+def test_what_prometheus_is_to_fill_in_must_not_be_ansibles(site):
+    rule(site, summary="{{ $value }} orders wait")
+    done = site.run("check")
+    assert done.status == 2
+    assert "stack: does not resolve: " in done.output
+    assert "Write !unsafe before a text that Prometheus is to fill in" in done.output
+
+
+def test_ansible_leaves_alone_what_prometheus_is_to_fill_in(site):
+    rule(site, summary=Unsafe("{{ $value }} orders wait"))
+    done = site.run("check")
+    assert done.status == 0, done.output
 
 
 def test_settings_of_an_engine_that_do_not_resolve_are_refused(site):

@@ -43,6 +43,13 @@ SOURCES = (
 )
 LONGEST = 400_000
 
+
+class _Yaml(yaml.SafeLoader):
+    """With Ansible's mark of a text in which it is to fill in nothing."""
+
+
+_Yaml.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
+
 FENCED = re.compile(r"^```.*?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^ {4}.*\n(?:\n(?= {4}))?)+", re.MULTILINE)
 
@@ -62,6 +69,11 @@ def blocks(page: Path) -> list[str]:
     return FENCED.findall(whole) + [re.sub(r"^ {4}", "", block, flags=re.MULTILINE) for block in indented]
 
 
+def loaded(block: str) -> Any:
+    """What a block of YAML says."""
+    return yaml.load(block, _Yaml)
+
+
 def commands(page: Path) -> list[str]:
     """Each line of a block and each piece of code within a sentence."""
     lines = [line.strip() for block in blocks(page) for line in block.splitlines()]
@@ -72,7 +84,7 @@ def examples(page: Path) -> Iterator[tuple[Table, Mapping[str, Any]]]:
     """Stacks that a page shows, or a service or components out of one, and what such a one may hold."""
     for block in blocks(page):
         try:
-            shown = yaml.safe_load(block)
+            shown = loaded(block)
         except yaml.YAMLError:
             continue
         if not isinstance(shown, Mapping):

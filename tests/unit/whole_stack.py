@@ -18,6 +18,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts
     AlertWebhook,
     PagerDuty,
     Receiver,
+    Rule,
     Slack,
     Step,
     Watchdog,
@@ -315,6 +316,33 @@ def with_alerts(base: Stack, **changes: Any) -> Stack:
         "uptime": Watchdog(("bus",), 60),
     }
     monitoring = replace(base.components.monitoring, alerts=Alerts(**{**settings, **changes}))
+    return replace(base, components=replace(base.components, monitoring=monitoring))
+
+
+def with_rules(base: Stack, *rules: Rule) -> Stack:
+    """The same stack, which has alerts of its own: one of a service, and one of nothing in particular."""
+    failing = Rule(
+        "OrdersFail",
+        'sum by (country) (rate(orders_total{outcome="failed"}[5m]))\n'
+        "  / sum by (country) (rate(orders_total[5m])) > 0.05 # of all",
+        300,
+        "critical",
+        '{{ $value | humanizePercentage }} of the orders from {{ $labels.country }} fail: "no" 😀',
+        "https://wiki.test/orders?a=1#fail",
+        service="api",
+        labels={"team": "sales", "tier": "1"},
+        goes_on=600,
+    )
+    waiting = Rule(
+        "PayoutsWait",
+        "payouts_waiting > 100",
+        0,
+        "warning",
+        "Over 100 payouts wait",
+        "docs/runbooks/redis.md",
+    )
+    alerts = replace(base.components.monitoring.alerts, rules=rules or (failing, waiting))
+    monitoring = replace(base.components.monitoring, alerts=alerts)
     return replace(base, components=replace(base.components, monitoring=monitoring))
 
 

@@ -115,6 +115,25 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """An alert of the user's own. lasts: seconds that it must; goes_on: seconds that it does afterwards.
+
+    runbook: a URL, or the path of a file. dashboard: None stands for the one that fits.
+    """
+
+    name: str
+    expr: str
+    lasts: int
+    severity: str
+    summary: str
+    runbook: str
+    service: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    goes_on: int = 0
+    dashboard: str | None = None
+
+
+@dataclass(frozen=True)
 class Alerts:
     """The whole of it. `wait`, `interval` and `repeat` are seconds."""
 
@@ -130,6 +149,7 @@ class Alerts:
     repeat: int = 14400
     runbooks: str | None = None
     thresholds: Thresholds = Thresholds()
+    rules: tuple[Rule, ...] = ()
 
 
 def alerts_from(given: Mapping[str, Any]) -> Alerts:
@@ -141,6 +161,7 @@ def alerts_from(given: Mapping[str, Any]) -> Alerts:
         "escalation": tuple(Step(**step) for step in given["escalation"]),
         **signs,
         "thresholds": _thresholds(given["thresholds"]),
+        "rules": tuple(map(_rule, given["rules"])),
     }
     return Alerts(**{**given, **computed})
 
@@ -155,6 +176,11 @@ def _receiver(given: Mapping[str, Any]) -> Receiver:
         pagerduty=PagerDuty(**pager) if pager else None,
         webhook=AlertWebhook(**hook) if hook else None,
     )
+
+
+def _rule(given: Mapping[str, Any]) -> Rule:
+    named = {"for": "lasts", "keep_firing_for": "goes_on", "runbook_url": "runbook"}
+    return Rule(**{named.get(key, key): value for key, value in given.items()})
 
 
 def _thresholds(given: Mapping[str, Any]) -> Thresholds:

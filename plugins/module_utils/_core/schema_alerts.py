@@ -6,6 +6,7 @@ from .forms import NAME, SECRET, STRATEGY
 from .kinds import Choice, Entries, Integer, Key, Kind, ListOf, Number, Table, Text, duration, latency, size
 from .model_alerts import PAGERDUTY, SEVERITIES
 from .schema_hooks import ADDRESS, SERVER, TLS_MODES, URL, USER
+from .schema_rules import RULE
 
 _CA = "Declared secret with the PEM of the CA that signed the server's certificate"
 _PUBLIC = "the public CAs"
@@ -176,5 +177,6 @@ ALERTS = Table(
             URL, "URL of your checkout, which alerts put before `/docs/runbooks/…`.", None, "the path alone"
         ),
         "thresholds": Key(THRESHOLDS, "At which numbers alerts begin.", {}),
+        "rules": Key(ListOf(RULE), "Alerts of your own, beside the platform's.", []),
     },
 )

@@ -17,6 +17,7 @@ from .integrations import integration_faults
 from .job_rules import job_faults
 from .model import Stack
 from .ports import collisions
+from .rule_faults import rule_faults
 from .service_rules import IMAGES, SERVICE_RULES
 from .strategy_rules import strategy_faults
 from .third_parties import third_party_faults
@@ -187,6 +188,7 @@ STACK_RULES: tuple[Callable[[Stack], Iterator[Problem]], ...] = (
     job_faults,
     backup_faults,
     alert_faults,
+    rule_faults,
     third_party_faults,
     integration_faults,
     data_faults,
