@@ -23,7 +23,7 @@ WRITERS = 3
 GRACE = 30
 REPLICAS = b"2"
 # Containers that compute, and write to the disk what Redis's files are on.
-BUSY = 8
+BUSY = 4
 BUSY_WITH = "while true; do head -c 100M /dev/zero | tee /tmp/full | sha256sum; sync /tmp/full; done"
 
 
@@ -195,7 +195,7 @@ def test_a_busy_machine_is_no_reason_to_refuse_a_write(redis: RedisCluster) -> N
         for name in at_work:
             docker("run", "--detach", "--init", "--name", name, newest("redis"), "sh", "-c", BUSY_WITH)
         for writer in writers:
-            writer.until_more(1500)
+            writer.until_more(500)
         docker("rm", "--force", *at_work)
     assert lost(redis, writers, "busy") == []
     assert not [refusal for writer in writers for refusal in writer.refusals if "NOREPLICAS" in refusal]
