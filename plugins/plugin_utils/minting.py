@@ -50,7 +50,7 @@ def platform_secrets(stack: Stack) -> list[str]:
     names = [
         "edge_probe",
         *(postgres if stack.components.postgres else []),
-        *(["redis", "redis_admin"] if stack.components.redis else []),
+        *(["redis", "redis_admin", "redis_monitor"] if stack.components.redis else []),
         *(ciphers if backup else []),
         *(["archive_password"] if backup and backup.archive else []),
         *secret_names(stack),

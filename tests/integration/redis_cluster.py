@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,16 @@ class RedisCluster(Cluster):
     @classmethod
     def beside(cls, folder: Path, name: str) -> RedisCluster:
         return cls(declared(), folder, name=name, built=("redis", "haproxy"))
+
+    @classmethod
+    @contextmanager
+    def running(cls, folder: Path) -> Iterator[RedisCluster]:
+        made = cls.beside(folder, f"slipway-test-redis-{os.getpid()}")
+        try:
+            made.start()
+            yield made
+        finally:
+            made.remove()
 
     @property
     def router(self) -> str:
@@ -77,7 +88,7 @@ class RedisCluster(Cluster):
         return self.stack.hosts[host - 1].address
 
     def password(self, user: str) -> str:
-        return self.secrets["redis_admin" if user == "slipway" else "redis"]
+        return self.secrets[{"slipway": "redis_admin", "monitor": "redis_monitor"}.get(user, "redis")]
 
     @contextmanager
     def conversation(self, address: str, user: str | None = "default", port: int = PORT) -> Iterator[Redis]:
@@ -96,6 +107,12 @@ class RedisCluster(Cluster):
             "exec", "-i", self.container("redis", host), *CLI, stdin="\n".join(lines) + "\n", check=False
         )
         return told.removeprefix("OK\n").replace("\r", "").strip()
+
+    def sentinel(self, host: int, command: str) -> str:
+        """What a host's sentinel answers."""
+        lines = [f'AUTH "{self.password("slipway")}"', command]
+        argv = ["exec", "-i", self.container("sentinel", host), *CLI, "-p", "26379"]
+        return docker(*argv, stdin="\n".join(lines) + "\n").removeprefix("OK\n").strip()
 
     @contextmanager
     def typing(self, host: int) -> Iterator[Callable[[str], str]]:
@@ -154,6 +171,12 @@ class RedisCluster(Cluster):
         while not question():
             assert time.monotonic() < limit, self.logs()
             time.sleep(0.2)  # between two looks, which each start a process in a container
+
+    def kept(self, host: int, keys: Sequence[str]) -> list[str]:
+        """Those of the keys that a host's member has."""
+        with self.conversation(self.address(host), "slipway") as asked:
+            found = asked.ask_all([("EXISTS", key) for key in keys])
+        return [key for key, there in zip(keys, found, strict=True) if there]
 
     def takes_writes(self, address: str, key: str) -> bool:
         try:

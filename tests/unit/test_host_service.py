@@ -112,17 +112,28 @@ def test_back_in_service_means_up_on_every_router(tmp_path):
     assert host.journal == ["edge: web-blue-1.a ready", "edge: web-blue-2.a ready"]
 
 
+MASTER = b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
+FOLLOWER = b"*5\r\n$5\r\nslave\r\n$8\r\n10.0.0.2\r\n:6379\r\n$9\r\nconnected\r\n:1\r\n"
+
+
 class Role(socketserver.StreamRequestHandler):
-    """A Redis that says that it is a master without replicas."""
+    """A Redis that says what it is, each time the next of what it was given; the last one for good."""
 
     def handle(self):
         self.rfile.readline()
-        self.wfile.write(b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n")
+        answers = self.server.answers
+        self.wfile.write(answers.pop(0) if len(answers) > 1 else answers[0])
 
 
 @pytest.fixture
-def master():
+def answers():
+    return [MASTER]
+
+
+@pytest.fixture
+def master(answers):
     with socketserver.TCPServer(("127.0.0.1", 0), Role) as server:
+        server.answers = answers
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         place = {"host": "127.0.0.1", "port": server.server_address[1]}
@@ -132,10 +143,17 @@ def master():
 
 
 def test_a_role_that_is_not_handed_over_is_a_failure_with_the_word_of_who_refused(tmp_path, master):
-    host = Host(tmp_path, answer=(0, "NOGOODSLAVE No suitable replica to promote\n", ""))
-    with pytest.raises(SlipwayError, match="No suitable replica"):
+    host = Host(tmp_path, answer=(1, "", "Sentinel promotes nobody: NOGOODSLAVE; the master stays\n"))
+    with pytest.raises(SlipwayError, match="Sentinel promotes nobody: NOGOODSLAVE"):
         host.service.hand_over([master])
-    assert host.docker.told == ["shop-sentinel-1 sh"]
+    assert host.docker.told == ["shop-redis-1 /config/move-master.sh"]
+
+
+def test_redis_is_handed_over_by_the_program_in_its_container_which_says_who_leads(tmp_path, master, answers):
+    answers.append(FOLLOWER)
+    host = Host(tmp_path, answer=(0, "10.0.0.2 is the master\n", ""))
+    assert host.service.hand_over([master]) == ["Redis: 10.0.0.2 is the master"]
+    assert host.docker.told == ["shop-redis-1 /config/move-master.sh"]
 
 
 def test_a_database_that_is_down_leads_nothing_and_keeps_no_host_in_service(tmp_path):

@@ -232,6 +232,39 @@ def test_redis_fails_over_by_majority(count: int, quorum: int, stops_alone: bool
     assert ("min-replicas-to-write 1" in tree["config/redis/redis.conf"]) is stops_alone
 
 
+def sentinel_milliseconds(tree: dict[str, str], setting: str) -> int:
+    found = re.search(rf"^sentinel {setting} wayfare (\d+)$", tree["config/sentinel/sentinel.conf"], re.M)
+    assert found
+    return int(found[1])
+
+
+def test_a_master_that_is_cut_off_takes_no_write_any_more_once_there_can_be_another() -> None:
+    tree = usual(3, 1)
+    (lag,) = re.findall(r"^min-replicas-max-lag (\d+)$", tree["config/redis/redis.conf"], re.M)
+    # The reports and who counts them: each up to a second.
+    assert 1000 * (int(lag) + 2) <= sentinel_milliseconds(tree, "down-after-milliseconds")
+
+
+def test_a_planned_move_waits_longer_than_sentinel_may_take() -> None:
+    tree = usual(3, 1)
+    move = tree["config/redis/move-master.sh"]
+    seconds = {name: int(number) for name, number in re.findall(r"^([A-Z_]+)=(\d+)$", move, re.M)}
+    (answer,) = {int(told) for told in re.findall(r"timeout (\d+) redis-cli", move)}
+    pause = seconds.pop("PAUSE") / 1000
+    assert seconds["DECIDED"] > 2 * sentinel_milliseconds(tree, "failover-timeout") / 1000
+    # A look that begins in time may end an answer later.
+    assert pause > sum(wait + answer for wait in seconds.values())
+
+
+def test_what_watches_redis_does_not_know_the_applications_password() -> None:
+    tree = usual(3, 1)
+    for path in ("config/redis/monitor.auth", "config/redis-exporter/passwords.json"):
+        assert SECRETS["redis_monitor"] in tree[path]
+        assert f'"{SECRETS["redis"]}"' not in tree[path]
+    (application,) = re.findall(r"^user default .+$", tree["config/redis/redis.conf"], re.M)
+    assert SECRETS["redis_monitor"] not in application
+
+
 def test_redis_speaks_tls_only_and_keeps_administration_from_the_application() -> None:
     settings = usual(3, 1)["config/redis/redis.conf"].splitlines()
     assert "port 0" in settings

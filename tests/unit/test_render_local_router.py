@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
-from whole_stack import compose, rendered, stack, with_service
+from whole_stack import SECRETS, compose, rendered, stack, with_service
 
 DATA = {"etcd", "postgres", "pgbouncer", "redis", "sentinel", "local-router"}
 
@@ -96,6 +96,14 @@ def test_writes_go_to_exactly_one_server() -> None:
         lines = section(configuration, f"frontend {frontend}")
         assert f"content accept if {{ nbsrv({backend}) eq 1 }}" in lines
         assert "content reject if WAIT_END" in lines
+
+
+def test_members_that_know_one_password_of_the_monitoring_user_or_both_are_asked_alike() -> None:
+    sent = re.search(r"send-binary ([0-9a-f]+)\n", section(router(stack(3)), "backend redis-master"))
+    assert sent
+    words = bytes.fromhex(sent.group(1)).decode().split("\r\n")
+    said = [word for word in words if word and word[0] not in "*$"]
+    assert said == ["AUTH", "monitor", SECRETS["redis_monitor"], "AUTH", "monitor", SECRETS["redis"]]
 
 
 def test_reads_fall_back_to_the_primary() -> None:

@@ -86,7 +86,7 @@ def test_exporters_find_their_passwords_in_files() -> None:
     assert tree["config/postgres-exporter/password"].strip() == SECRETS["postgres_monitor"]
     assert tree["config/pgbouncer-exporter/pgpass"].strip() == f"*:*:*:monitor:{SECRETS['postgres_monitor']}"
     passwords = json.loads(tree["config/redis-exporter/passwords.json"])
-    assert passwords == {"rediss://monitor@redis:6379": SECRETS["redis"]}
+    assert passwords == {"rediss://monitor@redis:6379": SECRETS["redis_monitor"]}
 
 
 def test_what_postgres_is_asked_has_an_end() -> None:

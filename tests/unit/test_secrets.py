@@ -39,6 +39,7 @@ def test_everything_that_can_be_generated_is(minted):
         "platform/patroni_api",
         "platform/redis",
         "platform/redis_admin",
+        "platform/redis_monitor",
         "platform/console_password",
         "platform/console_cookie",
         "platform/database_shop",
@@ -85,6 +86,14 @@ def test_what_is_there_is_kept(stack, now):
     assert document["notes"] == "kept"
     assert document["user"] == before["user"]
     assert document["platform"]["redis"] == "mine"
+
+
+def test_an_environment_gains_what_earlier_versions_did_not_know_and_keeps_the_rest(minted, stack, now):
+    document = copy.deepcopy(minted.document)
+    del document["platform"]["redis_monitor"]
+    again = complete(document, stack, "production", now)
+    assert again.added == ("platform/redis_monitor",)
+    assert again.document["platform"].items() > document["platform"].items()
 
 
 def test_only_certificates_near_their_end_are_replaced(minted, stack, now):

@@ -108,6 +108,7 @@ SECRETS = {
         "postgres_superuser",
         "redis",
         "redis_admin",
+        "redis_monitor",
         "status_key",
         "status_url",
         "store_ca",

@@ -101,10 +101,9 @@ def restart_member(cluster: str, member: str) -> list[str]:
     return ["patronictl", "restart", cluster, member, "--force"]
 
 
-def failover(master: str) -> list[str]:
-    """Inside a sentinel's container; its password is read there and is no argument."""
-    ask = f"{{ cat /config/sentinel.auth; echo SENTINEL FAILOVER {master}; }}"
-    return ["sh", "-c", f"{ask} | redis-cli --tls --cacert /config/tls/ca.crt -p 26379"]
+def move_master() -> list[str]:
+    """Inside the container of Redis's master; the last line says who is the master then, or why not."""
+    return ["/config/move-master.sh"]
 
 
 def logs(container_id: str, lines: int) -> list[str]:

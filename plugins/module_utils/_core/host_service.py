@@ -82,8 +82,8 @@ class HostService:
                 self._inside("postgres", commands.switchover(self._root.name, name, successor))
                 told.append(f"PostgreSQL: {successor} leads")
             else:
-                self._inside("sentinel", commands.failover(self._root.name))
-                told.append("Redis: another member is the master")
+                # Writers wait meanwhile, and nothing that was acknowledged is lost.
+                told.append(f"Redis: {self._inside('redis', commands.move_master())}")
             (check,) = measure([probe], self._run, wait=SETTLED)
             if check.status == FAIL:
                 raise SlipwayError(f"{check.component} did not settle: {check.detail}", check.remedy)
@@ -131,15 +131,15 @@ class HostService:
         cut = self._road.routers.drain(replica.server, replica.drain)
         return f"{replica.name}: " + (f"{cut} sessions ended at the drain deadline" if cut else "drained")
 
-    def _inside(self, component: str, argv: Sequence[str]) -> None:
-        container = f"{self._root.name}-{component}-1"
-        code, out, err = self._run(["docker", "exec", container, *argv])
-        told = (out + err).strip()
-        if code or "ERR" in out or "NOGOODSLAVE" in out:
+    def _inside(self, component: str, argv: Sequence[str]) -> str:
+        """The last line of what a command in a component's container says."""
+        code, out, err = self._run(["docker", "exec", f"{self._root.name}-{component}-1", *argv])
+        last = ((out + err).strip().splitlines() or [str(code)])[-1]
+        if code:
             raise SlipwayError(
-                f"{component} does not hand its role over: {told.splitlines()[-1] if told else code}",
-                f"Look at docs/runbooks/{'postgres' if component == 'postgres' else 'redis'}.md",
+                f"{component} does not hand its role over: {last}", f"Look at docs/runbooks/{component}.md"
             )
+        return last
 
 
 def of_followers(roles: Sequence[Mapping[str, Any]]) -> list[Probe]:
