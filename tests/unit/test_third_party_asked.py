@@ -105,12 +105,15 @@ def drip(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize(
     ("begun", "fault"),
     [
-        pytest.param(b"HTTP/1.1 2", "no answer in time", id="in-its-status"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nX-Long: ", "it answered after ", id="in-its-headers"),
+        pytest.param(b"HTTP/1.1 2", ("no answer in time",), id="in-its-status"),
+        # On a machine at its limit the time is over before the first line has come.
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nX-Long: ", ("it answered after ", "no answer in time"), id="in-its-headers"
+        ),
     ],
 )
 def test_an_answer_that_comes_byte_by_byte_is_none(
-    drip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes, fault: str
+    drip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes, fault: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(Drip, "begun", begun)
     answer = program.ask(party(url=drip, within=300), tmp_path)
