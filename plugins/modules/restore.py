@@ -68,6 +68,10 @@ options:
     description: Name of this restore. Set by the action plugin.
     type: str
     default: ""
+  version:
+    description: Major version of PostgreSQL that the stack has. Set by the action plugin.
+    type: int
+    default: 17
 extends_documentation_fragment:
   - slipway.compose.slipway
   - slipway.compose.slipway.member
@@ -141,6 +145,7 @@ from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.lock import LOCK_FILE, alive
 from ..module_utils._core.member import leads, patience
 from ..module_utils._core.postgres import Psql
+from ..module_utils._core.postgres_version import OLDEST, Place
 from ..module_utils._core.restore_host import RestoreHost
 from ..module_utils._core.restore_plan import estimate
 
@@ -158,6 +163,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "stack": {"type": "str"},
     "container": {"type": "str"},
     "patroni": {"type": "dict"},
+    "version": {"type": "int", "default": OLDEST},
     "run": {"type": "str", "default": ""},
 }
 
@@ -170,6 +176,7 @@ def planned(params: dict[str, Any], backups: Backups) -> dict[str, Any]:
         label=params["set"],
         line=params["timeline"],
         source=params["repository"],
+        version=params["version"],
     )
     seconds = estimate(plan.bytes, backups.verifications())
     return {"plan": json.loads(json.dumps(asdict(plan))), "estimate": seconds}
@@ -210,7 +217,8 @@ def main() -> None:
                 module.exit_json(changed=False, **marked(module, params))
             stack = params["stack"]
             container, patroni = params["container"], params["patroni"]
-            host = RestoreHost(runner(module), container, stack, f"{stack}_data", patroni)
+            place = Place(params["version"])
+            host = RestoreHost(runner(module), container, stack, f"{stack}_data", patroni, place=place)
             done = restore_work.STEPS[state](host, params)
             module.exit_json(changed=True, **done)
 
