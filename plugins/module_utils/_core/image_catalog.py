@@ -69,7 +69,7 @@ def catalog(topology: Topology, folders: Folders) -> Catalog:
 
 
 def _require_postgres(stack: Stack, folders: Folders) -> None:
-    """An image without the version that the stack declares would be found out by members that do not start."""
+    """Or members would not start, which is how an image without the declared version would be found out."""
     told = folders.versions.get("postgres", {})
     built = {told.get(name, "").partition(".")[0] for name in ("POSTGRES_VERSION", "POSTGRES_OTHER")} - {""}
     postgres = stack.components.postgres
