@@ -35,6 +35,7 @@ class ActionModule(JobAction):
         if self.view.host.name not in doing[state]:
             return dict(_NOTHING)
         arguments |= {"stack": self.declared.stack.name, "id": this_run().record, "run": self.lock_holder()}
+        arguments["version"] = parts.postgres.version
         arguments |= member(self.declared.stack, self.view) if self.view.runs("postgres") else {}
         variable = arguments.pop("seen", None)
         if variable:

@@ -38,6 +38,7 @@ class ActionModule(StackAction):
         own = {
             "container": f"{stack.name}-postgres-1",
             "stack": stack.name,
+            "version": settings.version,
             "members": list(members),
             "run": self.lock_holder(),
         }

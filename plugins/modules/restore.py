@@ -73,6 +73,10 @@ options:
     description: Name of this restore. Set by the action plugin.
     type: str
     default: ""
+  version:
+    description: Major version of PostgreSQL that the stack has. Set by the action plugin.
+    type: int
+    default: 17
 extends_documentation_fragment:
   - slipway.compose.slipway
   - slipway.compose.slipway.member
@@ -154,6 +158,7 @@ from ..module_utils._core.errors import SlipwayError
 from ..module_utils._core.lock import LOCK_FILE, alive, sign_of_life
 from ..module_utils._core.member import leads, patience
 from ..module_utils._core.postgres import Psql
+from ..module_utils._core.postgres_version import OLDEST, Place
 from ..module_utils._core.restore_host import RestoreHost
 from ..module_utils._core.restore_plan import estimate
 from ..module_utils._core.run import process
@@ -176,6 +181,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "stack": {"type": "str"},
     "container": {"type": "str"},
     "patroni": {"type": "dict"},
+    "version": {"type": "int", "default": OLDEST},
     "run": {"type": "str", "default": ""},
 }
 
@@ -188,6 +194,7 @@ def planned(params: dict[str, Any], backups: Backups) -> dict[str, Any]:
         label=params["set"],
         line=params["timeline"],
         source=params["repository"],
+        version=params["version"],
     )
     seconds = estimate(plan.bytes, backups.verifications())
     return {"plan": json.loads(json.dumps(asdict(plan))), "estimate": seconds}
@@ -226,7 +233,8 @@ def main() -> None:
         stack, container, patroni = params["stack"], params["container"], params["patroni"]
         # What begins here outlives this module, and with it Ansible's way to run a command.
         run = process if state == "begun" else runner(module)
-        host = RestoreHost(run, container, stack, f"{stack}_data", patroni)
+        place = Place(params["version"])
+        host = RestoreHost(run, container, stack, f"{stack}_data", patroni, place=place)
         if state == "followed":
             sign_of_life(root / LOCK_FILE, params["run"])
             module.exit_json(changed=True, **restore_job.follow(root, host, params["lines"], params))

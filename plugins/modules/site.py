@@ -83,6 +83,10 @@ options:
   stack:
     description: Name of the stack. Set by the action plugin.
     type: str
+  version:
+    description: Major version of PostgreSQL that the stack has. Set by the action plugin.
+    type: int
+    default: 17
   run:
     description: Id of the run, which shows life where it holds the lock. Set by the action plugin.
     type: str
@@ -118,6 +122,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.lock import LOCK_FILE, alive_if_held
+from ..module_utils._core.postgres_version import OLDEST, Place
 from ..module_utils._core.site_member import SiteMember
 
 STATES = ["seen", "judged", "stopped", "resumed", "received", "promoted", "following"]
@@ -136,6 +141,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "members": {"type": "list", "elements": "str", "default": []},
     "container": {"type": "str"},
     "stack": {"type": "str"},
+    "version": {"type": "int", "default": OLDEST},
     "run": {"type": "str", "default": ""},
 }
 
@@ -163,7 +169,7 @@ def main() -> None:
         # A host that is yet to be provisioned.
         module.exit_json(changed=False, site={"known": False, "absent": True})
     with reporting(module), alive_if_held(Path("/opt") / params["stack"] / LOCK_FILE, params["run"]):
-        member = SiteMember(runner(module), params["container"])
+        member = SiteMember(runner(module), params["container"], place=Place(params["version"]))
         changes = params["state"] not in ("seen", "received")
         site = member.seen() if module.check_mode else act(member, params)
         if module.check_mode and changes:

@@ -83,6 +83,8 @@ class Cluster:
     other_ca: str = ""
     # Of each volume. A restore wants 512 MB beside what it restores.
     size: str = "1g"
+    # Others than the newest ones of ours, by name.
+    images: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         try:
@@ -150,7 +152,7 @@ class Cluster:
     def render(self) -> None:
         """Write every host's tree, as a release lays it out; containers see it at once."""
         laid, authority = topology(self.stack), self.certify()
-        wanted = {name: newest(name) for name in self.built}
+        wanted = {name: newest(name) for name in self.built} | self.images
         images = {name: wanted.get(name, f"none/{name}") for name in [*IMAGES, *self.stack.services]}
         certificates = {"edge": next(iter(self._pairs.values())), **self._pairs}
         more = {"bootstrap": self.bootstrap, "other_ca": self.other_ca}

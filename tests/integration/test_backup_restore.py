@@ -14,7 +14,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repos
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import FRESH, RestoreHost
+from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import RestoreHost
 from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work import (
     STEPS,
     mark,
@@ -147,7 +147,7 @@ def test_a_copy_that_does_not_start_leaves_its_place_to_what_served(
     plan = planned(repository, "latest", datetime.now(UTC))
     host.free()
     host.restore(plan.arguments, DAY)
-    docker("exec", host.beside, "sh", "-ec", f"echo no_such_setting=1 >> {FRESH}/postgresql.auto.conf")
+    docker("exec", host.beside, "sh", "-ec", f"echo no_such_setting=1 >> {host.fresh}/postgresql.auto.conf")
     other = RestoreHost(
         run, cluster.container("postgres", 2), "wayfare", f"container:{cluster.container('host', 2)}"
     )

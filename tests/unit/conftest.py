@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,9 @@ from hypothesis import settings
 # same every time, so that a fault is found by whoever makes it.
 settings.register_profile("slipway", deadline=None, derandomize=True)
 settings.load_profile("slipway")
+
+# What programs beside PostgreSQL are told by their container, and read when they are imported.
+os.environ["PGDATA"] = "/var/lib/postgresql/17/main"
 
 
 @pytest.fixture

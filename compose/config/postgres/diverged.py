@@ -16,7 +16,6 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-BINARIES = "/usr/lib/postgresql/17/bin"
 SEGMENT = 16 << 20
 # A record's header, which ends with the checksum of all of it.
 HEADER = 24
@@ -128,7 +127,7 @@ def common(own: Line, others: Line) -> int:
 
 def control(data: Path) -> Mapping[str, str]:
     """What pg_controldata says."""
-    argv = [f"{BINARIES}/pg_controldata", "-D", str(data)]
+    argv = ["pg_controldata", "-D", str(data)]
     environment = {**os.environ, "LC_ALL": "C"}
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment, timeout=PATIENCE)
     told = (text.split(":", 1) for text in done.stdout.splitlines() if ":" in text)

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SETTINGS = Path("/config/dynamic.json")
-DATA = Path("/var/lib/postgresql/17/main")
+DATA = Path(os.environ["PGDATA"])
 # 503 where the last round is longer ago than the leader's key lives.
 URL = "https://localhost:8008/liveness"
-STOP = ["/usr/lib/postgresql/17/bin/pg_ctl", "stop", "-D", str(DATA), "-m", "immediate", "-w", "-t", "5"]
+STOP = ["pg_ctl", "stop", "-D", str(DATA), "-m", "immediate", "-w", "-t", "5"]
 EVERY = 2.0
 PATIENCE = 1.5
 AGAIN = 0.5

@@ -32,10 +32,10 @@ import diverged
 SETTINGS = "/config/site.json"
 # Both sites' authorities.
 AUTHORITIES = "/config/tls/sites.crt"
+DATA = Path(os.environ["PGDATA"])
 # In the volume beside the data, so that no backup, rewind or clone brings another one.
-KEPT = Path("/var/lib/postgresql/17/promotions.json")
+KEPT = DATA.with_name("promotions.json")
 # Patroni's own copy of its settings, which lies among the data, and so in every backup.
-DATA = Path("/var/lib/postgresql/17/main")
 COPIED = DATA / "patroni.dynamic.json"
 TIMES = ("promoted", "others")
 OWN = "https://localhost:8008"
@@ -45,7 +45,7 @@ PATIENCE = 3
 HURRY = 1
 REMIND = 60
 TELL = ["curl", "--config", "/config/api.curl", "--request", "PATCH", "--data", "@-", f"{OWN}/config"]
-STOP = ["/usr/lib/postgresql/17/bin/pg_ctl", "stop", "-D", str(DATA), "-m", "fast", "-W"]
+STOP = ["pg_ctl", "stop", "-D", str(DATA), "-m", "fast", "-W"]
 LEFT = "the other site was promoted after this one: this one does not serve (docs/runbooks/second-site.md)"
 
 # Patroni is in the image, and its YAML with it.

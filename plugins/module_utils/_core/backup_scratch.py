@@ -19,7 +19,8 @@ WITHOUT = tuple(
     f"--no-{what}"
     for what in ("owner", "privileges", "comments", "large-objects", "publications", "subscriptions")
 )
-_BIN = "/usr/lib/postgresql/17/bin"
+# The programs of whatever version was restored: a repository may hold backups of two.
+_OWN = ("sh", "-c", f'PATH=/usr/lib/postgresql/$(cat {DATA}/PG_VERSION)/bin:$PATH; exec "$@"', "sh")
 # Not on the volume: where that is full, the log would be the first to suffer.
 _LOG = "/tmp/postgres.log"
 _FIRST = re.compile(r"^.*\b(?:FATAL|PANIC):  (.*)$", re.MULTILINE)
@@ -64,7 +65,7 @@ class Scratch:
     def start(self, seconds: int) -> None:
         """Replay WAL and answer; SlipwayError says why PostgreSQL would not."""
         options = " ".join(f"-c {option}" for option in _OPTIONS)
-        control, until = (f"{_BIN}/pg_ctl", "-D", DATA), time.monotonic() + seconds
+        control, until = (*_OWN, "pg_ctl", "-D", DATA), time.monotonic() + seconds
         self._inside(*control, "--no-wait", "-l", _LOG, "-o", options, "start")
         while self._inside("psql", "-XAtqc", "SELECT 1")[0]:
             ended = self._inside(*control, "status")[0]
@@ -87,7 +88,7 @@ class Scratch:
 
     def damage(self) -> list[str]:
         """What `pg_amcheck` says of all tables and indexes."""
-        check = [f"{_BIN}/pg_amcheck", "--all", "--install-missing", "--heapallindexed", "--jobs=2"]
+        check = [*_OWN, "pg_amcheck", "--all", "--install-missing", "--heapallindexed", "--jobs=2"]
         code, out, err = self._inside(*check)
         lines = [line.strip() for line in f"{out}\n{err}".splitlines() if line.strip()]
         return (lines or [f"pg_amcheck ended with {code}"]) if code else []

@@ -39,7 +39,7 @@ _VERBS = {
     SUSPEND: (_PATRONI.format("{0}", "STOP"), _PATRONI.format("{0}", "CONT")),
     FILL: (_GROW.format("{0}", 2**20), _GROW.format("{0}", "unlimited")),
 }
-_POSTMASTER = "kill -KILL $(head -1 /var/lib/postgresql/17/main/postmaster.pid)"
+_POSTMASTER = 'kill -KILL $(head -1 "$PGDATA/postmaster.pid")'
 
 
 class DrillHost:

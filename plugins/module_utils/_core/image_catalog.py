@@ -12,6 +12,7 @@ from .errors import SlipwayError
 from .image_sources import Source, read_source
 from .model import Stack
 from .topology import Topology
+from .wording import listed
 
 BASE = "base"
 REGISTRY = "registry"
@@ -51,6 +52,7 @@ class Folders:
 def catalog(topology: Topology, folders: Folders) -> Catalog:
     """What the hosts of an environment pull; the registry's own image is in `registry_catalog`."""
     stack = topology.stack
+    _require_postgres(stack, folders)
     used = sorted({COMPONENTS[name].image for view in topology.views.values() for name in view.components})
     names = _platform_names(stack, used)
     for service in stack.services.values():
@@ -64,6 +66,19 @@ def catalog(topology: Topology, folders: Folders) -> Catalog:
     sources = _platform_sources(stack, used, folders)
     sources += [_service_source(stack, build, folders) for build in sorted(builds)]
     return _catalog(stack, sources, names, folders)
+
+
+def _require_postgres(stack: Stack, folders: Folders) -> None:
+    """Or members would not start, which is how an image without the declared version would be found out."""
+    told = folders.versions.get("postgres", {})
+    built = {told.get(name, "").partition(".")[0] for name in ("POSTGRES_VERSION", "POSTGRES_OTHER")} - {""}
+    postgres = stack.components.postgres
+    if postgres and "postgres" not in stack.images and built and str(postgres.version) not in built:
+        raise SlipwayError(
+            f"stack/components/postgres/version is {postgres.version}, and compose/images/versions.yml has "
+            f"PostgreSQL {listed(sorted(built))}",
+            "Have both versions in the image first: docs/runbooks/postgres-major-upgrade.md",
+        )
 
 
 def registry_catalog(stack: Stack, folders: Folders) -> Catalog:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from .errors import Problem, SlipwayError
 from .migration_file import CONTRACT, Script
 from .migration_rules import BLOCKING, BREAKING, REPLACING, UNREADABLE
+from .postgres_version import OLDEST
 from .run import Run
 
 # squawk's own word for "look away" is not read: a file says what it may do in one way, and for the log.
 _LOOK_AWAY = "squawk-ignore"
-_POSTGRES = "17"
+# What the oldest version takes, all take.
+_POSTGRES = str(OLDEST)
 # Rules that squawk knows and does not apply unless asked to.
 _ASKED_FOR = "ban-drop-extension,ban-drop-trigger,ban-revoke,require-concurrent-partition-detach"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from .model_alerts import Alerts
 from .model_integrations import Export, LogExport, RemoteWrite
+from .postgres_version import OLDEST, Place
 
 # Bytes of a span in the store; its sentences are short and alike, its ids are random.
 _SPAN = 200
@@ -67,6 +68,11 @@ class Postgres:
     memory: int
     watchdog: str = "off"
     other_site: OtherSite | None = None
+    version: int = OLDEST
+
+    @property
+    def place(self) -> Place:
+        return Place(self.version)
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,13 @@ from .errors import SlipwayError
 from .host_job import Say
 from .member import leads
 from .postgres import Psql
+from .postgres_version import HOME, Place
 from .run import Run
 from .synced import synced_once
 
-HOME = "/var/lib/postgresql"
-DATA, FRESH = f"{HOME}/17/main", f"{HOME}/17/restored"
 CONFIG = "/backup/pgbackrest.conf"
 # Where a stack has a second site.
 SITE = "/config/site.py"
-_BIN = "/usr/lib/postgresql/17/bin"
 _LOG = "/tmp/restore.log"
 # Nobody reaches it but through this container. WAL of its new timeline is kept and not yet archived: a
 # restore that is given up must leave no timeline that a later one would follow.
@@ -31,8 +29,6 @@ _OPTIONS = (
     "unix_socket_directories=/tmp",
     "ssl=off",
     "archive_command=''",
-    f"hba_file={FRESH}/pg_hba.conf",
-    f"ident_file={FRESH}/pg_ident.conf",
     "shared_buffers=64MB",
     "synchronous_standby_names=''",
     "hot_standby=off",
@@ -62,19 +58,26 @@ class RestoreHost:
         stanza: str,
         network: str,
         patroni: Mapping[str, Any] | None = None,
+        *,
+        place: Place | None = None,
     ) -> None:
-        """network: from where the repository can be reached. patroni: its API here, to ask who leads."""
+        """network: from where the repository can be reached. patroni: its API here, to ask who leads.
+
+        place: of the stack's version; None: the oldest there is.
+        """
         self._run = run
         self._patroni = patroni
         self._container = container
         self._stanza = stanza
         self._network = network
+        self._place = place or Place()
+        self.fresh = f"{self._place.folder}/restored"
         self.beside = f"{container}-restore"
 
     def free(self) -> int:
         """Bytes that the volume has left; what a broken-off restore left behind is removed first."""
         self.open()
-        self._beside("rm", "-rf", FRESH)
+        self._beside("rm", "-rf", self.fresh)
         return int(self._beside("df", "--output=avail", "-B1", HOME).split()[-1])
 
     def open(self) -> None:
@@ -86,12 +89,13 @@ class RestoreHost:
         own = ["--user=999:999", "--tmpfs=/tmp:uid=999,gid=999,mode=0700", f"--memory={memory}"]
         place = [f"--network={self._network}", f"--volumes-from={self._container}", f"--shm-size={shared}"]
         start = ["docker", "run", "--detach", "--init", "--pull=never", f"--name={self.beside}"]
-        self._do([*start, *guard, *own, *place, image, "sleep", "infinity"])
+        known = [f"--env={name}={value}" for name, value in self._place.environment.items()]
+        self._do([*start, *guard, *own, *place, *known, image, "sleep", "infinity"])
 
     def discard(self) -> None:
         """Give the copy up."""
         self.open()
-        self._beside("rm", "-rf", FRESH)
+        self._beside("rm", "-rf", self.fresh)
         self.close()
 
     def close(self) -> None:
@@ -103,13 +107,13 @@ class RestoreHost:
         What the member holds and serves is not touched.
         """
         begun = time.monotonic()
-        command = ["pgbackrest", f"--config={CONFIG}", f"--stanza={self._stanza}", f"--pg1-path={FRESH}"]
-        code, out, err = self._inside(*synced_once([*command, *arguments, "restore"], FRESH))
+        command = ["pgbackrest", f"--config={CONFIG}", f"--stanza={self._stanza}", f"--pg1-path={self.fresh}"]
+        code, out, err = self._inside(*synced_once([*command, *arguments, "restore"], self.fresh))
         if code:
             raise explain("the restore failed", code, f"{out}\n{err}")
         say(f"the files are there after {time.monotonic() - begun:.0f} s; PostgreSQL replays WAL")
-        control = (f"{_BIN}/pg_ctl", "-D", FRESH)
-        options = " ".join(f"-c {option}" for option in _OPTIONS)
+        control = ("pg_ctl", "-D", self.fresh)
+        options = " ".join(f"-c {option}" for option in (*_OPTIONS, *self._own_rules()))
         until = time.monotonic() + seconds
         self._inside(*control, "--no-wait", "-l", _LOG, "-o", options, "start")
         while self._inside("psql", "-h", "/tmp", "-XAtqc", "SELECT 1")[0]:
@@ -122,7 +126,7 @@ class RestoreHost:
 
     def progress(self, size: int) -> str:
         """How far `restore` is, in words. size: bytes that the files will have."""
-        asked = f"tail --bytes=200000 {_LOG} 2> /dev/null || du --summarize --bytes {FRESH}"
+        asked = f"tail --bytes=200000 {_LOG} 2> /dev/null || du --summarize --bytes {self.fresh}"
         told = self._beside("sh", "-ec", asked)
         if replayed := _REPLAYED.findall(told):
             return f"replayed {replayed[-1]}"
@@ -132,7 +136,7 @@ class RestoreHost:
     def settle(self) -> None:
         """Stop the copy cleanly: from here on it can be started as a primary."""
         self._beside("psql", "-h", "/tmp", "-XAtqc", "CHECKPOINT")
-        self._beside(f"{_BIN}/pg_ctl", "-D", FRESH, "-w", "-t", "600", "-m", "fast", "stop")
+        self._beside("pg_ctl", "-D", self.fresh, "-w", "-t", "600", "-m", "fast", "stop")
 
     def stop_member(self) -> None:
         """A clean stop: Patroni hands over, PostgreSQL writes and archives what it has."""
@@ -145,22 +149,21 @@ class RestoreHost:
         """Wait until the cluster has a leader again, here or elsewhere."""
         leads(Psql(self._run, self._container), seconds, self._patroni)
 
-    @staticmethod
-    def kept(name: str) -> str:
+    def kept(self, name: str) -> str:
         """Where `swap` keeps the member's data."""
-        return f"{HOME}/17/before-{name}"
+        return f"{self._place.folder}/before-{name}"
 
     def swap(self, kept: str) -> str:
         """Put the copy in the place of the member's data, which stays under another name; that name."""
-        old = self.kept(kept)
-        script = f"[ ! -d {DATA} ] || mv {DATA} {old}; mv {FRESH} {DATA}"
+        old, data = self.kept(kept), self._place.data
+        script = f"[ ! -d {data} ] || mv {data} {old}; mv {self.fresh} {data}"
         self._beside("sh", "-ec", script)
         return old
 
     def swap_back(self, kept: str) -> None:
         """As it was before `swap`, whether that came to its end or not."""
-        old = self.kept(kept)
-        back = f"rm -rf {FRESH}; [ ! -d {DATA} ] || mv {DATA} {FRESH}; mv {old} {DATA}"
+        old, data, fresh = self.kept(kept), self._place.data, self.fresh
+        back = f"rm -rf {fresh}; [ ! -d {data} ] || mv {data} {fresh}; mv {old} {data}"
         self.open()  # the container beside may be what failed
         self._beside("sh", "-ec", f"[ ! -d {old} ] || {{ {back}; }}")
 
@@ -172,7 +175,7 @@ class RestoreHost:
     def empty(self) -> None:
         """Forget a replica's data: it is cloned anew from the restored leader."""
         self.open()
-        self._beside("rm", "-rf", DATA)
+        self._beside("rm", "-rf", self._place.data)
         self.close()
 
     def remember_promotion(self) -> None:
@@ -208,6 +211,9 @@ class RestoreHost:
                     "See that etcd is healthy and that every member is stopped: docs/runbooks/etcd.md",
                 )
             time.sleep(2)  # between two attempts
+
+    def _own_rules(self) -> tuple[str, str]:
+        return (f"hba_file={self.fresh}/pg_hba.conf", f"ident_file={self.fresh}/pg_ident.conf")
 
     def _inside(self, *argv: str) -> tuple[int, str, str]:
         return self._run(["docker", "exec", self.beside, *argv])

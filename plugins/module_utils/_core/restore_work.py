@@ -14,11 +14,11 @@ from .backups import newest
 from .errors import SlipwayError
 from .host_job import Say
 from .postgres import Psql
+from .postgres_version import OLDEST
 from .restore_host import RestoreHost
 from .restore_plan import RestorePlan, parse_target, plan_restore
 from .retry import Patience
 
-MAJOR = "17"
 DAY = 86_400
 # Seconds that a member may take to start and to lead.
 _LEADS = 300
@@ -32,15 +32,19 @@ def planned(
     label: str = "",
     line: str = "",
     source: int = 1,
+    version: int = OLDEST,
 ) -> RestorePlan:
-    """Choose the backup and check what leads from it to the moment. source: number of the repository."""
+    """Choose the backup and check what leads from it to the moment.
+
+    source: number of the repository. version: that the stack has.
+    """
     info, target = repository.info(), parse_target(to, now)
     backups = info.of(source)
     first = newest(backups)
-    if info.version != MAJOR:
+    if info.version != str(version):
         raise SlipwayError(
-            f"the backups are of PostgreSQL {info.version}, and {MAJOR} shall run them",
-            "Deploy a release with that version first; afterwards upgrade",
+            f"the backups are of PostgreSQL {info.version}, and {version} shall run them",
+            "Deploy a release with that version first, then upgrade: docs/runbooks/postgres-major-upgrade.md",
         )
     files = repository.files(first.archive, first.repository)
     along = repository.line(first.archive, first.repository, files, int(line or 0))

@@ -32,6 +32,7 @@ from .kinds import (
     size,
 )
 from .model_alerts import SEVERITIES
+from .postgres_version import NEWEST, OLDEST
 from .schema_alerts import ALERTS
 from .schema_backup import BACKUP
 from .schema_hooks import URL
@@ -124,6 +125,12 @@ OTHER_SITE = Table(
 POSTGRES = Table(
     "postgres",
     {
+        "version": Key(
+            Integer(OLDEST, NEWEST),
+            "Major version of PostgreSQL. Another one than the databases have: "
+            "docs/runbooks/postgres-major-upgrade.md comes first; members refuse to start otherwise.",
+            OLDEST,
+        ),
         "hosts": Key(
             HOSTS,
             "Hosts that hold the databases: one leads, the others replicate.",

@@ -9,13 +9,12 @@ from typing import Any
 
 from .errors import SlipwayError
 from .postgres import NotAnsweringError, Psql
+from .postgres_version import Place
 from .retry import Patience, delays
 from .run import Run
 from .sites import upstream
 
 _RUNBOOK = "docs/runbooks/second-site.md"
-_BINARIES = "/usr/lib/postgresql/17/bin"
-_DATA = "/var/lib/postgresql/17/main"
 # Seconds for a last checkpoint and for what the other site has not taken yet.
 _STOP = 60
 # Positions as numbers. A site that follows has what it has replayed.
@@ -31,10 +30,19 @@ _COMMIT = "SELECT pg_logical_emit_message(true, 'slipway', 'this site serves');"
 
 
 class SiteMember:
-    def __init__(self, run: Run, container: str, patience: Callable[[float], Patience] | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        container: str,
+        patience: Callable[[float], Patience] | None = None,
+        *,
+        place: Place | None = None,
+    ) -> None:
+        """place: of the stack's version; None: the oldest there is."""
         self._run = run
         self._container = container
         self._psql = Psql(run, container)
+        self._place = place or Place()
         self._patience = patience or (lambda seconds: Patience(seconds, delays(0.3, 1.0)))
 
     def seen(self) -> dict[str, Any]:
@@ -75,7 +83,7 @@ class SiteMember:
         self._psql.send("CHECKPOINT;", 60)
         stopping = time.time()
         code, out, err = self._inside(
-            [f"{_BINARIES}/pg_ctl", "stop", "-D", _DATA, "-m", "fast", "-w", "-t", str(_STOP)]
+            [self._program("pg_ctl"), "stop", "-D", self._place.data, "-m", "fast", "-w", "-t", str(_STOP)]
         )
         if code:
             self._tell({"pause": None})
@@ -152,7 +160,7 @@ class SiteMember:
         return any(it.get("role") == "standby_leader" and it.get("state") == "streaming" for it in members)
 
     def _last_checkpoint(self) -> int:
-        code, out, err = self._inside([f"{_BINARIES}/pg_controldata", "-D", _DATA])
+        code, out, err = self._inside([self._program("pg_controldata"), "-D", self._place.data])
         told = dict(line.split(":", 1) for line in out.splitlines() if ":" in line)
         state = told.get("Database cluster state", "").strip()
         if code or state != "shut down":
@@ -161,6 +169,9 @@ class SiteMember:
             )
         high, low = told["Latest checkpoint location"].strip().split("/")
         return (int(high, 16) << 32) + int(low, 16)
+
+    def _program(self, name: str) -> str:
+        return f"{self._place.programs}/{name}"
 
     def _has_no_data(self) -> bool:
         """Whether this host holds no databases, either: containers can be gone from a site that serves."""
