@@ -94,9 +94,8 @@ def main() -> int:
         if silence.over(working, time.monotonic()) and serves():
             fence(silence)
             return 1
-        time.sleep(
-            EVERY if working else AGAIN
-        )  # each look is a TLS handshake; one that failed is repeated sooner
+        # Each look is a TLS handshake; one that failed is repeated sooner.
+        time.sleep(EVERY if working else AGAIN)
 
 
 if __name__ == "__main__":

@@ -101,10 +101,19 @@ def state(version: str) -> str:
     return control(version, data(version))["Database cluster state"]
 
 
+def told(argv: Sequence[str], given: str = "") -> subprocess.CompletedProcess[str]:
+    """What a question to etcd is answered with."""
+    return subprocess.run(argv, input=given, capture_output=True, text=True, check=False, timeout=PATIENCE)
+
+
 def initialized() -> str:
     """The identifier of the cluster that etcd knows; "": of none."""
     while True:
-        asked = subprocess.run(["python3", "-c", INITIALIZED], capture_output=True, text=True, check=False)
+        try:
+            asked = told(["python3", "-c", INITIALIZED])
+        except subprocess.TimeoutExpired:
+            say(f"etcd does not answer within {PATIENCE} s")
+            continue
         if asked.returncode == 0:
             return asked.stdout.strip()
         say(f"etcd does not answer: {asked.stderr.strip()[-200:]}")
@@ -258,7 +267,10 @@ def choose(version: str) -> int:
     shutil.rmtree(HOME / "spool", ignore_errors=True)
     until = time.monotonic() + SETTLED
     while True:
-        done = subprocess.run(argv, input=settings, capture_output=True, text=True, check=False)
+        try:
+            done = told(argv, settings)
+        except subprocess.TimeoutExpired:
+            refuse(f"etcd does not answer within {PATIENCE} s; once it does: choose {version}")
         if done.returncode == 0:
             say(f"the cluster goes on with {data(version)}")
             return 0
