@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from .errors import Problem
-from .hook_rules import SECRET_URLS
 from .model import Stack
 from .model_alerts import AlertEmail, Alerts, Pair, Receiver
+from .webhooks import SECRET_URLS
 from .wording import did_you_mean, listed
 
 PATH = "stack/components/monitoring/alerts"

@@ -13,6 +13,8 @@ from .run import Run
 
 # More than a few parallel pulls only compete for the same disk.
 PARALLEL_PULLS = 4
+# From so many crashes on a container will not come up by itself: one may be a dependency that was late.
+CRASHES = 2
 
 
 @dataclass(frozen=True)

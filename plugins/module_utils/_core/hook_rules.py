@@ -9,11 +9,8 @@ from .errors import Problem
 from .model import Stack
 from .model_hooks import Hook
 from .schema_hooks import STATES
+from .webhooks import SECRET_URLS
 from .wording import did_you_mean, listed
-
-# Whoever knows such a URL can post.
-SECRET_URLS = ("hooks.slack.com", "discord.com", "discordapp.com", "webhook.office.com")
-
 
 def hook_faults(stack: Stack) -> Iterator[Problem]:
     for index, hook in enumerate(stack.hooks):

@@ -20,8 +20,6 @@ from .tree import ReleaseTree, folder_digest
 
 # Seconds of asking whether a replica is ready, between looks at whether it crashes.
 LOOK = 2
-# One crash may be a dependency that was late.
-CRASHES = 2
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from .engine import Container, Engine
+from .engine import CRASHES, Container, Engine
 from .errors import SlipwayError
-from .host_rollout import CRASHES
 
 POLL = 1.0
 # Looks in a row: one that has just ended is started again by the engine within the next second.
