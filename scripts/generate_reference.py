@@ -16,8 +16,8 @@ import yaml
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT / ".ansible/collections"))
 
-from ansible_collections.slipway.compose.plugins.module_utils._core import schema
-from ansible_collections.slipway.compose.plugins.module_utils._core.kinds import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema import schema
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.kinds import (
     REQUIRED,
     Entries,
     Key,

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.strategies import BUILT_IN
 from contender import NEW, OLD, Way, release, rollback
 from edge import Edge
 from reckoning import ComparisonError, Floor

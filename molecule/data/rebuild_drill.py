@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core import drill_report, ledger_file
-from ansible_collections.slipway.compose.plugins.module_utils._core.drills import failures
-from ansible_collections.slipway.compose.plugins.module_utils._core.ledger import read
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Objectives
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill import drill_report, ledger_file
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.drills import failures
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.ledger import read
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Objectives
 from ledger_under_test import Ledger
 
 from lab import CHECKOUT, Lab

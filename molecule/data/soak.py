@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.drills import drill_of
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.drills import drill_of
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from leading import Primary, Word, at_once, beside_another, primaries_of, words_of
 from site_under_test import CHECKOUT, Machine, Site, site_under_test

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._core import archive_layout
+from ..module_utils._core.archive import archive_layout
 from ..module_utils._core.errors import SlipwayError
 from ..plugin_utils.stack_action import Result, StackAction
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..module_utils._core.data_care.masking import PUBLIC
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.masking import PUBLIC
 from ..module_utils._core.wording import did_you_mean, listed
 from ..plugin_utils.job_action import JobAction
 from ..plugin_utils.native import native

@@ -13,9 +13,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from ..module_utils._core import drill_report, handover, ledger_file, ledger_report, ledger_wayfare
-from ..module_utils._core.drill_host import AHEAD
-from ..module_utils._core.drills import (
+from ..module_utils._core.drill import drill_report, ledger_file, ledger_report, ledger_wayfare
+from ..module_utils._core.drill.drill_host import AHEAD
+from ..module_utils._core.drill.drills import (
     AT_ONCE,
     CORRUPT,
     DROP,
@@ -27,9 +27,10 @@ from ..module_utils._core.drills import (
     failures,
     hosts,
 )
+from ..module_utils._core.drill.ledger import INTERRUPTED, Row, prove, read
+from ..module_utils._core.drill.ledger_client import Client, NeverSentError, Site
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.ledger import INTERRUPTED, Row, prove, read
-from ..module_utils._core.ledger_client import Client, NeverSentError, Site
+from ..module_utils._core.release import handover
 from ..module_utils._core.retry import Patience, delays
 from ..plugin_utils.stack_action import Result, StackAction, material
 from ..plugin_utils.this_run import this_run

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._core import edge_probe_plan, gate_plan, handover
+from ..module_utils._core.gate import edge_probe_plan, gate_plan
+from ..module_utils._core.release import handover
 from ..plugin_utils.stack_action import Result, StackAction, material
 from ..plugin_utils.this_run import moment, note_step
 

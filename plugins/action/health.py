@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._core.health_plan import probes_for
+from ..module_utils._core.checks.health_plan import probes_for
 from ..plugin_utils.stack_action import Result, StackAction
 
 

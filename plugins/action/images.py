@@ -9,8 +9,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.image_catalog import REGISTRY, catalog, registry_catalog
-from ..module_utils._core.registry_host import Identity
+from ..module_utils._core.images.image_catalog import REGISTRY, catalog, registry_catalog
+from ..module_utils._core.images.registry_host import Identity
 from ..plugin_utils.image_folders import folders
 from ..plugin_utils.image_publishing import Destination, Published, Publishing
 from ..plugin_utils.registry_files import registry_address, registry_host

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._core.components import COMPONENTS
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.image_catalog import REGISTRY
-from ..module_utils._core.log_lines import newest, since_from
-from ..module_utils._core.log_store import Search
+from ..module_utils._core.images.image_catalog import REGISTRY
+from ..module_utils._core.logs.log_lines import newest, since_from
+from ..module_utils._core.logs.log_store import Search
+from ..module_utils._core.stack.components import COMPONENTS
 from ..module_utils._core.wording import did_you_mean, listed
 from ..plugin_utils.native import native
 from ..plugin_utils.stack_action import Result, StackAction

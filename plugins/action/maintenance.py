@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._core import handover
-from ..module_utils._core.health_plan import probes_for
-from ..module_utils._core.maintenance import require_possible
+from ..module_utils._core.checks.health_plan import probes_for
+from ..module_utils._core.release import handover
+from ..module_utils._core.routing.maintenance import require_possible
 from ..plugin_utils.stack_action import Result, StackAction
 from ..plugin_utils.this_run import moment, this_run
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.model_service import Service
+from ..module_utils._core.stack.model_service import Service
 from ..plugin_utils.migration_files import faults
 from ..plugin_utils.postgres_member import NOT_A_MEMBER, member
 from ..plugin_utils.stack_action import Result, StackAction

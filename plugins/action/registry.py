@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ..module_utils._core.image_catalog import REGISTRY, registry_catalog
-from ..module_utils._core.registry_host import Identity, RegistryProject
+from ..module_utils._core.images.image_catalog import REGISTRY, registry_catalog
+from ..module_utils._core.images.registry_host import Identity, RegistryProject
 from ..plugin_utils.image_folders import folders
 from ..plugin_utils.registry_files import registry_address, registry_host, registry_project
 from ..plugin_utils.render import COMPOSE_FOLDER

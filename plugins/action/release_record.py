@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.hooks import notify
-from ..module_utils._core.record import RUNNING, Record, by_run
-from ..module_utils._core.record_text import page, table
+from ..module_utils._core.history.record import RUNNING, Record, by_run
+from ..module_utils._core.history.record_text import page, table
+from ..module_utils._core.release.hooks import notify
 from ..plugin_utils.native import native
 from ..plugin_utils.postgres_member import member
 from ..plugin_utils.source_revision import revision

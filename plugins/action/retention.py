@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..module_utils._core.data_care.retention_work import Rule
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.retention_work import Rule
 from ..plugin_utils.postgres_member import NOT_A_MEMBER, member
 from ..plugin_utils.stack_action import Result, StackAction
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._core import handover
 from ..module_utils._core.errors import InvalidInputError, Problem
+from ..module_utils._core.release import handover
 from ..module_utils._core.wording import did_you_mean, listed
 from ..plugin_utils.stack_action import Result, StackAction
 

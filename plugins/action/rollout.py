@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ..module_utils._core import handover, homeward
+from ..module_utils._core.release import handover, homeward
 from ..plugin_utils.stack_action import Result, StackAction
 from ..plugin_utils.this_run import done_by_another, first_to, moment, note_step
 

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from typing import Any
 
-from ..module_utils._core import error_budget
-from ..module_utils._core.fleet import Seen, elsewhere
-from ..module_utils._core.fleet_moves import plan_forward
-from ..module_utils._core.homeward import returns
-from ..module_utils._core.jobs import job_lines, job_moves
-from ..module_utils._core.model import AFTER_RELEASE, BEFORE_TRAFFIC
+from ..module_utils._core.gate import error_budget
 from ..module_utils._core.refusals import NotPreparedError, Refusal, by_reason, told_apart
-from ..module_utils._core.room import Room, peak, shortfall
-from ..module_utils._core.stage_moves import Move
-from ..module_utils._core.way_back import plan_back
+from ..module_utils._core.release.fleet import Seen, elsewhere
+from ..module_utils._core.release.fleet_moves import plan_forward
+from ..module_utils._core.release.homeward import returns
+from ..module_utils._core.release.jobs import job_lines, job_moves
+from ..module_utils._core.release.room import Room, peak, shortfall
+from ..module_utils._core.release.stage_moves import Move
+from ..module_utils._core.release.way_back import plan_back
+from ..module_utils._core.stack.model import AFTER_RELEASE, BEFORE_TRAFFIC
 from ..plugin_utils.stack_action import Result, StackAction
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._core.topology import PORTS
+from ..module_utils._core.stack.topology import PORTS
 from ..plugin_utils.stack_action import Result, StackAction
 from ..plugin_utils.this_run import this_run
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.sites import Seen, may_take_over, rests
+from ..module_utils._core.postgresql.sites import Seen, may_take_over, rests
 from ..plugin_utils.postgres_member import NOT_A_MEMBER
 from ..plugin_utils.stack_action import Result, StackAction
 

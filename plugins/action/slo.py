@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ..module_utils._core import gate_plan
-from ..module_utils._core.slo import objectives
+from ..module_utils._core.gate import gate_plan
+from ..module_utils._core.monitoring.slo import objectives
 from ..plugin_utils.stack_action import Result, StackAction
 
 

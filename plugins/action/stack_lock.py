@@ -8,8 +8,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.lock import SILENCE, Seen
-from ..module_utils._core.lock_protocol import Contest, Report
+from ..module_utils._core.locking.lock import SILENCE, Seen
+from ..module_utils._core.locking.lock_protocol import Contest, Report
 from ..plugin_utils.lock_contest import Hands, first_round, next_round
 from ..plugin_utils.native import native
 from ..plugin_utils.stack_action import Result, StackAction

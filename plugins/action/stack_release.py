@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ..module_utils._core import handover, rebuild
+from ..module_utils._core.backup import rebuild
+from ..module_utils._core.release import handover
 from ..module_utils._core.tree import File, release_id
 from ..plugin_utils.once_a_run import once_a_run
 from ..plugin_utils.render import Material, render

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._core.status import Seen, table
+from ..module_utils._core.checks.status import Seen, table
 from ..plugin_utils.stack_action import Result, StackAction
 
 

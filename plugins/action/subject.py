@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..module_utils._core import subject
+from ..module_utils._core.data_care import subject
 from ..module_utils._core.errors import SlipwayError
 from ..plugin_utils.postgres_member import NOT_A_MEMBER, member
 from ..plugin_utils.stack_action import Result, StackAction

@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..module_utils._core.backups import calendar
-from ..module_utils._core.forms import NAME
-from ..module_utils._core.ports import BLOCK, BLOCKS, FIRST_PUBLISHED, publish_base
-from ..module_utils._core.schema_hooks import STATES
-from ..module_utils._core.schema_rollout import MOST_REPLICAS
-from ..module_utils._core.topology import (
+from ..module_utils._core.backup.backups import calendar
+from ..module_utils._core.schema.forms import NAME
+from ..module_utils._core.schema.schema_hooks import STATES
+from ..module_utils._core.schema.schema_rollout import MOST_REPLICAS
+from ..module_utils._core.stack.ports import BLOCK, BLOCKS, FIRST_PUBLISHED, publish_base
+from ..module_utils._core.stack.topology import (
     ARCHIVE_PORTS,
     BACKUP_PORTS,
     CONSOLE_PORTS,

@@ -111,11 +111,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import archive_second
 from ..module_utils._core.ansible import reporting
-from ..module_utils._core.archive_host import SETTINGS
-from ..module_utils._core.archive_restore import restore
-from ..module_utils._core.archive_work import Archive
+from ..module_utils._core.archive import archive_second
+from ..module_utils._core.archive.archive_host import SETTINGS
+from ..module_utils._core.archive.archive_restore import restore
+from ..module_utils._core.archive.archive_work import Archive
 
 UNIT = "slipway-archive.service"
 SYSTEMD = Path("/etc/systemd/system")

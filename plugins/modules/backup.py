@@ -105,13 +105,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import backup_job, backup_sql
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.backup_report import Verification
-from ..module_utils._core.backup_work import Backups
+from ..module_utils._core.backup import backup_job, backup_sql
+from ..module_utils._core.backup.backup_report import Verification
+from ..module_utils._core.backup.backup_work import Backups
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.member import leads
-from ..module_utils._core.postgres import Psql
+from ..module_utils._core.postgresql.member import leads
+from ..module_utils._core.postgresql.postgres import Psql
 
 UNIT = "slipway-backup.service"
 PATIENCE = 60

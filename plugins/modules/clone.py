@@ -92,12 +92,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import clone_job, clone_source
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.clone_target import Target, follow
-from ..module_utils._core.lock import LOCK_FILE, alive
-from ..module_utils._core.member import leads, patience
-from ..module_utils._core.postgres import Psql
+from ..module_utils._core.data_care import clone_job, clone_source
+from ..module_utils._core.data_care.clone_target import Target, follow
+from ..module_utils._core.locking.lock import LOCK_FILE, alive
+from ..module_utils._core.postgresql.member import leads, patience
+from ..module_utils._core.postgresql.postgres import Psql
 
 STATES = ["permitted", "planned", "masked", "restored", "swapped", "followed"]
 PATIENCE = 60

@@ -117,12 +117,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import database_server
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.databases import Change, Database, Role, changes
-from ..module_utils._core.lock import LOCK_FILE, alive_if_held
-from ..module_utils._core.member import ARGUMENTS, leads
-from ..module_utils._core.postgres import AbsentError, Psql
+from ..module_utils._core.locking.lock import LOCK_FILE, alive_if_held
+from ..module_utils._core.postgresql import database_server
+from ..module_utils._core.postgresql.databases import Change, Database, Role, changes
+from ..module_utils._core.postgresql.member import ARGUMENTS, leads
+from ..module_utils._core.postgresql.postgres import AbsentError, Psql
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **ARGUMENTS,

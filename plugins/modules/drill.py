@@ -159,14 +159,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import drill_backup, drill_metrics, drill_table
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.drill_host import DrillHost
-from ..module_utils._core.drills import CORRUPT, DROP
-from ..module_utils._core.health import OK, Probe
-from ..module_utils._core.lock import LOCK_FILE, alive
-from ..module_utils._core.postgres import Psql
-from ..module_utils._core.probes import measure
+from ..module_utils._core.checks.health import OK, Probe
+from ..module_utils._core.checks.probes import measure
+from ..module_utils._core.drill import drill_backup, drill_metrics, drill_table
+from ..module_utils._core.drill.drill_host import DrillHost
+from ..module_utils._core.drill.drills import CORRUPT, DROP
+from ..module_utils._core.locking.lock import LOCK_FILE, alive
+from ..module_utils._core.postgresql.postgres import Psql
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {

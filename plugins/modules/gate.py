@@ -143,16 +143,16 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import PROMETHEUS, reporting
-from ..module_utils._core.edge_counts import EdgeCounts
-from ..module_utils._core.edge_prober import prober, watching
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.gate_measure import measuring
-from ..module_utils._core.gatekeeping import Look, Outcome, Watched, report, watch
-from ..module_utils._core.lock import LOCK_FILE, alive
+from ..module_utils._core.gate.edge_counts import EdgeCounts
+from ..module_utils._core.gate.edge_prober import prober, watching
+from ..module_utils._core.gate.gate_measure import measuring
+from ..module_utils._core.gate.gatekeeping import Look, Outcome, Watched, report, watch
+from ..module_utils._core.gate.server_watch import LOOKS_DOWN, PATIENCE, ServerWatch, WatchedRouter
+from ..module_utils._core.locking.lock import LOCK_FILE, alive
 from ..module_utils._core.prometheus import Prometheus
-from ..module_utils._core.router import client_context
-from ..module_utils._core.router_address import Address
-from ..module_utils._core.server_watch import LOOKS_DOWN, PATIENCE, ServerWatch, WatchedRouter
+from ..module_utils._core.routing.router import client_context
+from ..module_utils._core.routing.router_address import Address
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "services": {"type": "dict", "required": True},

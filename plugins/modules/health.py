@@ -154,10 +154,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.checks.health import KINDS, Probe, problems, table, unhealthy, verdict
+from ..module_utils._core.checks.probes import measure
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.health import KINDS, Probe, problems, table, unhealthy, verdict
-from ..module_utils._core.pools import Pools, is_live
-from ..module_utils._core.probes import measure
+from ..module_utils._core.release.pools import Pools, is_live
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "probes": {

@@ -108,9 +108,9 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.image_builder import Item
-from ..module_utils._core.image_job import Order, Workshop
-from ..module_utils._core.image_stages import (
+from ..module_utils._core.images.image_builder import Item
+from ..module_utils._core.images.image_job import Order, Workshop
+from ..module_utils._core.images.image_stages import (
     PATIENCE,
     Site,
     archive_path,
@@ -121,8 +121,8 @@ from ..module_utils._core.image_stages import (
     trust_registry,
     trusts_registry,
 )
-from ..module_utils._core.registry_client import UnreachableError
-from ..module_utils._core.registry_host import Identity
+from ..module_utils._core.images.registry_client import UnreachableError
+from ..module_utils._core.images.registry_host import Identity
 
 ARGUMENT_SPEC = {
     "epoch": {"type": "str", "default": ""},

@@ -65,14 +65,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.compose_file import COMPOSE_FILE
+from ..module_utils._core.docker.compose_file import COMPOSE_FILE
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.job_run import HostJobs
-from ..module_utils._core.jobs import declared
-from ..module_utils._core.lock import LOCK_FILE, alive
-from ..module_utils._core.model import Job
+from ..module_utils._core.locking.lock import LOCK_FILE, alive
+from ..module_utils._core.release.job_run import HostJobs
+from ..module_utils._core.release.jobs import declared
+from ..module_utils._core.release.turn import own_turn
+from ..module_utils._core.stack.model import Job
 from ..module_utils._core.tree import ReleaseTree
-from ..module_utils._core.turn import own_turn
 
 # Beyond the job's deadline: its grace to stop, and the engine.
 MARGIN = 120

@@ -116,8 +116,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.log_lines import containers, read, since_from
-from ..module_utils._core.log_store import Search, find
+from ..module_utils._core.logs.log_lines import containers, read, since_from
+from ..module_utils._core.logs.log_store import Search, find
 from ..module_utils._core.transport import Trust
 
 ARGUMENT_SPEC: dict[str, Any] = {

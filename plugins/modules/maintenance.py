@@ -100,18 +100,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import maintenance
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.engine import Engine
+from ..module_utils._core.docker.engine import Engine
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.host_service import HostService, leave_out, of_followers, take_back
-from ..module_utils._core.lock import LOCK_FILE, alive
-from ..module_utils._core.maintenance import Out
-from ..module_utils._core.pools import Pools, is_live, write_metrics
-from ..module_utils._core.router import Router, client_context
-from ..module_utils._core.router_address import Address
-from ..module_utils._core.traffic import traffic
-from ..module_utils._core.turn import own_turn
+from ..module_utils._core.locking.lock import LOCK_FILE, alive
+from ..module_utils._core.release.pools import Pools, is_live, write_metrics
+from ..module_utils._core.release.turn import own_turn
+from ..module_utils._core.routing import maintenance
+from ..module_utils._core.routing.host_service import HostService, leave_out, of_followers, take_back
+from ..module_utils._core.routing.maintenance import Out
+from ..module_utils._core.routing.router import Router, client_context
+from ..module_utils._core.routing.router_address import Address
+from ..module_utils._core.routing.traffic import traffic
 
 # Longer than any single state may take; a module of a run that was killed is waited for.
 PATIENCE = 600

@@ -196,15 +196,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.backup.restore_point import RestorePoint
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.lock import LOCK_FILE, alive_if_held
-from ..module_utils._core.member import ARGUMENTS, leads, patience
-from ..module_utils._core.migration_phases import expand_target, obstacles, outlook, served
-from ..module_utils._core.migration_sql import Session
-from ..module_utils._core.migrations import Record, goal, level, plan, status
-from ..module_utils._core.migrator import Goal, Migrator, folder
-from ..module_utils._core.postgres import AbsentError, Psql, exists, seconds
-from ..module_utils._core.restore_point import RestorePoint
+from ..module_utils._core.locking.lock import LOCK_FILE, alive_if_held
+from ..module_utils._core.migration.migration_phases import expand_target, obstacles, outlook, served
+from ..module_utils._core.migration.migration_sql import Session
+from ..module_utils._core.migration.migrations import Record, goal, level, plan, status
+from ..module_utils._core.migration.migrator import Goal, Migrator, folder
+from ..module_utils._core.postgresql.member import ARGUMENTS, leads, patience
+from ..module_utils._core.postgresql.postgres import AbsentError, Psql, exists, seconds
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **ARGUMENTS,

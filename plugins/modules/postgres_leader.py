@@ -79,12 +79,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import leadership, postgres_restart
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.lock import LOCK_FILE, alive
-from ..module_utils._core.member import leads
-from ..module_utils._core.patroni_cluster import PatroniCluster, patience
-from ..module_utils._core.postgres import Psql
+from ..module_utils._core.locking.lock import LOCK_FILE, alive
+from ..module_utils._core.postgresql import leadership, postgres_restart
+from ..module_utils._core.postgresql.member import leads
+from ..module_utils._core.postgresql.patroni_cluster import PatroniCluster, patience
+from ..module_utils._core.postgresql.postgres import Psql
 
 STATES = ["switched", "failed_over", "recloned", "restarted", "writable"]
 MESSAGE = "SELECT pg_logical_emit_message(true, 'slipway', 'does this commit?');"

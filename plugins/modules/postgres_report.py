@@ -57,11 +57,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import postgres_report, postgres_report_sql
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.health import FAIL
-from ..module_utils._core.member import ARGUMENTS, leads
-from ..module_utils._core.postgres import Psql
+from ..module_utils._core.checks.health import FAIL
+from ..module_utils._core.postgresql import postgres_report, postgres_report_sql
+from ..module_utils._core.postgresql.member import ARGUMENTS, leads
+from ..module_utils._core.postgresql.postgres import Psql
 
 ARGUMENT_SPEC: dict[str, Any] = {**ARGUMENTS, "stack": {"type": "str"}}
 

@@ -105,9 +105,9 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting
-from ..module_utils._core.edge_prober import REMEDY, prober
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.lock import LOCK_FILE, alive
+from ..module_utils._core.gate.edge_prober import REMEDY, prober
+from ..module_utils._core.locking.lock import LOCK_FILE, alive
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "services": {"type": "dict", "required": True},

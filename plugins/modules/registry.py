@@ -89,7 +89,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.registry_host import (
+from ..module_utils._core.images.registry_host import (
     TRUST_FOLDER,
     Identity,
     RegistryProject,

@@ -162,16 +162,16 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import record_sql
 from ..module_utils._core.ansible import reporting, runner
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.member import ARGUMENTS, leads
-from ..module_utils._core.postgres import Psql
-from ..module_utils._core.record import OUTCOMES, Record, updated
-from ..module_utils._core.record_store import FOLDER, History
-from ..module_utils._core.record_text import one_line
-from ..module_utils._core.release_marker import FILE as MARKER
-from ..module_utils._core.release_marker import marker
+from ..module_utils._core.history import record_sql
+from ..module_utils._core.history.record import OUTCOMES, Record, updated
+from ..module_utils._core.history.record_store import FOLDER, History
+from ..module_utils._core.history.record_text import one_line
+from ..module_utils._core.history.release_marker import FILE as MARKER
+from ..module_utils._core.history.release_marker import marker
+from ..module_utils._core.postgresql.member import ARGUMENTS, leads
+from ..module_utils._core.postgresql.postgres import Psql
 from ..module_utils._core.tree import File, ReleaseTree, write_file
 
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -151,17 +151,17 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import rebuild, restore_job, restore_work
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.backup_work import Backups
+from ..module_utils._core.backup import rebuild, restore_job, restore_work
+from ..module_utils._core.backup.backup_work import Backups
+from ..module_utils._core.backup.restore_host import RestoreHost
+from ..module_utils._core.backup.restore_plan import estimate
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.lock import LOCK_FILE, alive, sign_of_life
-from ..module_utils._core.member import leads, patience
-from ..module_utils._core.postgres import Psql
-from ..module_utils._core.postgres_version import OLDEST, Place
-from ..module_utils._core.restore_host import RestoreHost
-from ..module_utils._core.restore_plan import estimate
+from ..module_utils._core.locking.lock import LOCK_FILE, alive, sign_of_life
+from ..module_utils._core.postgresql.member import leads, patience
+from ..module_utils._core.postgresql.postgres import Psql
 from ..module_utils._core.run import process
+from ..module_utils._core.stack.postgres_version import OLDEST, Place
 
 STATES = [
     *("planned", "marked", "restored", "begun", "followed", "stopped", "swapped", "joined", "given_up"),

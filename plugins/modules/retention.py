@@ -46,10 +46,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
+from ..module_utils._core.data_care.retention_work import Retention, Rule
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.member import leads
-from ..module_utils._core.postgres import Psql
-from ..module_utils._core.retention_work import Retention, Rule
+from ..module_utils._core.postgresql.member import leads
+from ..module_utils._core.postgresql.postgres import Psql
 
 PATIENCE = 60
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -63,13 +63,13 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.compose_file import COMPOSE_FILE
-from ..module_utils._core.engine import Engine
-from ..module_utils._core.lock import LOCK_FILE, alive_if_held
-from ..module_utils._core.maintenance import refuse_while_out
-from ..module_utils._core.pools import Pools, is_live
-from ..module_utils._core.rolling import RollingReplica, roll
-from ..module_utils._core.traffic import traffic
+from ..module_utils._core.docker.compose_file import COMPOSE_FILE
+from ..module_utils._core.docker.engine import Engine
+from ..module_utils._core.locking.lock import LOCK_FILE, alive_if_held
+from ..module_utils._core.release.pools import Pools, is_live
+from ..module_utils._core.routing.maintenance import refuse_while_out
+from ..module_utils._core.routing.rolling import RollingReplica, roll
+from ..module_utils._core.routing.traffic import traffic
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "services": {"type": "list", "elements": "str", "default": []},

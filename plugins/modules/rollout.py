@@ -114,18 +114,18 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.compose_answers import ANSWERS, ComposeAnswers
-from ..module_utils._core.engine import Engine
-from ..module_utils._core.homeward import Home, passable, send_home
-from ..module_utils._core.host_rollout import HostRollout, PoolOrder
-from ..module_utils._core.lock import LOCK_FILE, alive
-from ..module_utils._core.pools import Pools, write_metrics
-from ..module_utils._core.router import Router, client_context
-from ..module_utils._core.router_address import Address
-from ..module_utils._core.traffic import keep_orders, traffic
+from ..module_utils._core.docker.compose_answers import ANSWERS, ComposeAnswers
+from ..module_utils._core.docker.engine import Engine
+from ..module_utils._core.gate.worker_watch import stay_up
+from ..module_utils._core.locking.lock import LOCK_FILE, alive
+from ..module_utils._core.release.homeward import Home, passable, send_home
+from ..module_utils._core.release.host_rollout import HostRollout, PoolOrder
+from ..module_utils._core.release.pools import Pools, write_metrics
+from ..module_utils._core.release.turn import own_turn
+from ..module_utils._core.routing.router import Router, client_context
+from ..module_utils._core.routing.router_address import Address
+from ..module_utils._core.routing.traffic import keep_orders, traffic
 from ..module_utils._core.tree import ReleaseTree
-from ..module_utils._core.turn import own_turn
-from ..module_utils._core.worker_watch import stay_up
 
 # Longer than any single step may take; a step of a run that was killed is waited for.
 PATIENCE = 600

@@ -89,8 +89,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import silences
 from ..module_utils._core.ansible import reporting
+from ..module_utils._core.monitoring import silences
 
 CHOICES = ("host", "services", "everything")
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -121,9 +121,9 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.lock import LOCK_FILE, alive_if_held
-from ..module_utils._core.postgres_version import OLDEST, Place
-from ..module_utils._core.site_member import SiteMember
+from ..module_utils._core.locking.lock import LOCK_FILE, alive_if_held
+from ..module_utils._core.postgresql.site_member import SiteMember
+from ..module_utils._core.stack.postgres_version import OLDEST, Place
 
 STATES = ["seen", "judged", "stopped", "resumed", "received", "promoted", "following"]
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -64,8 +64,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import slo_report
 from ..module_utils._core.ansible import PROMETHEUS, reporting
+from ..module_utils._core.monitoring import slo_report
 from ..module_utils._core.prometheus import Prometheus
 
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -146,7 +146,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.ansible import reporting
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.lock import LOCK_FILE, Claim, LockFile, Seen
+from ..module_utils._core.locking.lock import LOCK_FILE, Claim, LockFile, Seen
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["held", "released", "shown", "broken"], "default": "held"},

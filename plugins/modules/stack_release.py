@@ -238,30 +238,31 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import error_budget, prepared, preparing
 from ..module_utils._core.ansible import PROMETHEUS, reporting, runner
-from ..module_utils._core.compose_answers import ANSWERS, ComposeAnswers
-from ..module_utils._core.definitions import Definitions
-from ..module_utils._core.engine import Engine
+from ..module_utils._core.docker.compose_answers import ANSWERS, ComposeAnswers
+from ..module_utils._core.docker.engine import Engine
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.host_release import HostRelease
-from ..module_utils._core.job_run import HostJobs
-from ..module_utils._core.jobs import done as done_jobs
-from ..module_utils._core.jobs import pending as pending_jobs
-from ..module_utils._core.lock import LOCK_FILE, LockFile, alive, alive_if_held
-from ..module_utils._core.maintenance import refuse_while_out
-from ..module_utils._core.plan import Unit
-from ..module_utils._core.pools import Pools, write_metrics
-from ..module_utils._core.preparing import Preparation, Told
+from ..module_utils._core.gate import error_budget
+from ..module_utils._core.locking.lock import LOCK_FILE, LockFile, alive, alive_if_held
 from ..module_utils._core.prometheus import Prometheus
 from ..module_utils._core.refusals import Refusal
-from ..module_utils._core.release_diff import file_changes
-from ..module_utils._core.scaling import require_only_numbers
-from ..module_utils._core.services_seen import ServicesSeen
-from ..module_utils._core.stored import previous, served
-from ..module_utils._core.traffic import orders, traffic
+from ..module_utils._core.release import prepared, preparing
+from ..module_utils._core.release.definitions import Definitions
+from ..module_utils._core.release.host_release import HostRelease
+from ..module_utils._core.release.job_run import HostJobs
+from ..module_utils._core.release.jobs import done as done_jobs
+from ..module_utils._core.release.jobs import pending as pending_jobs
+from ..module_utils._core.release.plan import Unit
+from ..module_utils._core.release.pools import Pools, write_metrics
+from ..module_utils._core.release.preparing import Preparation, Told
+from ..module_utils._core.release.release_diff import file_changes
+from ..module_utils._core.release.services_seen import ServicesSeen
+from ..module_utils._core.release.stored import previous, served
+from ..module_utils._core.release.turn import own_turn
+from ..module_utils._core.routing.maintenance import refuse_while_out
+from ..module_utils._core.routing.traffic import orders, traffic
+from ..module_utils._core.rules.scaling import require_only_numbers
 from ..module_utils._core.tree import File, ReleaseTree
-from ..module_utils._core.turn import own_turn
 
 ACTIONS = ["create", "start", "readmit", "reload", "restart", "replace"]
 

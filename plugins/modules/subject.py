@@ -81,10 +81,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import subject
 from ..module_utils._core.ansible import reporting, runner
-from ..module_utils._core.member import leads
-from ..module_utils._core.postgres import Psql
+from ..module_utils._core.data_care import subject
+from ..module_utils._core.postgresql.member import leads
+from ..module_utils._core.postgresql.postgres import Psql
 
 PATIENCE = 60
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import yaml
 
-from ..module_utils._core.dashboards import dashboards
 from ..module_utils._core.errors import InvalidInputError, Problem
-from ..module_utils._core.model import Stack
-from ..module_utils._core.model_alerts import Thresholds
-from ..module_utils._core.schema_dashboards import PARTS
+from ..module_utils._core.monitoring.dashboards import dashboards
+from ..module_utils._core.schema.schema_dashboards import PARTS
+from ..module_utils._core.stack.model import Stack
+from ..module_utils._core.stack.model_alerts import Thresholds
 
 FOLDER = Path(__file__).resolve().parents[2] / "compose/dashboards"
 _PATH = "stack/components/console/dashboards"

@@ -10,12 +10,12 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 
-from ..module_utils._core.alert_routing import unheard
 from ..module_utils._core.errors import InvalidInputError, Problem, SlipwayError
-from ..module_utils._core.model import Stack
-from ..module_utils._core.scaling import scaled
-from ..module_utils._core.sites import at_rest
-from ..module_utils._core.validation import inspect_stack
+from ..module_utils._core.monitoring.alert_routing import unheard
+from ..module_utils._core.postgresql.sites import at_rest
+from ..module_utils._core.rules.scaling import scaled
+from ..module_utils._core.rules.validation import inspect_stack
+from ..module_utils._core.stack.model import Stack
 from ..module_utils._core.wording import plain
 from . import environment, input_files, other_site, own_rules, packed_modules, pki, secrets
 from .native import native

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..module_utils._core.errors import InvalidInputError, Problem
-from ..module_utils._core.model import Host
+from ..module_utils._core.stack.model import Host
 from ..module_utils._core.wording import listed, shown
 
 GROUP = "environments"

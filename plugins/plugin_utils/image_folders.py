@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.image_catalog import Folders
+from ..module_utils._core.images.image_catalog import Folders
 from .native import native
 from .render import COMPOSE_FOLDER
 from .secrets import Loader

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.image_catalog import BASE, Catalog
-from ..module_utils._core.image_sources import Source, pack
+from ..module_utils._core.images.image_catalog import BASE, Catalog
+from ..module_utils._core.images.image_sources import Source, pack
 
 # A build folder travels inside a module call; this is where that stops being sensible.
 LARGEST_CONTEXT = 64 * 1024 * 1024

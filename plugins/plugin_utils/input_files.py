@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from ..module_utils._core.console import default_domain
+from ..module_utils._core.data_care.subject import judged
 from ..module_utils._core.errors import Problem, SlipwayError
-from ..module_utils._core.migrations_folder import check_names
-from ..module_utils._core.model import Stack
-from ..module_utils._core.model_service import Service
-from ..module_utils._core.subject import judged
+from ..module_utils._core.migration.migrations_folder import check_names
+from ..module_utils._core.monitoring.console import default_domain
+from ..module_utils._core.stack.model import Stack
+from ..module_utils._core.stack.model_service import Service
 from . import dashboard_files, pki
 from .minting import edge_names
 from .secrets import readable, supplied

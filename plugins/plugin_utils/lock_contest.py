@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 
-from ..module_utils._core.lock import BEAT, Seen
-from ..module_utils._core.lock_protocol import Contest, Move, Report, described, life_signs
+from ..module_utils._core.locking.lock import BEAT, Seen
+from ..module_utils._core.locking.lock_protocol import Contest, Move, Report, described, life_signs
 from ..module_utils._core.retry import Patience
 from .this_run import done_by_another, first_to
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.migration_file import script
-from ..module_utils._core.migration_lint import findings, judged
-from ..module_utils._core.model_service import Service
+from ..module_utils._core.migration.migration_file import script
+from ..module_utils._core.migration.migration_lint import findings, judged
+from ..module_utils._core.stack.model_service import Service
 
 _SECONDS = 60
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
 
-from ..module_utils._core.console import secret_names
-from ..module_utils._core.model import Host, Stack
+from ..module_utils._core.monitoring.console import secret_names
+from ..module_utils._core.stack.model import Host, Stack
 from . import pki
 from .other_site import shared
 from .secrets import Document, ca, pairs, table

@@ -10,7 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 
 from ..module_utils._core.errors import Problem
-from ..module_utils._core.model import Stack
+from ..module_utils._core.stack.model import Stack
 from ..module_utils._core.wording import did_you_mean, listed
 from .environment import Members
 from .native import native

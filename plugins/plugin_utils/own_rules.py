@@ -11,10 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..module_utils._core.alert_rules import PATH
 from ..module_utils._core.errors import Problem, SlipwayError
-from ..module_utils._core.model import Stack
-from ..module_utils._core.model_alerts import Rule
+from ..module_utils._core.monitoring.alert_rules import PATH
+from ..module_utils._core.stack.model import Stack
+from ..module_utils._core.stack.model_alerts import Rule
 from ..module_utils._core.wording import did_you_mean, listed
 from . import dashboard_files
 

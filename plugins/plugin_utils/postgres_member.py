@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..module_utils._core.model import Stack
-from ..module_utils._core.topology import PORTS, HostView
+from ..module_utils._core.stack.model import Stack
+from ..module_utils._core.stack.topology import PORTS, HostView
 from .stack_action import host_tls
 
 NOT_A_MEMBER: dict[str, Any] = {"skipped": True, "skip_reason": "no PostgreSQL member on this host"}

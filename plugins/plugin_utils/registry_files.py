@@ -8,11 +8,11 @@ from typing import Any
 
 import jinja2
 
-from ..module_utils._core.components import SLIPWAY_UID
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.model import Host, Stack
-from ..module_utils._core.registry_host import COMPOSE_FILE, Identity, RegistryProject, fingerprint
-from ..module_utils._core.topology import PORTS
+from ..module_utils._core.images.registry_host import COMPOSE_FILE, Identity, RegistryProject, fingerprint
+from ..module_utils._core.stack.components import SLIPWAY_UID
+from ..module_utils._core.stack.model import Host, Stack
+from ..module_utils._core.stack.topology import PORTS
 from ..module_utils._core.tree import File
 
 

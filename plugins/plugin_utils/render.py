@@ -16,26 +16,28 @@ from typing import Any
 
 import jinja2
 
-from ..module_utils._core import alert_rules, archive_layout, availability_list, exports
-from ..module_utils._core import stopped as not_running
-from ..module_utils._core.alert_routing import SECRETS, SIGNS, owners, routing, secret_names
-from ..module_utils._core.components import COMPONENTS, SLIPWAY_UID
-from ..module_utils._core.console import address, dashboard_link
-from ..module_utils._core.console import files as console_files
-from ..module_utils._core.edge_counts import BOUNDS
+from ..module_utils._core.archive import archive_layout
+from ..module_utils._core.backup.rebuild import UNDER_WAY
+from ..module_utils._core.data_care.retention_work import SETTINGS as RETENTION
+from ..module_utils._core.data_care.retention_work import Rule, settings
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.integrations import remote_secrets, sentry_files, sentry_variables
-from ..module_utils._core.jobs import JOBS_FILE, told
-from ..module_utils._core.log_store import SETTINGS, shipping
+from ..module_utils._core.gate.edge_counts import BOUNDS
+from ..module_utils._core.logs.log_store import SETTINGS, shipping
+from ..module_utils._core.monitoring import alert_rules, availability_list, exports
+from ..module_utils._core.monitoring import stopped as not_running
+from ..module_utils._core.monitoring.alert_routing import SECRETS, SIGNS, owners, routing, secret_names
+from ..module_utils._core.monitoring.console import address, dashboard_link
+from ..module_utils._core.monitoring.console import files as console_files
+from ..module_utils._core.monitoring.integrations import remote_secrets, sentry_files, sentry_variables
+from ..module_utils._core.monitoring.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
+from ..module_utils._core.monitoring.third_parties import FOLDER, listing
+from ..module_utils._core.monitoring.third_parties import secret_names as third_party_secrets
+from ..module_utils._core.monitoring.traces import told_by
 from ..module_utils._core.pool_names import POOLS
-from ..module_utils._core.rebuild import UNDER_WAY
-from ..module_utils._core.retention_work import SETTINGS as RETENTION
-from ..module_utils._core.retention_work import Rule, settings
-from ..module_utils._core.sites import SLOT, UNLESS_IT_FOLLOWS, patroni_of, upstream
-from ..module_utils._core.slo import BURN_RATES, FEW_ERRORS, WINDOWS, objectives
-from ..module_utils._core.third_parties import FOLDER, listing
-from ..module_utils._core.third_parties import secret_names as third_party_secrets
-from ..module_utils._core.topology import (
+from ..module_utils._core.postgresql.sites import SLOT, UNLESS_IT_FOLLOWS, patroni_of, upstream
+from ..module_utils._core.release.jobs import JOBS_FILE, told
+from ..module_utils._core.stack.components import COMPONENTS, SLIPWAY_UID
+from ..module_utils._core.stack.topology import (
     ARCHIVE_PORTS,
     BACKUP_PORTS,
     CONSOLE_PORTS,
@@ -45,7 +47,6 @@ from ..module_utils._core.topology import (
     HostView,
     Topology,
 )
-from ..module_utils._core.traces import told_by
 from ..module_utils._core.transport import fingerprint
 from ..module_utils._core.tree import IMAGES, File
 from . import dashboard_files

@@ -19,9 +19,9 @@ from typing import Any, Protocol
 
 from ansible.errors import AnsibleError
 
-from ..module_utils._core.console import HASHES
 from ..module_utils._core.errors import Problem, SlipwayError
-from ..module_utils._core.model import Stack
+from ..module_utils._core.monitoring.console import HASHES
+from ..module_utils._core.stack.model import Stack
 from ..module_utils._core.wording import did_you_mean, listed, type_of
 from .native import native
 from .pki import Pair

@@ -10,7 +10,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.errors import SlipwayError
-from ..module_utils._core.topology import topology
+from ..module_utils._core.stack.topology import topology
 from . import dashboard_files, own_rules, packed_modules, secrets, unpacked_modules
 from .declared import Declared, declared
 from .native import native

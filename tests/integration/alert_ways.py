@@ -15,7 +15,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_alerts import (
     AlertEmail,
     AlertWebhook,
     PagerDuty,

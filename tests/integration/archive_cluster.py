@@ -6,7 +6,7 @@ import shutil
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_work import Archive
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_work import Archive
 from backup_cluster import Cluster, docker
 from images import newest
 

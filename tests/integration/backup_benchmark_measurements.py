@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import FULL, Backup
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_scratch import scratch
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import Backups
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import RestoreHost
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work import planned
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import FULL, Backup
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_scratch import scratch
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_work import Backups
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_host import RestoreHost
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_work import planned
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import PORTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import PORTS
 from backup_benchmark_cluster import DATA, PROCESSES, TARGET, OnDisk, inside, say
 from backup_cluster import docker
 from backup_figures import Row

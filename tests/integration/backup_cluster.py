@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_repository import (
     Repository,
     Settings,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process as run
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host, Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import host_names
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render

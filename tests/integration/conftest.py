@@ -9,13 +9,17 @@ import time
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core import migration_sql
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
-from ansible_collections.slipway.compose.plugins.module_utils._core.migration_sql import Session
-from ansible_collections.slipway.compose.plugins.module_utils._core.migrations import goal
-from ansible_collections.slipway.compose.plugins.module_utils._core.migrator import Goal, Migrator, folder
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration import migration_sql
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migration_sql import Session
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migrations import goal
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migrator import (
+    Goal,
+    Migrator,
+    folder,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.member import patience
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 from images import newest
 from whole_stack import rendered, stack
 

@@ -18,14 +18,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import grpc
-from ansible_collections.slipway.compose.plugins.module_utils._core.edge_probe import Edge, Probed
-from ansible_collections.slipway.compose.plugins.module_utils._core.edge_probe_plan import probed
-from ansible_collections.slipway.compose.plugins.module_utils._core.edge_prober import EdgeProber
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.router import Router, client_context
-from ansible_collections.slipway.compose.plugins.module_utils._core.router_address import Address
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.edge_probe import Edge, Probed
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.edge_probe_plan import probed
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.edge_prober import EdgeProber
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.router import (
+    Router,
+    client_context,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.router_address import Address
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host, Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 from certificates import issue
 from images import newest

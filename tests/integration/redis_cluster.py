@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_redis import Redis
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_redis import Redis
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host, Stack
 from backup_cluster import Cluster, docker
 from images import newest
 from whole_stack import stack

@@ -13,13 +13,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ansible_collections.slipway.compose.plugins.module_utils._core import archive_second
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_plan import Snapshot
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_second import Second
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive import archive_second
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_plan import Snapshot
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_second import Second
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import S3, Sftp
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import S3, Sftp
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from archive_cluster import ArchiveCluster
 from backup_cluster import docker

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from alert_ways import RUNBOOKS, Ways, certified, served
-from ansible_collections.slipway.compose.plugins.module_utils._core.silences import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.silences import (
     Alertmanager,
     bring,
     of_host,

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from alert_ways import KEY, RUNBOOKS, TOKEN, Ways, alert, certified, ended, served
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import Rule
-from ansible_collections.slipway.compose.plugins.module_utils._core.silences import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.silences import (
     Alertmanager,
     bring,
     of_everything,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_alerts import Rule
 from real_monitoring import samples
 from sinks import eventually
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from ansible_collections.slipway.compose.plugins.module_utils._core.engine import Engine
+from ansible_collections.slipway.compose.plugins.module_utils._core.docker.engine import Engine
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import Rule
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.components import COMPONENTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_alerts import Rule
 from images import newest
 from whole_stack import (
     rendered,

@@ -13,10 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_restore import Restored, restore
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_restore import (
+    Restored,
+    restore,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
 from archive_cluster import ArchiveCluster
 from backup_cluster import docker
 from images import newest

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import archive_second
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_restore import restore
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_second import Second
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive import archive_second
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_restore import restore
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_second import Second
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from backup_cluster import docker
 from second_place import NAME, PLACE, Keeper, StoreKeeper, made

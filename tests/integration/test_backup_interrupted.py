@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_errors import LockedError
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import FULL
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_proof import prove
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import Backups
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_errors import LockedError
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import FULL
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_proof import prove
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_work import Backups
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_host import RestoreHost
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_work import STEPS, planned
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import RestoreHost
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work import STEPS, planned
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process
 from backup_cluster import Cluster, declared, docker, in_memory
 from interrupted import begun, end, found, going_on

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Assertion
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import Assertion
 from backup_cluster import SUBNET, Cluster, declared, docker
 from host_programs import installed
 from interrupted import end, found, going_on

@@ -6,20 +6,21 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import drill_table, restore_work
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import FULL
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup import restore_work
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import FULL
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_repository import (
     Repository,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import RestoreHost
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_host import RestoreHost
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_work import (
     STEPS,
     mark,
     planned,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill import drill_table
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.member import patience
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process as run
 from backup_cluster import Cluster, declared, docker
 

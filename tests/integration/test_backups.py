@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import DIFFERENTIAL, FULL
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_proof import prove
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_report import Verification
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import (
+    DIFFERENTIAL,
+    FULL,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_proof import prove
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_report import Verification
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_repository import (
     Repository,
     Settings,
 )

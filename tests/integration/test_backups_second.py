@@ -18,17 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import DIFFERENTIAL, FULL
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_proof import prove
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import Backups
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import (
+    DIFFERENTIAL,
+    FULL,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_proof import prove
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_work import Backups
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_host import RestoreHost
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_work import STEPS, planned
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.run import process
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import (
     S3,
     SecondRepository,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import RestoreHost
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work import STEPS, planned
-from ansible_collections.slipway.compose.plugins.module_utils._core.run import process
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from backup_cluster import Cluster, declared, docker, in_memory
 from second_place import RADOSGW, built

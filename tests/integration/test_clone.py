@@ -9,19 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import clone_source
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import FULL
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import FULL
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_repository import (
     Repository,
     Settings,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
-from ansible_collections.slipway.compose.plugins.module_utils._core.clone_names import before, beside
-from ansible_collections.slipway.compose.plugins.module_utils._core.clone_source import Copy, Source
-from ansible_collections.slipway.compose.plugins.module_utils._core.clone_target import Target, follow
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_work import process as run
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care import clone_source
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care.clone_names import (
+    before,
+    beside,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care.clone_source import Copy, Source
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care.clone_target import (
+    Target,
+    follow,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.member import patience
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 from backup_cluster import Cluster, declared, docker, in_memory
 from images import newest
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from backup_cluster import Cluster, declared, docker
+from host_programs import installed
 
 pytestmark = pytest.mark.by_hand
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -231,11 +232,7 @@ def test_a_person_is_erased_in_one_transaction_and_the_record_does_not_name_it(s
 
 
 def test_the_program_of_the_timer_does_the_same_without_ansible(site: Site, tmp_path: Path) -> None:
-    modules = yaml.safe_load((CHECKOUT / "roles/host/vars/main.yml").read_text())["_host_retention_core"]
-    (tmp_path / "core").mkdir()
-    shutil.copy(CHECKOUT / "roles/host/files/retention_main.py", tmp_path / "__main__.py")
-    for name in modules:
-        shutil.copy(CHECKOUT / f"plugins/module_utils/_core/{name}.py", tmp_path / "core")
+    program = installed("retention", tmp_path / "program")
     settings = Path("/opt") / NAMES["live"] / "config/host/retention/settings.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
     rule = {"database": "shop", "table": "visits", "column": "at", "keep": 300 * 86_400}
@@ -245,12 +242,12 @@ def test_the_program_of_the_timer_does_the_same_without_ansible(site: Site, tmp_
         ("delete", "65 rows deleted"),
         ("due", "visits: 0 rows"),
     ):
-        command = ["python3", "-I", str(tmp_path), NAMES["live"], what]
+        command = ["python3", "-I", str(program), NAMES["live"], what]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert said in done.stdout
     settings.write_text(json.dumps([{**rule, "table": "nowhere"}, rule]))
-    command = ["python3", "-I", str(tmp_path), NAMES["live"], "delete"]
+    command = ["python3", "-I", str(program), NAMES["live"], "delete"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1 and 'relation "nowhere" does not exist' in done.stdout
     told = (Path("/opt") / NAMES["live"] / "state/metrics/retention.prom").read_text()

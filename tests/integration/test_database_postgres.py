@@ -8,7 +8,10 @@ import subprocess
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.slipway.compose.plugins.module_utils._core import postgres_report_sql, scram
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql import (
+    postgres_report_sql,
+    scram,
+)
 from ansible_collections.slipway.compose.plugins.modules import database as module
 from conftest import run
 

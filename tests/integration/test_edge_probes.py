@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.edge_prober import watching
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import ServiceProbe
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import RateLimit
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.edge_prober import watching
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_rollout import ServiceProbe
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_service import RateLimit
 from real_edge import SECRET, pools_of, real_edge, until
 from whole_stack import with_service
 

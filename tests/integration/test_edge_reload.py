@@ -16,7 +16,7 @@ from pathlib import Path
 
 import certificates
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.edge import Edge
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.edge import Edge
 from images import newest
 from whole_stack import rendered, stack
 

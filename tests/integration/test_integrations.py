@@ -18,21 +18,21 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.availability import SETTLED
-from ansible_collections.slipway.compose.plugins.module_utils._core.availability_list import FOLDER
-from ansible_collections.slipway.compose.plugins.module_utils._core.availability_work import Work
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.availability import SETTLED
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.availability_list import FOLDER
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.availability_work import Work
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_alerts import (
     AlertWebhook,
     Receiver,
     Watchdog,
 )
 from certificates import issue
+from host_programs import installed
 from real_monitoring import Exporter, alertmanager, ask, get, prometheus, samples
 from sinks import Sink, eventually, serving
 from whole_stack import SECRETS, rendered, stack, with_alerts, with_stores
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLE = ROOT / "roles/host"
 LOGIN = f"shop:{SECRETS['store_password']}"
 KEY = base64.b64encode(b"k" * 32).decode()
 RULES = """
@@ -124,15 +124,10 @@ def genuine(headers: dict[str, str], body: bytes) -> bool:
 
 def test_the_program_of_the_host_tells_a_status_page_that_a_service_is_down(site: Site) -> None:
     site.api_is(down=True)
-    installed = site.root / "program"
-    core = yaml.safe_load((ROLE / "vars/main.yml").read_text())["_host_availability_core"]
-    (installed / "core").mkdir(parents=True)
-    shutil.copy(ROLE / "files/availability_main.py", installed / "__main__.py")
-    for name in core:
-        shutil.copy(ROOT / f"plugins/module_utils/_core/{name}.py", installed / "core")
+    program = installed("availability", site.root / "program")
     journal = (site.root / "journal").open("w")
     environment = {"SSL_CERT_FILE": os.environ["SSL_CERT_FILE"], "PATH": os.environ["PATH"]}
-    argv = [sys.executable, "-I", str(installed), str(site.root)]
+    argv = [sys.executable, "-I", str(program), str(site.root)]
     process = subprocess.Popen(argv, env=environment, stderr=journal)
     try:
         assert eventually(lambda: site.page.got)

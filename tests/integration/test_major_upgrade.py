@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core import postgres_report_sql
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import FULL
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_proof import prove
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import FULL
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_proof import prove
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_repository import (
     Repository,
     Settings,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql import postgres_report_sql
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 from backup_cluster import LIMIT, Cluster, declared, docker, in_memory, run
 from documentation import DOCS, blocks
 from images import newest

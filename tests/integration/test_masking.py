@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import masking_sql
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_scratch import Scratch
-from ansible_collections.slipway.compose.plugins.module_utils._core.clone_source import Masked
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_scratch import Scratch
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care import masking_sql
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care.clone_source import Masked
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care.masking import parse_columns
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.masking import parse_columns
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 
 CANARY = "canary.7f3a@private.example"
 RULES = {

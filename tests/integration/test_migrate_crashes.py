@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import migration_sql
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration import migration_sql
 
 FIRST = "CREATE TABLE journeys (id int PRIMARY KEY, place text NOT NULL);\n"
 CONCURRENT = "-- slipway: no-transaction\n"

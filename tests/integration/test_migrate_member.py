@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.member import patience
-from ansible_collections.slipway.compose.plugins.module_utils._core.migration_sql import Session
-from ansible_collections.slipway.compose.plugins.module_utils._core.migrations import Migration
-from ansible_collections.slipway.compose.plugins.module_utils._core.migrator import Goal, Migrator
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import NotAdmittedError, Psql
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migration_sql import Session
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migrations import Migration
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migrator import Goal, Migrator
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.member import patience
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import (
+    NotAdmittedError,
+    Psql,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process as run
 from backup_cluster import LIMIT, Cluster, declared, docker
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.slipway.compose.plugins.module_utils._core import migration_sql
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration import migration_sql
 from ansible_collections.slipway.compose.plugins.modules import migrate as module
 
 FIRST = "CREATE TABLE journeys (id int PRIMARY KEY, place text NOT NULL);\n"

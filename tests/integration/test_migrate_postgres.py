@@ -6,8 +6,8 @@ import json
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.slipway.compose.plugins.module_utils._core import sql
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql import sql
 from ansible_collections.slipway.compose.plugins.modules import migrate as module
 from conftest import EARLIER, rules, run
 

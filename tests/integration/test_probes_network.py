@@ -10,9 +10,9 @@ import time
 from functools import partial
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import member
-from ansible_collections.slipway.compose.plugins.module_utils._core.health import Probe
-from ansible_collections.slipway.compose.plugins.module_utils._core.probes import measure
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health import Probe
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.probes import measure
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql import member
 from certificates import issue
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"

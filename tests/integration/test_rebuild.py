@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import rebuild
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import FULL
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup import rebuild
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import FULL
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_repository import (
     Repository,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_work import process as run
 from backup_cluster import VOLUMES, Cluster, declared, docker
 
 ROWS = 1_234

@@ -8,7 +8,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_redis import Redis, RefusedError
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_redis import (
+    Redis,
+    RefusedError,
+)
 from backup_cluster import docker
 from documentation import RUNBOOKS
 from images import newest

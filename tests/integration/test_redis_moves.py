@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import commands
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_redis import Redis
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_redis import Redis
+from ansible_collections.slipway.compose.plugins.module_utils._core.docker import commands
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from backup_cluster import docker
 from images import newest

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import FULL
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_proof import prove
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import FULL
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_proof import prove
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_repository import (
     Repository,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.member import leads
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import _OPTIONS
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work import STEPS
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_host import _OPTIONS
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_work import STEPS
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.member import leads
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process
 from backup_cluster import Cluster, declared, docker, in_memory
 from images import newest

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
-from ansible_collections.slipway.compose.plugins.module_utils._core.retention_work import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care.retention_work import (
     METRICS,
     Retention,
     Rule,
     process,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 
 DAY = 86_400
 SHOP = """CREATE TABLE visits (id int, at timestamptz NOT NULL) PARTITION BY RANGE (id);

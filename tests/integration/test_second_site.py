@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import process as run
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import OtherSite
-from ansible_collections.slipway.compose.plugins.module_utils._core.site_member import SiteMember
-from ansible_collections.slipway.compose.plugins.module_utils._core.sites import Seen, may_take_over
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_work import process as run
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.site_member import SiteMember
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.sites import (
+    Seen,
+    may_take_over,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host, Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import OtherSite
 from backup_cluster import LIMIT, Cluster, docker
 from whole_stack import stack
 

@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import ThirdParty
-from ansible_collections.slipway.compose.plugins.module_utils._core.third_parties import FOLDER, listing
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.third_parties import (
+    FOLDER,
+    listing,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import ThirdParty
 from certificates import issue
 from host_programs import installed
 from images import newest

@@ -24,9 +24,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_integrations import Export
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_integrations import Export
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.transport import Place, Trust, request
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render

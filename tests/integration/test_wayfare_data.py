@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core import migration_sql, subject
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_scratch import Scratch
-from ansible_collections.slipway.compose.plugins.module_utils._core.clone_source import Masked
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_scratch import Scratch
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care import subject
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care.clone_source import Masked
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration import migration_sql
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CARE = yaml.safe_load((CHECKOUT / "inventories/lab/group_vars/lab/stack.yml").read_text())["stack"]["data"]

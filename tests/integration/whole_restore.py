@@ -6,13 +6,17 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import Repository
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_wal import newest_line
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_repository import Repository
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_wal import newest_line
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_host import RestoreHost
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_work import (
+    STEPS,
+    mark,
+    planned,
+)
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.member import leads, patience
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import RestoreHost
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work import STEPS, mark, planned
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.member import leads, patience
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import Run, process
 from backup_cluster import Cluster
 from interrupted import LIMIT

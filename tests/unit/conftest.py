@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
 from hypothesis import settings
 
 # Time is no property of the code under test: machines that run the tests are busy. And what is tried is the

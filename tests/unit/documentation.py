@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.kinds import Table
-from ansible_collections.slipway.compose.plugins.module_utils._core.schema import STACK
-from ansible_collections.slipway.compose.plugins.module_utils._core.schema_components import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.kinds import Table
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.schema import STACK
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.schema_components import (
     COMPONENT_SETTINGS,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.schema_service import SERVICE
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.schema_service import SERVICE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"

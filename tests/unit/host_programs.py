@@ -18,5 +18,7 @@ def installed(program: str, folder: Path) -> Path:
     (folder / "core").mkdir(parents=True)
     shutil.copy(ROLE / f"files/{program}_main.py", folder / "__main__.py")
     for name in variables[f"_host_{program}_core"]:
-        shutil.copy(CORE / f"{name}.py", folder / "core")
+        part = folder / f"core/{name}.py"
+        part.parent.mkdir(exist_ok=True)
+        shutil.copy(CORE / f"{name}.py", part)
     return folder

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_plan import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_plan import (
     Settings,
     Snapshot,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_work import Archive
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_work import Archive
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 

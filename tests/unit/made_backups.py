@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import (
     Backup,
     Info,
     RepositoryState,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.third_party_watch import Party
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.third_party_watch import Party
 
 FOLDER = "config/host/third-parties"
 URL = "https://api.example.com/health"

@@ -17,8 +17,8 @@ from alert_drill import chosen, stack_of
 from alert_excused import NOT_DRILLED
 from alert_report import Outcome, line, table
 from alert_sinks import MAPS, PAYS, Sinks, Web
-from ansible_collections.slipway.compose.plugins.module_utils._core.alert_routing import unheard
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.alert_routing import unheard
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
 from listeners import MailServer
 from test_runbooks import CHECKOUT
 from whole_stack import LAB_HOSTS, lab_definition, rules, stack, with_everything

@@ -6,10 +6,13 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.alert_routing import routing, unheard
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.alert_routing import (
+    routing,
+    unheard,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
 
 MAIL = {"to": ["ops@example.com"], "from": "a@example.com", "server": "smtp.example.com:587"}
 GOOD: dict[str, Any] = {

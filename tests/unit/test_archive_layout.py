@@ -11,15 +11,18 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_layout import password, restoring
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_plan import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_layout import (
+    password,
+    restoring,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_plan import (
     Settings,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     InvalidInputError,
     SlipwayError,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import platform_secrets
 from whole_stack import SECRETS, rendered, stack, usual, with_archive, with_backup, with_service
 

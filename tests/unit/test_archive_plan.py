@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_plan import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_plan import (
     chosen,
     expired,
     explain,

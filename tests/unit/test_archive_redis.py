@@ -7,8 +7,8 @@ from collections.abc import Callable
 from threading import Thread
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import archive_redis
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_redis import Redis
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive import archive_redis
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_redis import Redis
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     SlipwayError,
 )

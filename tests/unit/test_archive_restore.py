@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core import archive_restore
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_host import ArchiveHost
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive import archive_restore
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_host import ArchiveHost
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     SlipwayError,
 )

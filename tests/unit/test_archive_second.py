@@ -15,11 +15,18 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
-from ansible_collections.slipway.compose.plugins.module_utils._core import archive_second
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_host import ArchiveHost
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_layout import password, place
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_place import SIGNS, Place, shown
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_plan import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive import archive_second
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_host import ArchiveHost
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_layout import (
+    password,
+    place,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_place import (
+    SIGNS,
+    Place,
+    shown,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_plan import (
     Settings,
     Snapshot,
     chosen,
@@ -27,9 +34,9 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.archive_plan
     missing,
     snapshots,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_work import Archive
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_work import Archive
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import (
     S3,
     SecondRepository,
     Sftp,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_work import main
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_work import main
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     SlipwayError,
 )

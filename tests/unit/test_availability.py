@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
-from ansible_collections.slipway.compose.plugins.module_utils._core import availability_list
-from ansible_collections.slipway.compose.plugins.module_utils._core.availability import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring import availability_list
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.availability import (
     DEGRADED,
     DOWN,
     SETTLED,
@@ -24,7 +24,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.availability
     seen,
     untold,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 from whole_stack import CERTIFICATE, IMAGES, SECRETS, rendered, stack, with_listeners
 

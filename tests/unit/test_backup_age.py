@@ -7,8 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import backup_age, handover
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup import backup_age
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import (
     NO_BACKUP,
     OK,
     UNREADABLE,
@@ -16,13 +16,14 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info 
     Info,
     RepositoryState,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_report import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_report import (
     METRICS,
     LastRun,
     Reports,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.release import handover
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from made_backups import SUNDAY, backup
 from whole_stack import stack, with_backup
 

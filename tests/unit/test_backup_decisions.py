@@ -7,14 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_errors import LockedError, explain
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_errors import (
+    LockedError,
+    explain,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import (
     Backup,
     Info,
     parse_info,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_scratch import recovery_error
-from ansible_collections.slipway.compose.plugins.module_utils._core.backups import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_scratch import (
+    recovery_error,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backups import (
     Schedule,
     Server,
     age,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_errors import LockedError
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_info import FULL
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import Backups
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_errors import LockedError
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_info import FULL
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_work import Backups
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 
 SETTINGS = {

@@ -12,25 +12,25 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_report import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_report import (
     Check,
     LastRun,
     Reports,
     Verification,
     metrics,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import Settings
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_sql import script
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_work import main
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_repository import Settings
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_sql import script
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_work import main
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     InvalidInputError,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import (
     S3,
     Assertion,
     SecondRepository,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import platform_secrets
 from host_programs import installed
 from whole_stack import SECRETS, rendered, stack, usual, with_backup

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.compose_answers import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.docker.compose_answers import (
     KEPT,
     ComposeAnswers,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.engine import Engine
+from ansible_collections.slipway.compose.plugins.module_utils._core.docker.engine import Engine
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.console import HASHES, users
-from ansible_collections.slipway.compose.plugins.module_utils._core.console_rules import console_faults
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health_plan import probes_for
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.health_plan import probes_for
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, SecretRule
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Tls
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.console import HASHES, users
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.console_rules import console_faults
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.sha512_crypt import crypted
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host, SecretRule
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import Tls
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils import (
     dashboard_files,
     input_files,

@@ -11,8 +11,9 @@ import time
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import container_metrics, textfile
-from ansible_collections.slipway.compose.plugins.module_utils._core.container_metrics import (
+from ansible_collections.slipway.compose.plugins.module_utils._core import textfile
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring import container_metrics
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.container_metrics import (
     Container,
     Ends,
     Use,
@@ -215,8 +216,8 @@ def test_what_ends_is_followed_and_the_engine_may_come_later(tmp_path, monkeypat
 def test_the_files_are_written_again_and_again_and_the_engine_may_come_later(tmp_path):
     program = str(installed("container_metrics", tmp_path / "program"))
     script = (
-        f"import pathlib, sys; sys.path.insert(0, {program!r}); from core import container_metrics as m; "
-        "m.SECONDS = 1; "
+        f"import pathlib, sys; sys.path.insert(0, {program!r}); "
+        "from core.monitoring import container_metrics as m; m.SECONDS = 1; "
         f"m.main('shop', pathlib.Path({str(tmp_path)!r}), {str(tmp_path / 'docker.sock')!r})"
     )
     process = subprocess.Popen([sys.executable, "-Ic", script], stderr=subprocess.PIPE, text=True)

@@ -10,18 +10,24 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.dashboard_grafana import files, grafana
-from ansible_collections.slipway.compose.plugins.module_utils._core.dashboards import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.dashboard_grafana import (
+    files,
+    grafana,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.dashboards import (
     Dashboard,
     choices,
     dashboards,
     page,
     parts,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.grafana_sources import Stores, sources
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import Pair, Thresholds
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.grafana_sources import (
+    Stores,
+    sources,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_alerts import Pair, Thresholds
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils import dashboard_files
 from whole_stack import recorded_and_alerts, rendered, stack, with_console, with_everything, with_traces
 

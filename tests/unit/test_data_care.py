@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
-from ansible_collections.slipway.compose.plugins.module_utils._core import masking_schema
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_data import (
-    Data,
-    DatabaseCare,
-    Retention,
-)
-from ansible_collections.slipway.compose.plugins.module_utils._core.retention_work import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care import masking_schema
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care.retention_work import (
     Outcome,
     Rule,
     metrics,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.subject import judged
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import inspect_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care.subject import judged
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import inspect_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_data import (
+    Data,
+    DatabaseCare,
+    Retention,
+)
 from whole_stack import rendered, stack
 
 DAY = 86_400

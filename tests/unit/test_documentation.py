@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from ansible_collections.slipway.compose.plugins.module_utils._core.kinds import Entries, Kind, ListOf, Table
-from ansible_collections.slipway.compose.plugins.module_utils._core.reading import Faults, read
-from ansible_collections.slipway.compose.plugins.module_utils._core.schema import STACK
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.kinds import (
+    Entries,
+    Kind,
+    ListOf,
+    Table,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.reading import Faults, read
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.schema import STACK
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.components import COMPONENTS
 from documentation import (
     CHECKOUT,
     PAGES,

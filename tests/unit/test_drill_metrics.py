@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.drill_metrics import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.drill_metrics import (
     FOLDER,
     HELP,
     Result,

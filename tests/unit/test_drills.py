@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill import (
     drill_backup,
     drill_host,
     drill_report,
     drill_table,
-    handover,
     ledger_report,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.drill_host import DrillHost
-from ansible_collections.slipway.compose.plugins.module_utils._core.drills import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.drill_host import DrillHost
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.drills import (
     AT_ONCE,
     DRILLS,
     FILL,
@@ -38,16 +37,17 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.drills impor
     failures,
     hosts,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.ledger import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.ledger import (
     Proof,
     Row,
     Write,
     prove,
     read,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Objectives
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.release import handover
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Objectives
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from whole_stack import stack, with_backup
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/drills.md"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.edge import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.edge import (
     CLOSING,
     LEAVING,
     LONGEST_IDLE,
@@ -12,7 +13,6 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.edge import 
     Edge,
     parse_connections,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from test_rolling import Clock
 
 STATUS = """Active connections: {open}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.edge_counts import EdgeCounts
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.edge_counts import EdgeCounts
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_server import World

@@ -7,24 +7,24 @@ import ssl
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import grpc_health
-from ansible_collections.slipway.compose.plugins.module_utils._core.edge_probe import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks import grpc_health
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.edge_probe import (
     Edge,
     Probed,
     Question,
     judge,
     questions,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.edge_probe_plan import edges, probed
-from ansible_collections.slipway.compose.plugins.module_utils._core.edge_prober import Door, EdgeProber
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_forward
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import ServiceProbe
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.way_back import plan_back
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.edge_probe_plan import edges, probed
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.edge_prober import Door, EdgeProber
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.fleet import Seen
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.fleet_moves import plan_forward
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.way_back import plan_back
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_rollout import ServiceProbe
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.strategies import BUILT_IN
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from whole_stack import service, stack, with_service
 
 HEALTH = ServiceProbe("/ready", None, None, 2000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
 from ansible_collections.slipway.compose.plugins.plugin_utils import environment
 
 SETTINGS = "inventory/p1/host_engine_settings"

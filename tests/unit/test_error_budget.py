@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.action import rollout_plan
-from ansible_collections.slipway.compose.plugins.module_utils._core import error_budget, handover
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate import error_budget
 from ansible_collections.slipway.compose.plugins.module_utils._core.prometheus import Prometheus
 from ansible_collections.slipway.compose.plugins.module_utils._core.refusals import NotPreparedError
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.release import handover
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.modules import stack_release
 from prometheus_server import served
 from whole_stack import stack, with_slo

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
 from ansible_collections.slipway.compose.plugins.plugin_utils import environment, input_files
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -15,19 +15,19 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
     InvalidInputError,
     SlipwayError,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.exports import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.otlp_intake import Destination
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.exports import (
     FOLDER,
     export_faults,
     export_headers,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, SecretRule
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_integrations import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host, SecretRule
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_integrations import (
     Export,
     LogExport,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.otlp_intake import Destination
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 from host_programs import ROLE
 from whole_stack import (

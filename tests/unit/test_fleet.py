@@ -6,22 +6,22 @@ from copy import deepcopy
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen, elsewhere
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.fleet import Seen, elsewhere
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.fleet_moves import (
     plan_forward,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.homeward import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.homeward import (
     returns,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.pools import ServicePools
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.pools import ServicePools
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.way_back import (
+    plan_back,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.strategies import (
     BUILT_IN,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import (
     POOLS,
-)
-from ansible_collections.slipway.compose.plugins.module_utils._core.way_back import (
-    plan_back,
 )
 from hypothesis import given
 from hypothesis import strategies as st

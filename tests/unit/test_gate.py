@@ -10,13 +10,24 @@ from functools import partial
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.slipway.compose.plugins.module_utils._core import gatekeeping
-from ansible_collections.slipway.compose.plugins.module_utils._core.gatekeeping import Judged, Watched, watch
-from ansible_collections.slipway.compose.plugins.module_utils._core.judging import Sample, judge
-from ansible_collections.slipway.compose.plugins.module_utils._core.memory_watch import LIMIT, USED, WRITTEN
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import GateQuery, Gates
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate import gatekeeping
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.gatekeeping import (
+    Judged,
+    Watched,
+    watch,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.judging import Sample, judge
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.memory_watch import (
+    LIMIT,
+    USED,
+    WRITTEN,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.server_watch import Alarm
 from ansible_collections.slipway.compose.plugins.module_utils._core.prometheus import Prometheus
-from ansible_collections.slipway.compose.plugins.module_utils._core.server_watch import Alarm
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_rollout import (
+    GateQuery,
+    Gates,
+)
 from ansible_collections.slipway.compose.plugins.modules import gate
 from prometheus_server import World, served
 

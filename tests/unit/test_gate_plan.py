@@ -7,12 +7,18 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core import edge_counts, gate_plan
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.gatekeeping import Watched, only_queries
-from ansible_collections.slipway.compose.plugins.module_utils._core.server_watch import Health, ServerWatch
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate import edge_counts, gate_plan
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.gatekeeping import (
+    Watched,
+    only_queries,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.server_watch import (
+    Health,
+    ServerWatch,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.strategies import BUILT_IN
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from whole_stack import compose, stack, usual, with_service
 
 WHOLE = topology(stack())

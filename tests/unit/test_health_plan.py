@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.health import problems
-from ansible_collections.slipway.compose.plugins.module_utils._core.health_plan import probes_for
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Tls
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health import problems
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health_plan import probes_for
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import Tls
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from whole_stack import stack
 
 WHOLE = topology(stack())

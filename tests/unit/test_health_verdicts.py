@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import verdicts
-from ansible_collections.slipway.compose.plugins.module_utils._core.health import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks import verdicts
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health import (
     Check,
     Finding,
     Probe,

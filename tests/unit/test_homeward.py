@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.homeward import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.homeward import (
     Home,
     homes,
     passable,
     send_home,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.router_address import Address
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.router_address import Address
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from whole_stack import stack
 
 OLD = {"h1": ["api-blue-1.h1", "api-blue-2.h1"], "h2": ["api-blue-1.h2", "api-blue-2.h2"]}

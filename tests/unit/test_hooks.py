@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.hooks import event, notify, payload
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_hooks import Email, Hook
-from ansible_collections.slipway.compose.plugins.module_utils._core.record import OUTCOMES, Record
-from ansible_collections.slipway.compose.plugins.module_utils._core.schema_hooks import EVENTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.history.record import OUTCOMES, Record
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.hooks import (
+    event,
+    notify,
+    payload,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.schema_hooks import EVENTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_hooks import Email, Hook
 from ansible_collections.slipway.compose.plugins.module_utils._core.webhooks import signature
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from listeners import MailServer, Receiver, serving

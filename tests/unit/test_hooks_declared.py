@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_hooks import Email, Hook
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_hooks import Email, Hook
 
 HOOKS = """
 - {on: [started, failed], webhook: "https://ci.example.com/releases"}

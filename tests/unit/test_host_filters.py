@@ -21,10 +21,10 @@ from ansible_collections.slipway.compose.plugins.filter.host_fingerprint import 
 from ansible_collections.slipway.compose.plugins.filter.host_peers import host_peers
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
 from ansible_collections.slipway.compose.plugins.filter.lost_hosts import lost_hosts
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
-from ansible_collections.slipway.compose.plugins.module_utils._core.ports import publish_base
-from ansible_collections.slipway.compose.plugins.module_utils._core.schema_rollout import MOST_REPLICAS
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import replicas
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.schema_rollout import MOST_REPLICAS
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.ports import publish_base
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import replicas
 from hypothesis import given
 from hypothesis import strategies as st
 from whole_stack import service
@@ -197,7 +197,7 @@ def test_the_fingerprint_follows_every_program_that_a_host_is_given(
     parts = {"log_shipper.py", "third_parties_main.py", "archive_work.py", "textfile.py"}
     assert {*parts, "retention_work.py"} <= names
     digests = [fingerprint._role_digest.__wrapped__()]
-    for changed in (*programs, core / "rollout.py"):
+    for changed in (*programs, core / "release/rollout.py"):
         changed.write_text(changed.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
         digests.append(fingerprint._role_digest.__wrapped__())
     assert len(set(digests)) == 1 + len(programs), "what no host is given counts not"

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import host_job, restore_job
+from ansible_collections.slipway.compose.plugins.module_utils._core import host_job
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup import restore_job
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_host import RestoreHost
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.host_job import Log, Say, begin
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import RestoreHost
 
 # More than a job of these tests takes on a machine at its limit.
 LIMIT = 30.0

@@ -16,14 +16,21 @@ SERVICES = ["availability", "container_metrics", "log_shipper", "third_parties"]
 
 
 def imported(file: Path) -> set[str]:
-    """Modules of the core that a file names, whether as `core.x` or from beside it."""
+    """Modules of the core that a file there or of the role names, each as its path: `logs/journal`."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            found |= {node.module} if node.module else {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("core."):
-            found.add(str(node.module).removeprefix("core."))
-    return {str(name).partition(".")[0] for name in found}
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        module = str(node.module or "")
+        if node.level:
+            near = file.parents[node.level - 1] / module.replace(".", "/")
+        elif module.startswith("core."):
+            near = CORE / module.removeprefix("core.").replace(".", "/")
+        else:
+            continue
+        within = [near] if near.with_suffix(".py").is_file() else [near / name.name for name in node.names]
+        found |= {str(it.relative_to(CORE)) for it in within}
+    return found
 
 
 def needed(program: str) -> set[str]:

@@ -7,16 +7,16 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import preparing
-from ansible_collections.slipway.compose.plugins.module_utils._core.definitions import Definitions
-from ansible_collections.slipway.compose.plugins.module_utils._core.engine import Engine
+from ansible_collections.slipway.compose.plugins.module_utils._core.docker.engine import Engine
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.host_release import HostRelease
-from ansible_collections.slipway.compose.plugins.module_utils._core.plan import Unit
-from ansible_collections.slipway.compose.plugins.module_utils._core.pools import Pools, ServicePools
-from ansible_collections.slipway.compose.plugins.module_utils._core.preparing import Preparation, Told
-from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
-from ansible_collections.slipway.compose.plugins.module_utils._core.traffic import Traffic
+from ansible_collections.slipway.compose.plugins.module_utils._core.release import preparing
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.definitions import Definitions
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.host_release import HostRelease
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.plan import Unit
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.pools import Pools, ServicePools
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.preparing import Preparation, Told
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.routers import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.traffic import Traffic
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File, ReleaseTree
 
 ME = os.geteuid()

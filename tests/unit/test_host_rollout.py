@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.engine import Engine
+from ansible_collections.slipway.compose.plugins.module_utils._core.docker.engine import Engine
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.host_rollout import HostRollout, PoolOrder
-from ansible_collections.slipway.compose.plugins.module_utils._core.pools import Pools, write_metrics
-from ansible_collections.slipway.compose.plugins.module_utils._core.rolling import RollingReplica
-from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.host_rollout import (
+    HostRollout,
+    PoolOrder,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.pools import Pools, write_metrics
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.rolling import RollingReplica
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.routers import Routers
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File, ReleaseTree
 from ansible_collections.slipway.compose.plugins.modules import rollout
 from test_rolling import Clock, MemoryRouter, ServerState

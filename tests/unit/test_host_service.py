@@ -7,20 +7,20 @@ import threading
 from contextlib import nullcontext
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.edge import LEAVING
-from ansible_collections.slipway.compose.plugins.module_utils._core.engine import Engine
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health import Probe
+from ansible_collections.slipway.compose.plugins.module_utils._core.docker.engine import Engine
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.health import Probe
-from ansible_collections.slipway.compose.plugins.module_utils._core.host_service import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.edge import LEAVING
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.host_service import (
     HostService,
     leave_out,
     of_followers,
     take_back,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.maintenance import Out, note
-from ansible_collections.slipway.compose.plugins.module_utils._core.rolling import RollingReplica
-from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
-from ansible_collections.slipway.compose.plugins.module_utils._core.traffic import Traffic
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.maintenance import Out, note
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.rolling import RollingReplica
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.routers import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.traffic import Traffic
 from test_maintenance import TABLE
 from test_rolling import Clock, MemoryRouter, ServerState
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import edge_probe_plan, gate_plan
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_forward
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate import edge_probe_plan, gate_plan
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.server_watch import (
+    Health,
+    ServerWatch,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.fleet import Seen
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.fleet_moves import plan_forward
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_rollout import (
     Portion,
     ServiceProbe,
     Strategy,
     StrategyStep,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.server_watch import Health, ServerWatch
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.strategies import BUILT_IN
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from whole_stack import stack, with_service
 
 HEALTH = ServiceProbe("/ready", None, None, 2000)

@@ -6,17 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_catalog import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.image_references import parse
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.image_catalog import (
     Catalog,
     Folders,
     catalog,
     registry_catalog,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_references import parse
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.components import COMPONENTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from hypothesis import given
 from hypothesis import strategies as st
 from whole_stack import stack

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_builder import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.image_builder import (
     ImageBuilder,
     Item,
     Shell,
     build_command,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_job import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.image_job import (
     ImageJob,
     Order,
     Workshop,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_sources import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.image_sources import (
     Source,
     SourceFile,
     pack,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_job import Workshop
-from ansible_collections.slipway.compose.plugins.module_utils._core.registry_host import Identity
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.image_job import Workshop
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.registry_host import Identity
 from ansible_collections.slipway.compose.plugins.modules import images, registry
 from ansible_collections.slipway.compose.plugins.plugin_utils.pki import issue, new_ca
 from ansible_collections.slipway.compose.plugins.plugin_utils.registry_files import registry_project

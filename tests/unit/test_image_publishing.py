@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_catalog import Catalog
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_sources import Source, SourceFile
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.image_catalog import Catalog
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.image_sources import (
+    Source,
+    SourceFile,
+)
 from ansible_collections.slipway.compose.plugins.plugin_utils.image_publishing import Destination, Publishing
 
 ADDRESS = "10.0.0.3:5000"

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_builder import Item
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_stages import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.image_builder import Item
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.image_stages import (
     Memory,
     Site,
     in_registry,
@@ -23,12 +23,12 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.image_stages
     trust_registry,
     trusts_registry,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.registry_client import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.registry_client import (
     RegistryClient,
     UnreachableError,
     client_context,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.registry_host import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.registry_host import (
     Identity,
     RegistryProject,
     changed_files,

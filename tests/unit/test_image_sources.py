@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_sources import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.image_sources import (
     Ignored,
     Source,
     pack,

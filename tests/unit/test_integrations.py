@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_integrations import Sentry
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host, Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_integrations import Sentry
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 from whole_stack import CERTIFICATE, IMAGES, SECRETS, rendered, stack, with_stores
 

@@ -13,8 +13,8 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
     InvalidInputError,
     SlipwayError,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.job_run import HostJobs
-from ansible_collections.slipway.compose.plugins.module_utils._core.jobs import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.job_run import HostJobs
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.jobs import (
     declared,
     done,
     job_lines,
@@ -22,9 +22,9 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.jobs import 
     pending,
     record_done,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Job
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Job
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File, ReleaseTree
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from whole_stack import rendered, stack, with_service
 
 WARM = Job("warm", "web", ("warm",), "before_traffic", 60)

@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import journal
-from ansible_collections.slipway.compose.plugins.module_utils._core.journal import Journal
-from ansible_collections.slipway.compose.plugins.module_utils._core.journal_lines import line
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs import journal
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.journal import Journal
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.journal_lines import line
 from journal_entries import CONTAINER, LOGIN, entry
 
 DEEP: list[Any] = []

@@ -6,13 +6,16 @@ import math
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.chances import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.chances import (
     at_least,
     fraction_above,
     percentile,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.judging import Sample, judge
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import GateQuery, Gates
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.judging import Sample, judge
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_rollout import (
+    GateQuery,
+    Gates,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,16 +6,14 @@ from contextlib import suppress
 
 import pytest
 from ansible_collections.slipway.compose.plugins.action.postgres_leader import acting
-from ansible_collections.slipway.compose.plugins.module_utils._core import (
-    commands,
-    leadership,
-)
+from ansible_collections.slipway.compose.plugins.module_utils._core.docker import commands
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     InvalidInputError,
     SlipwayError,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.leadership import Cluster, Move
-from ansible_collections.slipway.compose.plugins.module_utils._core.leadership_watch import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql import leadership
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.leadership import Cluster, Move
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.leadership_watch import (
     Sample,
     Watch,
     interruption,

@@ -6,9 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import ledger_file, ledger_report
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.ledger import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill import ledger_file, ledger_report
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.ledger import (
     ACKNOWLEDGED,
     NOT_SENT,
     REFUSED,
@@ -19,6 +18,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.ledger impor
     prove,
     read,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 
 HEAD = {"event": "begun", "at": 100.0, "run": "r1", "session": "s=1"}
 

@@ -12,23 +12,26 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import ledger_wayfare
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.ledger import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill import ledger_wayfare
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.ledger import (
     ACKNOWLEDGED,
     REFUSED,
     UNKNOWN,
     prove,
     read,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.ledger_client import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.ledger_client import (
     Client,
     NeverSentError,
     Site,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.ledger_file import LedgerFile, events
-from ansible_collections.slipway.compose.plugins.module_utils._core.ledger_reader import Reader
-from ansible_collections.slipway.compose.plugins.module_utils._core.ledger_writer import Pace, Writer
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.ledger_file import (
+    LedgerFile,
+    events,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.ledger_reader import Reader
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill.ledger_writer import Pace, Writer
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 
 LISTS = {"places": [{"name": "Berlin"}], "journeys": []}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.lock import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.locking.lock import (
     Claim,
     LockFile,
     Seen,

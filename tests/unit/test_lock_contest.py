@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import lock_protocol
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.lock import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.locking import lock_protocol
+from ansible_collections.slipway.compose.plugins.module_utils._core.locking.lock import (
     Claim,
     LockFile,
     Seen,
@@ -24,7 +24,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.lock import 
     alive,
     uptime,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.lock_protocol import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.locking.lock_protocol import (
     Contest,
     Move,
     Report,

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import log_export
-from ansible_collections.slipway.compose.plugins.module_utils._core.journal_lines import line
-from ansible_collections.slipway.compose.plugins.module_utils._core.otlp_intake import Answer
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs import log_export
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.journal_lines import line
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.otlp_intake import Answer
 from journal_entries import CONTAINER, LOGIN, entry
 
 SETTINGS = {

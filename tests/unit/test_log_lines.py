@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.log_lines import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.log_lines import (
     containers,
     newest,
     read,

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import journal_place, log_shipper
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs import journal_place, log_shipper
 from journal_entries import LOGIN, entry
 
 

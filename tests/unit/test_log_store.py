@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health_plan import probes_for
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.health_plan import probes_for
-from ansible_collections.slipway.compose.plugins.module_utils._core.log_store import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.log_store import (
     Search,
     query,
     rows,
     told,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.stack_rules import STACK_RULES
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.stack_rules import STACK_RULES
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import IMAGES
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 from whole_stack import rendered, stack, with_logs
 
 NOW = datetime(2026, 11, 27, 15, 0, tzinfo=UTC)

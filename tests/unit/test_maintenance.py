@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import maintenance
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     InvalidInputError,
     SlipwayError,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.maintenance import Out
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Etcd
-from ansible_collections.slipway.compose.plugins.module_utils._core.router_state import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing import maintenance
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.maintenance import Out
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.router_state import (
     healthy_again,
     parse_orders,
     parse_places,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import Etcd
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from whole_stack import stack, with_service
 
 OUT = Out("h2.test", "2026-06-01T12:00:00Z", "ada@control")

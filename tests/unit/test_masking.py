@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care.masking import Column, applied
+from ansible_collections.slipway.compose.plugins.module_utils._core.data_care.masking_sql import value
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.masking import Column, applied
-from ansible_collections.slipway.compose.plugins.module_utils._core.masking_sql import value
 
 
 def column(name: str, kind: str = "text", table: str = "people", **facts: Any) -> Column:

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.memory_gate import Use, judge_memory
-from ansible_collections.slipway.compose.plugins.module_utils._core.memory_watch import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.memory_gate import Use, judge_memory
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.memory_watch import (
     LIMIT,
     USED,
     WRITTEN,
     MemoryWatch,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import Gates
 from ansible_collections.slipway.compose.plugins.module_utils._core.prometheus import Series
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_rollout import Gates
 
 MIB = 1024**2
 GATES = Gates(100, 100, None, None, None, 20, (), memory=90, memory_lasts=1800)

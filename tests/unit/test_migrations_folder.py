@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.migrations_folder import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migrations_folder import (
     MigrationFile,
     check_names,
     read,

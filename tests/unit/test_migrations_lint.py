@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.migration_file import kind, script
-from ansible_collections.slipway.compose.plugins.module_utils._core.migration_lint import findings
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migration_file import (
+    kind,
+    script,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migration_lint import findings
 from ansible_collections.slipway.compose.plugins.plugin_utils import migration_files
 from whole_stack import service
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.migration_phases import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migration_phases import (
     before_traffic,
     obstacles,
     outlook,
     served,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.migrations import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migrations import (
     Migration,
     Record,
     plan,

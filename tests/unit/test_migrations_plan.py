@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.migration_file import script
-from ansible_collections.slipway.compose.plugins.module_utils._core.migrations import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migration_file import script
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migrations import (
     Migration,
     Record,
     goal,

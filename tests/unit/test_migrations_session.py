@@ -7,7 +7,7 @@ import re
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.migration_sql import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migration_sql import (
     READ,
     Session,
     fingerprint,
@@ -15,9 +15,17 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.migration_sq
     records,
     run_file,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.migrations import Migration, Record, Step
-from ansible_collections.slipway.compose.plugins.module_utils._core.migrator import Goal, Migrator, folder
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migrations import (
+    Migration,
+    Record,
+    Step,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.migration.migrator import (
+    Goal,
+    Migrator,
+    folder,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 from ansible_collections.slipway.compose.plugins.module_utils._core.retry import Patience
 
 SESSION = Session("shop", "5s", "15min", "me@here")

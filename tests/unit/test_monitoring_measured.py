@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
 from monitoring_cost import Found, Measured, hurried, over_budget
 from monitoring_use import Use, by_component
 from quiet_hour import ENDS_SESSIONS, SERVICES, STRATEGIES, told, turns

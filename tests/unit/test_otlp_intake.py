@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import otlp_intake
-from ansible_collections.slipway.compose.plugins.module_utils._core.journal import UnavailableError
-from ansible_collections.slipway.compose.plugins.module_utils._core.otlp_intake import Destination, Intake
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs import otlp_intake
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.journal import UnavailableError
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.otlp_intake import (
+    Destination,
+    Intake,
+)
 
 KEY = "hidden-key-of-ours"
 

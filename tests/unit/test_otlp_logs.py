@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.journal_lines import line
-from ansible_collections.slipway.compose.plugins.module_utils._core.otlp_logs import body, request
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.journal_lines import line
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.otlp_logs import body, request
 from journal_entries import CONTAINER, LOGIN, entry
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

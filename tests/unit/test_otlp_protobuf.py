@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.journal_lines import line
-from ansible_collections.slipway.compose.plugins.module_utils._core.otlp_logs import body, rejected, request
-from ansible_collections.slipway.compose.plugins.module_utils._core.otlp_protobuf import decoded
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.journal_lines import line
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.otlp_logs import (
+    body,
+    rejected,
+    request,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.logs.otlp_protobuf import decoded
 from journal_entries import LOGIN, entry
 
 IDS = {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331"}

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import Rule
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host, Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_alerts import Rule
 from ansible_collections.slipway.compose.plugins.plugin_utils import own_rules
 from documentation import DOCS, blocks, loaded
 from whole_stack import (

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import Rule
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_alerts import Rule
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils import own_rules
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 from whole_stack import (

@@ -57,10 +57,10 @@ def test_only_a_few_states_are_kept(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", ["modules/health.py", "module_utils/_core/plan.py", "module_utils/new.py"]
+    "changed", ["modules/health.py", "module_utils/_core/release/plan.py", "module_utils/new.py"]
 )
 def test_other_sources_have_another_name(changed: str, tmp_path: Path) -> None:
-    for name in ("modules/health.py", "module_utils/_core/plan.py"):
+    for name in ("modules/health.py", "module_utils/_core/release/plan.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
     before = packed_modules.state(tmp_path)

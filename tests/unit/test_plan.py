@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.plan import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.plan import (
     PHASES,
     Observed,
     Unit,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import scram
-from ansible_collections.slipway.compose.plugins.module_utils._core.databases import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql import scram
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.databases import (
     Change,
     Database,
     DatabaseFound,
@@ -15,7 +16,6 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.databases im
     changes,
     runs,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 
 SALT = b"0123456789abcdef"
 ROLE = Role("shop", "secret", True, 10, ("pg_monitor",), {"statement_timeout": "30s"})

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql import (
     postgres_report,
     postgres_report_sql,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 
 TABLE = {"name": "public.bookings", "live": 100_000, "dead": 0, "changed": 0, "vacuumed": None}
 TABLE |= {"analyzed": None, "bytes": 400 << 20, "wasted": 0}

@@ -10,11 +10,14 @@ from functools import partial
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.slipway.compose.plugins.module_utils._core import patroni_cluster, postgres_restart
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health import Probe
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.health import Probe
-from ansible_collections.slipway.compose.plugins.module_utils._core.leadership import Move
-from ansible_collections.slipway.compose.plugins.module_utils._core.patroni_cluster import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql import (
+    patroni_cluster,
+    postgres_restart,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.leadership import Move
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.patroni_cluster import (
     PatroniCluster,
     patience,
 )

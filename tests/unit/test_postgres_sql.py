@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import sql
-from ansible_collections.slipway.compose.plugins.module_utils._core.sql import Fault
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql import sql
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.sql import Fault
 from hypothesis import given
 from hypothesis import strategies as some
 

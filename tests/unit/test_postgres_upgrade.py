@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import upgrade
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.backups import Server, stanza_step
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backups import Server, stanza_step
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.image_catalog import Folders, catalog
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres_version import Place
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.image_catalog import (
+    Folders,
+    catalog,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.postgres_version import Place
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import COMPOSE_FOLDER
 from documentation import CHECKOUT
 from made_backups import info

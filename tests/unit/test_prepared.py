@@ -6,13 +6,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Job
-from ansible_collections.slipway.compose.plugins.module_utils._core.plan import Step
-from ansible_collections.slipway.compose.plugins.module_utils._core.prepared import told
-from ansible_collections.slipway.compose.plugins.module_utils._core.preparing import Preparation
-from ansible_collections.slipway.compose.plugins.module_utils._core.record import Record
-from ansible_collections.slipway.compose.plugins.module_utils._core.record_store import FOLDER, History
-from ansible_collections.slipway.compose.plugins.module_utils._core.release_diff import Change
+from ansible_collections.slipway.compose.plugins.module_utils._core.history.record import Record
+from ansible_collections.slipway.compose.plugins.module_utils._core.history.record_store import (
+    FOLDER,
+    History,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.plan import Step
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.prepared import told
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.preparing import Preparation
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.release_diff import Change
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Job
 
 STEPS = (
     Step("create", "postgres", "data", "not running"),

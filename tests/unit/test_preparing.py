@@ -9,17 +9,16 @@ import threading
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import handover, relied_on
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_forward
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import Resources
-from ansible_collections.slipway.compose.plugins.module_utils._core.pulling import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.pulling import (
     Lookup,
     check_space,
     look_up,
     packed,
     refuse_absent,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.images.registry_client import (
+    UnreachableError,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.refusals import (
     NotPreparedError,
@@ -27,9 +26,12 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.refusals imp
     Refusals,
     told_apart,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.registry_client import UnreachableError
-from ansible_collections.slipway.compose.plugins.module_utils._core.room import Room, peak, shortfall
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
+from ansible_collections.slipway.compose.plugins.module_utils._core.release import handover, relied_on
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.fleet import Seen
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.fleet_moves import plan_forward
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.room import Room, peak, shortfall
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_service import Resources
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.strategies import BUILT_IN
 from whole_stack import service, stack, topology
 
 MIB = 1024**2

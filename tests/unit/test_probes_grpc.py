@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.grpc_health import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.grpc_health import (
     Frame,
     GrpcError,
     check,

@@ -9,9 +9,9 @@ import threading
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.slipway.compose.plugins.module_utils._core.health import Probe
-from ansible_collections.slipway.compose.plugins.module_utils._core.probes import measure
-from ansible_collections.slipway.compose.plugins.module_utils._core.probes_network import no_answer
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health import Probe
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.probes import measure
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.probes_network import no_answer
 from ansible_collections.slipway.compose.plugins.modules import health
 
 PROBE = Probe("ready", "api", "tcp", {"host": "10.0.0.1", "port": 1})

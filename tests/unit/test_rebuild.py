@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.rebuild import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.rebuild import (
     UNDER_WAY,
     bootstrap,
     make_sure_it_is_bare,
     reached,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from whole_stack import rendered, stack, with_backup
 
 NOW = datetime(2026, 11, 28, 3, 0, tzinfo=UTC)

@@ -12,10 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import record_sql, sql
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.postgres import Psql
-from ansible_collections.slipway.compose.plugins.module_utils._core.record import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.history import record_sql
+from ansible_collections.slipway.compose.plugins.module_utils._core.history.record import (
     OUTCOMES,
     Record,
     ServicePlan,
@@ -25,8 +24,14 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.record impor
     merged,
     updated,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.record_store import History
-from ansible_collections.slipway.compose.plugins.module_utils._core.record_text import one_line, page, table
+from ansible_collections.slipway.compose.plugins.module_utils._core.history.record_store import History
+from ansible_collections.slipway.compose.plugins.module_utils._core.history.record_text import (
+    one_line,
+    page,
+    table,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql import sql
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 from ansible_collections.slipway.compose.plugins.modules import release_record
 from ansible_collections.slipway.compose.plugins.plugin_utils.source_revision import revision
 from hypothesis import given

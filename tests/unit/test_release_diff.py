@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.compose.plugins.action.stack_release import confidential, secret_texts
-from ansible_collections.slipway.compose.plugins.module_utils._core.archive_layout import password
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.release_diff import file_changes, unified
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.archive.archive_layout import password
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.release_diff import (
+    file_changes,
+    unified,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 from whole_stack import (

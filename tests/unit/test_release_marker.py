@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.record import Record
-from ansible_collections.slipway.compose.plugins.module_utils._core.release_marker import marker
+from ansible_collections.slipway.compose.plugins.module_utils._core.history.record import Record
+from ansible_collections.slipway.compose.plugins.module_utils._core.history.release_marker import marker
 
 RUN = Record("20261122T141502-3f2a9c", "2026-11-22T14:15:02Z", "ann", "laptop", release="3f2a9c0d1e5b")
 BEGUN = (

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import PORTS, topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.components import COMPONENTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import PORTS, topology
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import COMPOSE_FOLDER, Material, render
 from whole_stack import CERTIFICATE, IMAGES, SECRETS, compose, rendered, stack, usual, with_service
 

@@ -6,7 +6,10 @@ import re
 from hashlib import sha256
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import RateLimit, Route
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_service import (
+    RateLimit,
+    Route,
+)
 from whole_stack import SECRETS, compose, rendered, stack, topology, usual, with_service
 
 NGINX = usual(3, 1)["config/edge/servers.conf"]

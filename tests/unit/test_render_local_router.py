@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from whole_stack import SECRETS, compose, rendered, stack, with_service
 
 DATA = {"etcd", "postgres", "pgbouncer", "redis", "sentinel", "local-router"}

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.handover import targets
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import Pair, Thresholds
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Etcd
 from ansible_collections.slipway.compose.plugins.module_utils._core.pool_names import POOLS
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import PORTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.handover import targets
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_alerts import Pair, Thresholds
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import Etcd
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import PORTS
 from whole_stack import SECRETS, compose, rendered, stack, topology, usual, with_alerts, with_service
 
 OWN = {

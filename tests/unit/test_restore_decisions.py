@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_proof import Proof
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_report import Verification
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_wal import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_proof import Proof
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_report import Verification
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_wal import (
     Line,
     history,
     holes,
@@ -17,13 +17,13 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.backup_wal i
     segments,
     spans,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.backups import on_line
-from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_plan import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backups import on_line
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_plan import (
     estimate,
     parse_target,
     plan_restore,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from made_backups import SUNDAY, backup, files, info
 
 MADE = [backup("full", SUNDAY), backup("diff", SUNDAY + timedelta(days=1), 8, 9)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pytest
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_host import RestoreHost
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.restore_work import STEPS
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_host import RestoreHost
-from ansible_collections.slipway.compose.plugins.module_utils._core.restore_work import STEPS
 
 PARAMS = {"id": "20261127", "stack": "wayfare", "first": False}
 

@@ -6,15 +6,18 @@ from dataclasses import replace
 from threading import Barrier, Event
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import rolling
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.rolling import RollingReplica, roll
-from ansible_collections.slipway.compose.plugins.module_utils._core.router_address import Address
-from ansible_collections.slipway.compose.plugins.module_utils._core.router_state import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing import rolling
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.rolling import (
+    RollingReplica,
+    roll,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.router_address import Address
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.router_state import (
     Order,
     ServerState,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.routers import Routers
 
 
 class MemoryRouter:

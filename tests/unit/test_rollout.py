@@ -7,13 +7,7 @@ from itertools import pairwise
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import (
-    Portion,
-    Strategy,
-    StrategyStep,
-)
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import Service
-from ansible_collections.slipway.compose.plugins.module_utils._core.rollout import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.rollout import (
     Pools,
     Stage,
     back,
@@ -21,10 +15,16 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.rollout impo
     settled,
     stages,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.rollout_text import describe
-from ansible_collections.slipway.compose.plugins.module_utils._core.shares import share_of, weights
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import ALL, BUILT_IN
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategy_rules import faults
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.rollout_text import describe
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.shares import share_of, weights
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.strategy_rules import faults
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_rollout import (
+    Portion,
+    Strategy,
+    StrategyStep,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_service import Service
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.strategies import ALL, BUILT_IN
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from whole_stack import stack, with_service

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import router
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.router_address import Address
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing import router
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.router_address import Address
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 
 HERE = "127.0.0.1"

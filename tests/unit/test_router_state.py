@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.router_state import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.router_state import (
     Order,
     ServerState,
     healthy_again,

@@ -6,13 +6,13 @@ import threading
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.router_address import Address
-from ansible_collections.slipway.compose.plugins.module_utils._core.router_state import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.router_address import Address
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.router_state import (
     ServerState,
     parse_orders,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
-from ansible_collections.slipway.compose.plugins.module_utils._core.traffic import learn_orders
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.routers import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.traffic import learn_orders
 from test_rolling import Clock, MemoryRouter, fleet
 
 

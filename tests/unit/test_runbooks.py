@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.components import COMPONENTS
 from documentation import CHECKOUT, DOCS, PAGES, RUNBOOKS, blocks, sections, targets, text
 from whole_stack import rules, stack, with_alerts, with_everything
 

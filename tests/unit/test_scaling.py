@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.plan import Step
-from ansible_collections.slipway.compose.plugins.module_utils._core.scaling import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.plan import Step
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.scaling import (
     require_only_numbers,
     scaled,
 )

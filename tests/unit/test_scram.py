@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core.scram import matches, verifier
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.scram import matches, verifier
 
 # The password, salt and count of RFC 7677's example, in the form PostgreSQL stores.
 SALT = bytes.fromhex("5b6d99689d12358eeca04b14 1236fa81")

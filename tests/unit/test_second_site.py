@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.backup_repository import Repository
+from ansible_collections.slipway.compose.plugins.module_utils._core.backup.backup_repository import Repository
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     InvalidInputError,
     SlipwayError,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.sites import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.sites import (
     Seen,
     at_rest,
     may_take_over,
     rests,
 )
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Stack
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import complete
 from ansible_collections.slipway.compose.plugins.plugin_utils.other_site import peer
 from whole_stack import rendered, rules, stack, with_backup, with_other_site

@@ -12,7 +12,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
 from ansible_collections.slipway.compose.plugins.plugin_utils import input_files, pki, secrets
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import complete
 from cryptography import x509

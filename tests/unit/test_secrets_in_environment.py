@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import with_environment
 
 

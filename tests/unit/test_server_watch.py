@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.server_watch import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.server_watch import (
     Health,
     ServerWatch,
     parse_health,

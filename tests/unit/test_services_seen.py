@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.definitions import Definitions
-from ansible_collections.slipway.compose.plugins.module_utils._core.engine import Engine
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet import Seen
-from ansible_collections.slipway.compose.plugins.module_utils._core.plan import Step, Unit
-from ansible_collections.slipway.compose.plugins.module_utils._core.pools import Pools, ServicePools
-from ansible_collections.slipway.compose.plugins.module_utils._core.router_state import Order
-from ansible_collections.slipway.compose.plugins.module_utils._core.services_seen import ServicesSeen
+from ansible_collections.slipway.compose.plugins.module_utils._core.docker.engine import Engine
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.definitions import Definitions
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.fleet import Seen
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.plan import Step, Unit
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.pools import Pools, ServicePools
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.services_seen import ServicesSeen
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.router_state import Order
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import File, ReleaseTree
 from test_host_release import ME, Docker
 

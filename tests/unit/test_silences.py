@@ -15,7 +15,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.silences import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.silences import (
     Alertmanager,
     Silence,
     bring,

@@ -9,8 +9,8 @@ import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     SlipwayError,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.site_member import SiteMember
-from ansible_collections.slipway.compose.plugins.module_utils._core.sites import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.site_member import SiteMember
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.sites import (
     Seen,
     rests,
 )

@@ -9,24 +9,24 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core import slo_report
-from ansible_collections.slipway.compose.plugins.module_utils._core.edge_counts import BOUNDS
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     InvalidInputError,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import (
-    LatencyObjective,
-    Slo,
-)
-from ansible_collections.slipway.compose.plugins.module_utils._core.slo import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.edge_counts import BOUNDS
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring import slo_report
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.slo import (
     BURN_RATES,
     WINDOWS,
     Objective,
     objectives,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.slo_rules import LIMITS
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.slo_rules import LIMITS
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_service import (
+    LatencyObjective,
+    Slo,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from hypothesis import given
 from hypothesis import strategies as st
 from whole_stack import recorded_and_alerts, rendered, stack, with_service, with_slo

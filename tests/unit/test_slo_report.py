@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.slipway.compose.plugins.module_utils._core import slo_report
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring import slo_report
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.slo import Objective
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.slo_report import Reading
 from ansible_collections.slipway.compose.plugins.module_utils._core.prometheus import Series
-from ansible_collections.slipway.compose.plugins.module_utils._core.slo import Objective
-from ansible_collections.slipway.compose.plugins.module_utils._core.slo_report import Reading
 from ansible_collections.slipway.compose.plugins.modules import slo
 from hypothesis import given
 from hypothesis import strategies as st

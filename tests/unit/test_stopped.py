@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
-from ansible_collections.slipway.compose.plugins.module_utils._core.stopped import TOLD_BY, unspoken
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import placement, topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.stopped import (
+    TOLD_BY,
+    unspoken,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.components import COMPONENTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import placement, topology
 from whole_stack import rules, stack, with_everything
 
 WHOLE = with_everything(stack())

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.kinds import latency
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.strategy_rules import faults
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.kinds import latency
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_rollout import (
     GateQuery,
     Gates,
     Portion,
     Strategy,
     StrategyStep,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.strategies import (
     BUILT_IN,
     known_strategies,
     stops_first,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategy_rules import faults
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
 
 CAREFUL = {
     "steps": [

@@ -9,13 +9,13 @@ import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import ThirdParty
-from ansible_collections.slipway.compose.plugins.module_utils._core.third_party_watch import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.third_party_watch import (
     Party,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import ThirdParty
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 from made_third_parties import FOLDER, URL, party
 from whole_stack import CERTIFICATE, IMAGES, SECRETS, rendered, stack, with_outside

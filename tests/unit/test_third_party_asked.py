@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import third_party_watch as program
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring import (
+    third_party_watch as program,
+)
 from made_third_parties import FOLDER, party
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core import asking
-from ansible_collections.slipway.compose.plugins.module_utils._core import third_party_watch as program
-from ansible_collections.slipway.compose.plugins.module_utils._core.third_party_watch import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring import (
+    third_party_watch as program,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.third_party_watch import (
     Answer,
     Standing,
 )

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health_plan import probes_for
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     InvalidInputError,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.health_plan import probes_for
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from whole_stack import rendered, stack, with_logs, with_service, with_traces
 
 TRACED = with_traces(stack(3))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.turn import own_turn
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.turn import own_turn
 
 
 def test_a_second_one_is_refused_after_its_patience_and_told_who_holds_it(tmp_path: Path) -> None:

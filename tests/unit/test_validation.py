@@ -6,13 +6,24 @@ import zlib
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.compose.plugins.module_utils._core import ports, schema, schema_service
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import InvalidInputError
-from ansible_collections.slipway.compose.plugins.module_utils._core.kinds import Entries, ListOf, Table
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import Tls
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import Resources, Route
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema import (
+    schema,
+    schema_service,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.kinds import (
+    Entries,
+    ListOf,
+    Table,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack import ports
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import Tls
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_service import (
+    Resources,
+    Route,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,10 +11,10 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.slipway.compose.plugins.filter.host_stack import host_stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.components import COMPONENTS
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.compose.plugins.module_utils._core.kinds import Mode
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.schema.kinds import Mode
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.components import COMPONENTS
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Stack
 from whole_stack import rendered, stack
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"

@@ -6,28 +6,31 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core import handover
-from ansible_collections.slipway.compose.plugins.module_utils._core.engine import Engine
+from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health_plan import probes_for
+from ansible_collections.slipway.compose.plugins.module_utils._core.docker.engine import Engine
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import (
     InvalidInputError,
     SlipwayError,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.fleet_moves import plan_forward
-from ansible_collections.slipway.compose.plugins.module_utils._core.gate_plan import watched
-from ansible_collections.slipway.compose.plugins.module_utils._core.health_plan import probes_for
-from ansible_collections.slipway.compose.plugins.module_utils._core.host_rollout import HostRollout, PoolOrder
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.gate_plan import watched
+from ansible_collections.slipway.compose.plugins.module_utils._core.gate.worker_watch import stay_up
+from ansible_collections.slipway.compose.plugins.module_utils._core.release import handover
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.fleet_moves import plan_forward
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.host_rollout import (
+    HostRollout,
+    PoolOrder,
+)
+from ansible_collections.slipway.compose.plugins.module_utils._core.release.way_back import plan_back
+from ansible_collections.slipway.compose.plugins.module_utils._core.routing.routers import Routers
+from ansible_collections.slipway.compose.plugins.module_utils._core.rules.validation import parse_stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_rollout import (
     GateQuery,
     Portion,
     Strategy,
     StrategyStep,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.routers import Routers
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
-from ansible_collections.slipway.compose.plugins.module_utils._core.validation import parse_stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.way_back import plan_back
-from ansible_collections.slipway.compose.plugins.module_utils._core.worker_watch import stay_up
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.strategies import BUILT_IN
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from hypothesis import given
 from hypothesis import strategies as st
 from test_fleet import HOSTS, NEW, OLD, World, interrupt, newcomers

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.slipway.compose.plugins.module_utils._core.model import Host, Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host, Stack
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_alerts import (
     PAGERDUTY,
     AlertEmail,
     AlertRoute,
@@ -23,7 +23,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_alerts
     Step,
     Watchdog,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_components import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import (
     S3,
     Archive,
     Backup,
@@ -42,19 +42,19 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
     Tls,
     Traces,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_data import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_data import (
     Data,
     DatabaseCare,
     Retention,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_hooks import Hook
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_integrations import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_hooks import Hook
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_integrations import (
     Export,
     LogExport,
     RemoteWrite,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_rollout import Gates
-from ansible_collections.slipway.compose.plugins.module_utils._core.model_service import (
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_rollout import Gates
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_service import (
     LatencyObjective,
     Resources,
     Route,
@@ -62,8 +62,8 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_servic
     Service,
     Slo,
 )
-from ansible_collections.slipway.compose.plugins.module_utils._core.strategies import BUILT_IN
-from ansible_collections.slipway.compose.plugins.module_utils._core.topology import topology
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.strategies import BUILT_IN
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 
 IMAGES = (

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from core.archive_work import main
+from core.archive.archive_work import main
 
 if __name__ == "__main__":
     os.umask(0o022)

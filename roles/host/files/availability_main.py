@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from core.availability_work import main
+from core.monitoring.availability_work import main
 
 if __name__ == "__main__":
     os.umask(0o022)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from core.backup_work import main
+from core.backup.backup_work import main
 
 if __name__ == "__main__":
     os.umask(0o022)

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from core.container_metrics import main
+from core.monitoring.container_metrics import main
 
 if __name__ == "__main__":
     os.umask(0o022)

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from core.log_export import main
+from core.logs.log_export import main
 
 if __name__ == "__main__":
     os.umask(0o022)

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from core.log_shipper import main
+from core.logs.log_shipper import main
 
 if __name__ == "__main__":
     os.umask(0o022)

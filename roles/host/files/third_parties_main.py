@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from core.third_party_watch import main
+from core.monitoring.third_party_watch import main
 
 if __name__ == "__main__":
     os.umask(0o022)

@@ -1,0 +1,1 @@
+"""Backups of PostgreSQL by pgBackRest: made, proven by restoring them, and the ways back to a moment."""

@@ -1,0 +1,1 @@
+"""Probes of hosts, components and services, and what their answers mean."""

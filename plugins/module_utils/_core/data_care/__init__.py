@@ -1,0 +1,1 @@
+"""Data that are about people: masked copies, retention, a subject's export and erasure."""

@@ -1,0 +1,1 @@
+"""Docker and Compose as one host has them: command lines, and what they answer."""

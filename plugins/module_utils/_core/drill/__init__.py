@@ -1,0 +1,1 @@
+"""Faults on purpose, and the ledger that proves what became of acknowledged writes meanwhile."""

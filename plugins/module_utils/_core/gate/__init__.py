@@ -1,0 +1,1 @@
+"""Whether a new pool is good enough for more traffic: measured, compared, decided."""

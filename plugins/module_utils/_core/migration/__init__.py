@@ -1,0 +1,1 @@
+"""Changes of a schema as numbered files: judged, planned, run."""

@@ -1,0 +1,1 @@
+"""The language of stack definitions: kinds of values, and every key with its range, default and sentence."""

@@ -1,0 +1,1 @@
+"""What an environment declares, as values, and where each part of it runs."""
