@@ -21,11 +21,14 @@ Reported = Callable[[dict[str, Any]], None]
 
 
 class Ledger:
-    def __init__(self, lab: Lab, authority: Path, path: Path) -> None:
+    def __init__(self, lab: Lab, authority: Path, path: Path, *others: Lab) -> None:
+        """others: labs whose edges the same client knows as well, as by a name with several addresses."""
         self._path = path
         self._command = [sys.executable, str(CHECKOUT / "scripts/ledger")]
         self._site = ["--url", f"https://{lab.stack['domain']}:{lab.https_port}"]
-        self._site += ["--connect", f"127.0.0.1:{lab.https_port}", "--ca", str(authority)]
+        self._site += ["--ca", str(authority)]
+        for known in (lab, *others):
+            self._site += ["--connect", f"127.0.0.1:{known.https_port}"]
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
