@@ -4,7 +4,7 @@ Brings up two labs of one host each (`scripts/two-sites`), deploys both, and let
 addresses of both sites. The first site's host is killed with all its processes while writes are under way,
 and `playbooks/site_failover.yml -e lost=true` runs, once. What users felt is measured by the ledger, from the
 loss to the first write that the second site takes. Then the first site's host is started as it was left: it
-must see by itself that it was left, and follow when `playbooks/site_failback.yml -e only_follow=true` says it.
+must see by itself that it was left, and follow when `playbooks/site_failback.yml -e only_follow=true` says.
 The ledger writes on all the while, and in the end asks the second site for every acknowledged write: what the
 first had not sent is lost, and so would be what it took after its return. Exit status 1: over budget, or a
 write doubled or altered. Removes both labs.
