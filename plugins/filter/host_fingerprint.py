@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ..plugin_utils.host_programs import programs, sources
 
 DOCUMENTATION = r"""
 name: host_fingerprint
@@ -40,8 +40,6 @@ _value:
 """
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "host"
-# Those that the role names in its variables `_host_*_core` are installed as parts of the hosts' programs.
-CORE = ROLE.parents[1] / "plugins" / "module_utils" / "_core"
 # What acts on a host; its documentation does not.
 PARTS = ("defaults", "files", "handlers", "tasks", "templates", "vars")
 
@@ -61,11 +59,7 @@ def _role_digest() -> str:
 
 
 def _installed() -> set[Path]:
-    variables = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
-    lists = [
-        names for name, names in variables.items() if name.startswith("_host_") and name.endswith("_core")
-    ]
-    return {CORE / f"{name}.py" for names in lists for name in names}
+    return {path for program in programs() for path in sources(program).values()}
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 from ansible.errors import AnsibleFilterError
 from ansible.inventory.data import InventoryData
 from ansible_collections.slipway.compose.plugins.filter import host_fingerprint as fingerprint
@@ -25,6 +24,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.schema.schem
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.ports import publish_base
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import replicas
+from ansible_collections.slipway.compose.plugins.plugin_utils import host_programs
 from hypothesis import given
 from hypothesis import strategies as st
 from whole_stack import service
@@ -187,12 +187,13 @@ def test_the_fingerprint_follows_every_program_that_a_host_is_given(
 ) -> None:
     role, core = tmp_path / "roles/host", tmp_path / "plugins/module_utils/_core"
     shutil.copytree(fingerprint.ROLE, role, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(fingerprint.CORE, core, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(host_programs.CORE, core, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(fingerprint, "ROLE", role)
-    monkeypatch.setattr(fingerprint, "CORE", core)
-    variables = yaml.safe_load((role / "vars/main.yml").read_text(encoding="utf-8"))
-    named = {name for key, names in variables.items() if key.endswith("_core") for name in names}
-    programs = [*(role / "files").glob("*.py"), *(core / f"{name}.py" for name in named)]
+    monkeypatch.setattr(host_programs, "CORE", core)
+    monkeypatch.setattr(host_programs, "MAINS", role / "files")
+    monkeypatch.setattr(host_programs, "sources", host_programs.sources.__wrapped__)
+    monkeypatch.setattr(fingerprint, "sources", host_programs.sources)
+    programs = {path for name in host_programs.programs() for path in host_programs.sources(name).values()}
     names = {path.name for path in programs}
     parts = {"log_shipper.py", "third_parties_main.py", "archive_work.py", "textfile.py"}
     assert {*parts, "retention_work.py"} <= names

@@ -7,7 +7,9 @@ import os
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import (
     File,
     ReleaseTree,
+    differing,
     folder_digest,
+    lay,
     release_id,
 )
 
@@ -101,3 +103,20 @@ def test_what_a_service_has_loaded_is_remembered(tmp_path):
     tree.set_applied("etcd", "def")
     tree.set_applied("edge", None)
     assert tree.applied() == {"etcd": "def"}
+
+
+def test_a_folder_holds_what_it_is_told_and_nothing_else(tmp_path):
+    owner = ME
+    folder = tmp_path / "program"
+    files = [File("__main__.py", "1\n", 0o644, owner), File("core/logs/a.py", "2\n", 0o644, owner)]
+    assert differing(folder, files) == ["__main__.py", "core/logs/a.py"] and not folder.exists()
+    lay(folder, files)
+    assert not differing(folder, files)
+    (folder / "core/__pycache__").mkdir()
+    (folder / "core/__pycache__/a.pyc").write_bytes(b"\xff")
+    (folder / "core/old.py").write_text("3\n")
+    (folder / "__main__.py").chmod(0o600)
+    assert differing(folder, files) == ["__main__.py", "core/old.py"]
+    lay(folder, files)
+    assert not differing(folder, files)
+    assert not (folder / "core/old.py").exists() and (folder / "core/__pycache__/a.pyc").exists()

@@ -171,6 +171,33 @@ class ReleaseTree:
         shutil.rmtree(self.release(release))
 
 
+def differing(folder: Path, files: Iterable[File]) -> list[str]:
+    """Paths below a folder that are not as these files say, those of files that are too many included.
+
+    What Python has compiled there is its own affair.
+    """
+    wanted = {file.path: file.digest for file in files}
+    found = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+    there = {path.relative_to(folder).as_posix(): path for path in found}
+    return sorted(
+        path
+        for path in {*wanted, *there}
+        if path not in there or wanted.get(path) != read_file(folder, there[path]).digest
+    )
+
+
+def lay(folder: Path, files: Iterable[File]) -> None:
+    """Make a folder hold these files and nothing else: each by rename, removals last."""
+    wanted = {file.path: file for file in files}
+    changed = differing(folder, wanted.values())
+    for path in changed:
+        if path in wanted:
+            write_file(folder / path, wanted[path])
+    for path in changed:
+        if path not in wanted:
+            (folder / path).unlink()
+
+
 def read_file(folder: Path, path: Path) -> File:
     status = path.stat()
     content = path.read_text(encoding="utf-8")
