@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health import problems
 from ansible_collections.slipway.compose.plugins.module_utils._core.checks.health_plan import probes_for
+from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.sites import at_rest
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import Tls
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from whole_stack import stack
@@ -67,6 +68,17 @@ def test_the_edge_is_asked_for_its_domain_at_its_own_address():
     assert served.target["ca"] == "/opt/wayfare/config/host/tls/ca.crt"
     assert "5xx" not in served.expect["status"] and "421" not in served.expect["status"]
     assert one("edge", "certificate of wayfare.test").target["server_name"] == "wayfare.test"
+
+
+def test_the_edge_of_a_site_at_rest_turns_clients_away_and_serves_its_console():
+    resting = topology(at_rest(stack()))
+    asked = {
+        it.name: it.expect["status"]
+        for it in probes(laid_out=resting)
+        if it.kind == "https" and it.component == "edge"
+    }
+    assert asked.pop("turns away for wayfare.test") == ["503"]
+    assert [name for name, status in asked.items() if "503" not in status] == ["serves ops.wayfare.test"]
 
 
 def test_a_users_certificate_is_held_against_itself():

@@ -35,6 +35,8 @@ _PAGES: Mapping[str, tuple[str, str]] = {
 }
 # What a domain may answer to a stranger's GET of a path: anything but "not ours" (421) and "broken" (5xx).
 _ALIVE = ("2xx", "3xx", "401", "403", "404", "405", "429")
+# Where nothing is behind it, as at a site that follows another one: the edge's own answer, and nobody else's.
+_AT_REST = ("503",)
 
 
 def probes_for(topology: Topology, view: HostView) -> list[Probe]:
@@ -157,20 +159,24 @@ def _edge(topology: Topology, view: HostView) -> list[Probe]:
         trust = {"ca": f"{_root(topology)}/config/edge/tls/tls.crt"}
     address = view.host.address
     probes = []
-    domains = {service.route.domain for service in topology.routed() if service.route}
+    domains: dict[str, bool] = {}
+    for service in topology.routed():
+        if service.route:
+            domain = service.route.domain
+            domains[domain] = domains.get(domain, False) or service.replicas > 0
     if console := topology.stack.components.console:
-        domains.add(console.domain)
-    for domain in sorted(domains):
+        domains[console.domain] = True
+    for domain, served in sorted(domains.items()):
         url = f"https://{domain}:{edge.https_port}/"
         plain = f"http://{domain}:{edge.http_port}/"
         place = {"host": address, "port": edge.https_port, "server_name": domain}
         probes += [
             Probe(
-                f"serves {domain}",
+                f"{'serves' if served else 'turns away for'} {domain}",
                 "edge",
                 "https",
                 {"url": url, "address": address, **trust},
-                {"status": list(_ALIVE)},
+                {"status": list(_ALIVE if served else _AT_REST)},
             ),
             Probe(
                 f"redirects {domain}", "edge", "http", {"url": plain, "address": address}, {"status": ["3xx"]}
