@@ -10,7 +10,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.checks.healt
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.sites import at_rest
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import Tls
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
-from whole_stack import stack
+from whole_stack import stack, with_console
 
 WHOLE = topology(stack())
 
@@ -71,7 +71,7 @@ def test_the_edge_is_asked_for_its_domain_at_its_own_address():
 
 
 def test_the_edge_of_a_site_at_rest_turns_clients_away_and_serves_its_console():
-    resting = topology(at_rest(stack()))
+    resting = topology(at_rest(with_console(stack())))
     asked = {
         it.name: it.expect["status"]
         for it in probes(laid_out=resting)
