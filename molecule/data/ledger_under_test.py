@@ -21,20 +21,20 @@ Reported = Callable[[dict[str, Any]], None]
 
 
 class Ledger:
-    def __init__(self, lab: Lab, authority: Path, path: Path, *others: Lab) -> None:
-        """others: labs whose edges the same client knows as well, as by a name with several addresses."""
+    def __init__(self, lab: Lab, authority: Path, path: Path, second: Lab | None = None) -> None:
+        """second: another site, whose edge the client knows as well and which is asked in the end."""
         self._path = path
         self._command = [sys.executable, str(CHECKOUT / "scripts/ledger")]
-        self._site = ["--url", f"https://{lab.stack['domain']}:{lab.https_port}"]
-        self._site += ["--ca", str(authority)]
-        for known in (lab, *others):
-            self._site += ["--connect", f"127.0.0.1:{known.https_port}"]
+        site = ["--url", f"https://{lab.stack['domain']}:{lab.https_port}", "--ca", str(authority)]
+        edges = [f"127.0.0.1:{known.https_port}" for known in (lab, second) if known]
+        self._write = [*site, *(part for edge in edges for part in ("--connect", edge))]
+        self._prove = [*site, "--connect", edges[-1]]
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
         log = self._path.with_suffix(".log").open("wb")
         self._process = subprocess.Popen(
-            [*self._command, "write", str(self._path), *self._site], stdout=log, stderr=subprocess.STDOUT
+            [*self._command, "write", str(self._path), *self._write], stdout=log, stderr=subprocess.STDOUT
         )
         limit = time.monotonic() + 120
         while not self._path.exists():
@@ -51,7 +51,7 @@ class Ledger:
         time.sleep(BEFORE_AND_AFTER)
         self.stop()
         done = subprocess.run(
-            [*self._command, "prove", str(self._path), "--json", *self._site],
+            [*self._command, "prove", str(self._path), "--json", *self._prove],
             capture_output=True,
             text=True,
             timeout=120,
