@@ -13,8 +13,8 @@ author: Slipway contributors (@slipway)
 description:
   - Some settings of a stack say which hosts keep data, such as C(components.logs.hosts). Where a deployment
     would have other hosts keep them, what the old ones hold stays there, and the new ones begin empty.
-  - Hosts are asked what the release that serves says of it; nothing is changed. Of hosts that the inventory no
-    longer has, the others tell.
+  - Hosts are asked what the release that serves says of it; nothing is changed. Of hosts that the inventory
+    no longer has, the others tell.
 options:
   state:
     description:
@@ -30,10 +30,10 @@ options:
     default: []
   consent:
     description:
-      - Settings whose data may begin anew on other hosts, for example V(logs), V(backup) or V(services.search).
-      - Members of PostgreSQL and Redis copy their data from one that has them, and no deployment changes those
-        of etcd. For these it is no consent, but that V(postgres) lets databases begin empty where all their
-        hosts are gone.
+      - Settings whose data may begin anew on other hosts, for example V(logs), V(backup), V(services.search).
+      - PostgreSQL's and Redis's are moved by members that copy them, and no deployment changes etcd's
+        members, so that nothing of these begins anew beside a host that has it. V(postgres) lets databases
+        begin empty where all their hosts are gone.
     type: list
     elements: str
     default: []

@@ -21,10 +21,8 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.stack.data_p
     told,
 )
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host, Stack
-from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topology import topology
 from ansible_collections.slipway.compose.plugins.module_utils._core.tree import ReleaseTree
-from ansible_collections.slipway.compose.plugins.plugin_utils.render import render
-from whole_stack import material
+from whole_stack import rendered, with_everything
 from whole_stack import stack as whole
 
 A, B, C = (f"app-{number}.example.com" for number in (1, 2, 3))
@@ -33,9 +31,9 @@ A, B, C = (f"app-{number}.example.com" for number in (1, 2, 3))
 def placed(definition: dict[str, Any], hosts: Sequence[Host]) -> Stack:
     """A stack that keeps all there is to keep, placed by nobody."""
     second = {"path": "/x", "sftp": {"host": "b.example.com", "user": "u", "private_key": "key"}}
-    second["sftp"]["fingerprint"] = "SHA256:" + 43 * "A"
+    second["sftp"]["fingerprint"] = 64 * "a"
     web = definition["services"]["web"]
-    web |= {"database": "shop", "volumes": {"uploads": "/data"}}
+    web |= {"database": "shop", "volumes": {"uploads": "/data"}, "strategy": "recreate"}
     definition["secrets"] = {"key": None}
     definition["components"] = {"redis": {}, "logs": {}, "backup": {"second": second}}
     return parse_stack(definition, hosts)
@@ -64,8 +62,8 @@ def test_each_setting_that_places_data_is_known(definition, hosts):
 
 
 def test_what_a_stack_does_not_have_is_kept_nowhere(definition, hosts):
-    definition["components"] = {"postgres": None, "redis": None, "logs": None, "backup": None}
-    assert set(kept(parse_stack(definition, hosts))) <= {"registry", "monitoring"}
+    definition["components"] = {"postgres": False, "redis": False}
+    assert set(kept(parse_stack(definition, hosts))) == {"registry", "monitoring"}
 
 
 def test_three_hosts_in_place_of_one_leave_behind_what_stands_on_one(definition, hosts):
@@ -119,34 +117,32 @@ def test_a_host_that_says_something_older_does_not_hide_where_it_is_now():
     assert left({"logs": [B]}, [{"logs": [A]}, {"logs": [B]}], [A, B, C]) == []
 
 
+STAY = f"Write `hosts: [{A}]` there to leave it where it is"
+
+
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("path", "why", "remedy"),
     [
+        ("components/logs", "the logs and traces are", f"{STAY}, or let it begin anew: -e move=logs"),
+        ("services/web", "its volumes are", f"{STAY}, or let it begin anew: -e move=services.web"),
         (
-            "logs",
-            f"stack/components/logs/hosts: would begin empty on {B}, for the logs and traces are on {A} and stay "
-            f"behind. Write `hosts: [{A}]` there to leave it where it is, or let it begin anew: -e move=logs.",
-        ),
-        (
-            "services.web",
-            f"stack/services/web/hosts: would begin empty on {B}, for its volumes are on {A} and stay behind. "
-            f"Write `hosts: [{A}]` there to leave it where it is, or let it begin anew: -e move=services.web.",
-        ),
-        (
-            "postgres",
-            f"stack/components/postgres/hosts: would begin empty on {B}, for the databases are on {A} and stay "
-            f"behind. Write `hosts: [{A}]` there to leave it where it is; to move it with its data, write "
-            f"`hosts: [{A}, {B}]`, deploy, and take {A} out later.",
-        ),
-        (
-            "etcd",
-            f"stack/components/etcd/hosts: would name {B}, and etcd is on {A}: no deployment changes its members. "
-            f"Write `hosts: [{A}]` there.",
+            "components/postgres",
+            "the databases are",
+            f"{STAY}; to move it with its data, write `hosts: [{A}, {B}]`, deploy, and take {A} out later",
         ),
     ],
 )
-def test_a_refusal_says_what_where_and_what_to_do(name, expected):
+def test_a_refusal_says_what_where_and_what_to_do(path, why, remedy):
+    name = path.replace("components/", "").replace("/", ".")
+    expected = f"stack/{path}/hosts: would begin empty on {B}, for {why} on {A} and stay behind. {remedy}."
     assert said({name: [B]}, {name: [A]}, [A, B]) == [expected]
+
+
+def test_etcds_members_are_to_be_named_as_they_are():
+    assert said({"etcd": [A, B, C]}, {"etcd": [A]}, [A, B, C]) == [
+        f"stack/components/etcd/hosts: would be {A}, {B}, {C} in place of {A}, and no deployment changes its "
+        f"members. Write `hosts: [{A}]` there."
+    ]
 
 
 def test_what_is_meant_is_said_and_done():
@@ -185,10 +181,9 @@ def test_a_lost_host_keeps_nobody_from_deploying():
 def test_databases_whose_every_host_is_gone_do_not_begin_empty_by_themselves():
     wanted, found = {"postgres": [B]}, {"postgres": [A]}
     refused = said(wanted, found, [B])[0]
-    assert "Put the host back into the inventory; if it is lost, playbooks/rebuild.yml brings" in refused
-    assert f"the databases were on {A}, which the inventory no longer has." in said(
-        wanted, found, [B], ["postgres"]
-    )[0]
+    assert "Put the host back into the inventory. Is it lost, playbooks/rebuild.yml brings" in refused
+    meant = said(wanted, found, [B], ["postgres"])
+    assert f"the databases were on {A}, which the inventory no longer has." in meant[0]
 
 
 def test_a_host_that_is_left_is_named_where_another_is_lost():
@@ -196,11 +191,10 @@ def test_a_host_that_is_left_is_named_where_another_is_lost():
 
 
 def test_a_release_says_on_every_host_who_keeps_what():
-    stack = whole()
-    laid = topology(stack)
-    for view in laid.views.values():
-        files = {file.path: file.content for file in render(laid, view, material(stack))}
-        assert {name: tuple(hosts) for name, hosts in json.loads(files[PLACEMENT]).items()} == kept(stack)
+    stack = with_everything(whole())
+    for host in stack.hosts:
+        said_there = json.loads(rendered(stack, host.name)[PLACEMENT])
+        assert {name: tuple(names) for name, names in said_there.items()} == kept(stack)
 
 
 def test_a_host_tells_what_the_release_says_that_serves(definition, hosts, tmp_path: Path):

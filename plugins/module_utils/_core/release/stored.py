@@ -22,9 +22,11 @@ def served(tree: ReleaseTree) -> dict[str, Any]:
 
 def placement(tree: ReleaseTree) -> dict[str, list[str]]:
     """Where the release that serves keeps data; empty where there is none, or it is too old to say."""
-    said = tree.release(tree.current) / PLACEMENT if tree.current else None
-    found: dict[str, list[str]] = json.loads(said.read_text(encoding="utf-8")) if said and said.exists() else {}
-    return found
+    file = tree.release(tree.current) / PLACEMENT if tree.current else None
+    if file is None or not file.exists():
+        return {}
+    said: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))
+    return said
 
 
 def previous(tree: ReleaseTree) -> str:

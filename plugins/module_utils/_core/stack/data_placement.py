@@ -1,8 +1,8 @@
 """Which hosts keep a stack's data, and what a deployment would leave behind on them; decisions, pure.
 
-Each release says who keeps what (`placement.json`), on every host: so one host can tell of another that is lost.
-Data are kept alone where none of the hosts that are to have them has them already. Where one has, the others
-copy them, or begin beside it, as ever.
+Each release says on every host who keeps what (`placement.json`): one can tell of another that is lost.
+Data are left behind where none of the hosts that a setting names has them. Where one has, the others copy
+them or begin beside it, as ever.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Placement = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Left:
-    """A setting whose data none of its hosts has. here: those that have them; gone: no longer in the inventory."""
+    """A setting, and the hosts that have its data: `here`, or `gone` from the inventory. None is `wanted`."""
 
     name: str
     here: tuple[str, ...]
@@ -105,7 +105,8 @@ def judge(found: Sequence[Left], consent: Sequence[str], known: Sequence[str]) -
 
     known: settings that may be named.
     """
-    unknown = [Problem(_CONSENT, f"names {name}", _names(name, known)) for name in consent if name not in known]
+    strange = [name for name in consent if name not in known]
+    unknown = [Problem(_CONSENT, f"names {name}", _names(name, known)) for name in strange]
     problems = [*unknown, *(problem for it in found for problem in _refused(it, consent))]
     if problems:
         raise InvalidInputError(problems)
@@ -127,12 +128,13 @@ def _refused(it: Left, consent: Sequence[str]) -> Iterator[Problem]:
     if not it.here:
         # A lost host must not keep the others from being deployed to; databases are another matter.
         if it.name == "postgres" and it.name not in consent:
-            back = "playbooks/rebuild.yml brings the databases back (docs/runbooks/rebuild.md)"
-            remedy = f"Put the host back into the inventory; if it is lost, {back}; {anew} begins with empty ones"
+            back = "playbooks/rebuild.yml brings them back (docs/runbooks/rebuild.md)"
+            remedy = f"Put the host back into the inventory. Is it lost, {back}; to begin with none, {anew}"
             yield Problem(it.path, _fate(it), remedy)
     elif it.name == "etcd":
-        named = f"would name {listed(it.wanted)}, and etcd is on {listed(it.here)}: no deployment changes its members"
-        yield Problem(it.path, named, f"Write `hosts: {_list(it.here)}` there")
+        named = f"would be {listed(it.wanted)} in place of {listed(it.here)}"
+        why = "no deployment changes its members"
+        yield Problem(it.path, f"{named}, and {why}", f"Write `hosts: {_list(it.here)}` there")
     elif it.name in _COPIED:
         both = f"write `hosts: {_list((*it.here, *it.wanted))}`, deploy, and take {listed(it.here)} out later"
         yield Problem(it.path, _fate(it), f"{stay}; to move it with its data, {both}")
