@@ -37,6 +37,8 @@ from ..module_utils._core.pool_names import POOLS
 from ..module_utils._core.postgresql.sites import SLOT, UNLESS_IT_FOLLOWS, patroni_of, upstream
 from ..module_utils._core.release.jobs import JOBS_FILE, told
 from ..module_utils._core.stack.components import COMPONENTS, SLIPWAY_UID
+from ..module_utils._core.stack.data_placement import PLACEMENT
+from ..module_utils._core.stack.data_placement import told as placed
 from ..module_utils._core.stack.topology import (
     ARCHIVE_PORTS,
     BACKUP_PORTS,
@@ -230,6 +232,7 @@ def render(topology: Topology, view: HostView, material: Material) -> list[File]
             ]
     # What of the images is this release: for runs that change something else.
     files.append(File(IMAGES, json.dumps(dict(material.images), indent=1, sort_keys=True) + "\n", 0o644, 0))
+    files.append(File(PLACEMENT, placed(topology.stack), 0o644, 0))
     files.append(
         File("docker-compose.prod.yml", _render(environment, "docker-compose.prod.yml.j2", context), 0o644, 0)
     )

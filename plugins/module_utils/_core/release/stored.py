@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import SlipwayError
 from ..history.record import RUNNING
 from ..history.record_store import FOLDER, History
+from ..stack.data_placement import PLACEMENT
 from ..tree import IMAGES, ReleaseTree
 
 
@@ -17,6 +18,15 @@ def served(tree: ReleaseTree) -> dict[str, Any]:
     if folder is None or not (folder / IMAGES).exists():
         raise SlipwayError(f"no release serves on this host ({tree.root}/current)", "Deploy first")
     return {"release": tree.current, "images": json.loads((folder / IMAGES).read_text(encoding="utf-8"))}
+
+
+def placement(tree: ReleaseTree) -> dict[str, list[str]]:
+    """Where the release that serves keeps data; empty where there is none, or it is too old to say."""
+    file = tree.release(tree.current) / PLACEMENT if tree.current else None
+    if file is None or not file.exists():
+        return {}
+    said: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))
+    return said
 
 
 def previous(tree: ReleaseTree) -> str:
