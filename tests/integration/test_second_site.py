@@ -18,9 +18,10 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.model_compon
 from ansible_collections.slipway.compose.plugins.module_utils._core.site_member import SiteMember
 from ansible_collections.slipway.compose.plugins.module_utils._core.sites import Seen, may_take_over
 from backup_cluster import LIMIT, Cluster, docker
+from side_by_side import own_subnet
 from whole_stack import stack
 
-SUBNET = "10.98.87"
+SUBNET = own_subnet(87)
 
 
 def site(members: int, first: int, other: OtherSite) -> Stack:
