@@ -7,7 +7,7 @@ ENV ?= lab
 PLAY := ansible-playbook -l $(ENV)
 CORE := plugins/module_utils/_core plugins/plugin_utils
 
-.PHONY: help drill setup up down deploy rollback scale check status health logs history slo backup verify test lint unit playbooks system production docs
+.PHONY: help drill setup up down deploy rollback scale check status health logs history slo backup verify test lint unit playbooks system integration production docs
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,14 +76,18 @@ system: ## Tests from outside, on a lab of their own
 	@scripts/setup --browser
 	@scripts/system-test
 
-production: ## The user's own case: three bare machines, inventories/production, the literal command
-	@scripts/setup
+# Most of their time these wait for containers: two files side by side.
+integration: setup ## Tests of the parts, in the images that were built here last (make up), without a lab
+	@scripts/pytest-no-skips -v -n 2 --dist loadfile -m 'not by_hand' tests/integration
+
+production: setup ## The user's own case: three bare machines, inventories/production, the literal command
 	@scripts/production-test
 
-# What needs no lab is done side by side; a lab needs the machine for itself.
+# A lab on which releases are timed and hosts are hurt needs the machine for itself; the rest is done side by side.
 test: ## Everything
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line lint unit playbooks
-	@$(MAKE) --no-print-directory system production
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=line lint unit playbooks
+	@$(MAKE) --no-print-directory system
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line integration production
 
 docs: setup ## Generate docs/reference from the schema, the roles and the modules
 	@scripts/generate_reference.py

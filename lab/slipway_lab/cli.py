@@ -149,7 +149,9 @@ def _known(docker: engine.Docker, name: str) -> state.Lab | None:
 def _subnets(docker: engine.Docker, name: str) -> list[str]:
     ids = docker.lines("network", "ls", "--quiet")
     template = "{{.Name}}{{range .IPAM.Config}} {{.Subnet}}{{end}}"
-    rows = [line.split() for line in docker.lines("network", "inspect", "--format", template, *ids)]
+    # It fails where one is gone since they were listed; the others are described all the same.
+    described = docker.attempt("network", "inspect", "--format", template, *ids).stdout.decode()
+    rows = [line.split() for line in described.splitlines()]
     return [subnet for network, *subnets in rows if network != f"slipway-{name}" for subnet in subnets]
 
 

@@ -27,9 +27,10 @@ from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from ansible_collections.slipway.compose.plugins.plugin_utils.minting import host_names
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 from images import newest
+from side_by_side import own_subnet
 from whole_stack import IMAGES, SECRETS, stack, with_backup
 
-SUBNET = "10.98.79"
+SUBNET = own_subnet(79)
 STARTED = ("etcd", "backup-repository", "postgres", "backup-agent")
 LIMIT = 120
 # How long a leader may be silent: nothing here is about failovers, and a busy machine must not bring them in.

@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 from images import newest
-from sinks import Sink, eventually, free_port
+from side_by_side import free_port
+from sinks import Sink, eventually
 
 LIMIT = 120
 

@@ -32,6 +32,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.stack.topolo
 from ansible_collections.slipway.compose.plugins.plugin_utils.render import Material, render
 from certificates import issue
 from images import newest
+from side_by_side import free_ports
 from whole_stack import IMAGES, SECRETS, stack, with_service
 
 DOMAIN = "wayfare.test"
@@ -196,24 +197,6 @@ def until(happened: Callable[[], object]) -> None:
         time.sleep(0.1)  # between two looks
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def free_range(count: int) -> int:
-    """The first of so many ports in a row that nobody uses."""
-    for base in range(28000, 32000, count):
-        with suppress(OSError):
-            for one in [socket.create_server(("127.0.0.1", base + number)) for number in range(count)]:
-                one.close()
-            return base
-    raise AssertionError("no free ports")
-
-
 def _counting(path: Path, counted: list[str]) -> None:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listener.bind(str(path))
@@ -307,7 +290,7 @@ def real_edge(folder: Path, **changes: dict[str, object]) -> Iterator[RealEdge]:
         (folder / "tls" / f"{DOMAIN}.{kind}").rename(folder / "tls" / f"tls.{kind}")
     plain, health, https_port, metrics, api_port = free_ports(5)
     base = stack(1, https_port=https_port, public_https_port=https_port)
-    names, first = ("web", "api", "journeys"), free_range(12)
+    names, first = ("web", "api", "journeys"), free_ports(12)[0]
     base = replace(
         base,
         hosts=(Host(NAME, "127.0.0.1"),),

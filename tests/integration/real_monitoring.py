@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 from images import newest
-from sinks import eventually, free_port
+from side_by_side import free_port
+from sinks import eventually
 
 
 class Exporter(http.server.ThreadingHTTPServer):

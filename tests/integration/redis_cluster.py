@@ -19,9 +19,10 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host, Stack
 from backup_cluster import Cluster, docker
 from images import newest
+from side_by_side import own_subnet
 from whole_stack import stack
 
-SUBNET = "10.98.94"
+SUBNET = own_subnet(94)
 PORT = 6379
 HOSTS = (1, 2, 3)
 LIMIT = 120

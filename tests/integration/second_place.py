@@ -24,10 +24,11 @@ from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from archive_cluster import ArchiveCluster
 from backup_cluster import docker
 from images import newest
+from side_by_side import own_subnet
 from whole_stack import stack, with_second
 
 NAME = f"archive-second-try-{os.getpid()}"
-SUBNET = "10.98.86"
+SUBNET = own_subnet(86)
 PLACE = f"{SUBNET}.40"
 LIMIT = 60
 BUCKET = "shop-archives"

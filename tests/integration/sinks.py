@@ -72,8 +72,3 @@ def eventually(look: Callable[[], Any]) -> Any:
                 return found
         time.sleep(0.2)  # between two looks
     return look()
-
-
-def free_port() -> int:
-    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
-        return int(server.server_address[1])

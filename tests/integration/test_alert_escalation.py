@@ -23,7 +23,8 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.monitoring.s
     of_host,
 )
 from real_monitoring import Exporter, ask, prometheus
-from sinks import eventually, free_port, serving
+from side_by_side import free_port
+from sinks import eventually, serving
 
 pytestmark = pytest.mark.by_hand
 EVERY = ("scrape_interval", "scrape_timeout", "evaluation_interval")

@@ -23,9 +23,10 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model 
 from archive_cluster import ArchiveCluster
 from backup_cluster import docker
 from images import newest
+from side_by_side import own_subnet
 from whole_stack import stack, with_archive
 
-SUBNET = "10.98.80"
+SUBNET = own_subnet(80)
 NAME = f"archive-try-{os.getpid()}"
 PORT = 8434
 LIMIT = 120

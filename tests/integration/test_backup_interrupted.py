@@ -20,6 +20,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.errors impor
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process
 from backup_cluster import Cluster, declared, docker, in_memory
 from interrupted import begun, end, found, going_on
+from side_by_side import own_subnet
 
 pytestmark = pytest.mark.by_hand
 LIMIT = 120
@@ -35,7 +36,7 @@ BACKUP, RESTORE = f"--type={FULL}", f"--pg1-path={FRESH}"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(declared(2, "10.98.85"), tmp_path_factory.mktemp("killed"), size="2g") as made:
+    with Cluster(declared(2, own_subnet(85)), tmp_path_factory.mktemp("killed"), size="2g") as made:
         made.sql("CREATE DATABASE shop")
         made.sql(FILLED, "shop")
         yield made

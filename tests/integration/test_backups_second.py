@@ -35,9 +35,10 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_
 from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from backup_cluster import Cluster, declared, docker, in_memory
 from second_place import RADOSGW, built
+from side_by_side import own_subnet
 
 pytestmark = pytest.mark.by_hand
-SUBNET = "10.98.86"
+SUBNET = own_subnet(86)
 PLACE = f"{SUBNET}.40"
 STORE, BUCKET = f"{PLACE}:8443", "databases"
 # Making the store's user is tried again, see there.

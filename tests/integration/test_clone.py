@@ -30,6 +30,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.m
 from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.postgres import Psql
 from backup_cluster import Cluster, declared, docker, in_memory
 from images import newest
+from side_by_side import own_subnet
 
 pytestmark = pytest.mark.by_hand
 Background = Callable[[Callable[[], None]], Any]
@@ -78,7 +79,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(declared(2, "10.98.87"), tmp_path_factory.mktemp("target"))
+    made = Cluster(declared(2, own_subnet(87)), tmp_path_factory.mktemp("target"))
     made.name = f"{made.name}-target"
     try:
         made.start()

@@ -15,11 +15,12 @@ import pytest
 import yaml
 from backup_cluster import Cluster, declared, docker
 from host_programs import installed
+from side_by_side import own_subnet
 
 pytestmark = pytest.mark.by_hand
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = {"live": f"slipway-live-{os.getpid()}", "stage": f"slipway-stage-{os.getpid()}"}
-SUBNETS = {"live": "10.98.81", "stage": "10.98.82"}
+SUBNETS = {"live": own_subnet(81), "stage": own_subnet(82)}
 COMPONENTS = ("etcd", "postgres", "backup-agent", "backup-repository")
 CANARY = "canary.7f3a@private.example"
 DATA = {

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from backup_cluster import Cluster, declared, docker
 from images import newest
+from side_by_side import own_subnet
 
-SUBNET = "10.98.92"
+SUBNET = own_subnet(92)
 SCRIPT = Path(__file__).resolve().parents[2] / "compose/config/postgres/can-write.sh"
 LIMIT = 120
 

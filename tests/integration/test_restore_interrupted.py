@@ -23,6 +23,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.run import p
 from backup_cluster import Cluster, declared, docker, in_memory
 from images import newest
 from interrupted import At, begun, found, killed_at
+from side_by_side import own_subnet
 from whole_restore import Restore
 
 pytestmark = pytest.mark.by_hand
@@ -59,7 +60,7 @@ AFTER = {
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(declared(2, "10.98.83"), tmp_path_factory.mktemp("interrupted"), size="2g") as made:
+    with Cluster(declared(2, own_subnet(83)), tmp_path_factory.mktemp("interrupted"), size="2g") as made:
         yield made
 
 

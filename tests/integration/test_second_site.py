@@ -21,9 +21,10 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.postgresql.s
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host, Stack
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import OtherSite
 from backup_cluster import LIMIT, Cluster, docker
+from side_by_side import own_subnet
 from whole_stack import stack
 
-SUBNET = "10.98.87"
+SUBNET = own_subnet(87)
 
 
 def site(members: int, first: int, other: OtherSite) -> Stack:

@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 JOURNALCTL = """#!{python}
-import json, sys, time
+import json, os, sys, time
+# Who reads it may be killed: nothing would tell one that has nothing to write.
+reader = os.getppid()
 after = next((it.partition("=")[2] for it in sys.argv if it.startswith("--after-cursor=")), None)
 with open({file!r}) as stream:
     seen, rest = after is None, ""
-    while True:
+    while os.getppid() == reader:
         rest += stream.readline()
         if not rest.endswith("\\n"):
             time.sleep(0.05)
