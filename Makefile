@@ -78,6 +78,7 @@ system: ## Tests from outside, on a lab of their own
 
 # Most of their time these wait for containers: two files side by side.
 integration: setup ## Tests of the parts, in the images that were built here last (make up), without a lab
+	@scripts/setup --browser
 	@scripts/pytest-no-skips -v -n 2 --dist loadfile -m 'not by_hand' tests/integration
 
 production: setup ## The user's own case: three bare machines, inventories/production, the literal command
