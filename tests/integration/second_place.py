@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible_collections.slipway.compose.plugins.module_utils._core.archive import archive_second
@@ -19,11 +18,11 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.archive.arch
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Host
-from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import S3, Sftp
-from ansible_collections.slipway.compose.plugins.plugin_utils import pki
+from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import Sftp
 from archive_cluster import ArchiveCluster
 from backup_cluster import docker
 from images import newest
+from s3_store import Store
 from side_by_side import own_subnet
 from whole_stack import stack, with_second
 
@@ -32,8 +31,8 @@ SUBNET = own_subnet(86)
 PLACE = f"{SUBNET}.40"
 LIMIT = 60
 BUCKET = "shop-archives"
-# As a host of Debian 13 has them; the image is of Debian 13, too. radosgw is S3 without a cluster.
-PACKAGES = {"sftp": "openssh-client openssh-server", "s3": "openssh-client radosgw"}
+# As a host of Debian 13 has them; the image is of Debian 13, too.
+PACKAGES = "openssh-client openssh-server"
 SSHD = """
 id keeper || useradd --create-home --password '*' keeper
 install -d -o keeper -m 0700 ~keeper/.ssh /srv/shop
@@ -44,43 +43,19 @@ exec /usr/sbin/sshd -D -e -f /dev/null -o PerSourcePenalties=no -o HostKey=/plac
   -o HostKey=/place/host-ecdsa -o UsePAM=no -o PidFile=none \\
   -o PasswordAuthentication=no -o Subsystem='sftp internal-sftp' -p 2222
 """
-RADOSGW = """
-cat > /tmp/ceph.conf <<'END'
-[client.radosgw]
-auth_supported = none
-rgw_backend_store = dbstore
-rgw_config_store = dbstore
-dbstore_db_dir = /tmp
-dbstore_config_uri = file:/tmp/config.db
-rgw_data = /tmp
-run_dir = /tmp
-admin_socket =
-mon_host = 127.0.0.1
-rgw_frontends = beast ssl_port=8443 ssl_certificate=/place/store.pem
-END
-set -- -c /tmp/ceph.conf -n client.radosgw --no-mon-config
-# Now and then it does not come to its end.
-until timeout 15 radosgw-admin "$@" user info --uid=keeper ||
-  timeout 15 radosgw-admin "$@" user create --uid=keeper --display-name=keeper \\
-    --access-key=access --secret-key=hidden
-do
-  sleep 1  # between two attempts
-done
-exec radosgw "$@" -f
-"""
 
 
-def image(kind: str) -> str:
-    return f"slipway-test/{kind}:{newest('archive-repository').rpartition(':')[2]}"
+def image() -> str:
+    return f"slipway-test/keeper:{newest('archive-repository').rpartition(':')[2]}"
 
 
-def built(kind: str) -> str:
-    """The image of a place of that kind, and of a host that copies to it."""
-    install = f"apt-get update && apt-get install --yes --no-install-recommends {PACKAGES[kind]}"
+def built() -> str:
+    """The image of an SFTP server, and of a host that copies to a place."""
+    install = f"apt-get update && apt-get install --yes --no-install-recommends {PACKAGES}"
     recipe = f"FROM {newest('archive-repository')}\nUSER 0\nRUN {install}\n"
-    argv = ["docker", "build", "--quiet", "--tag", image(kind), "-"]
+    argv = ["docker", "build", "--quiet", "--tag", image(), "-"]
     subprocess.run(argv, input=recipe, text=True, check=True, capture_output=True, timeout=900)
-    return image(kind)
+    return image()
 
 
 class Keeper(ArchiveCluster):
@@ -90,22 +65,18 @@ class Keeper(ArchiveCluster):
 
     def start(self) -> None:
         self.own = self.folder / "place"
-        self.own.mkdir()
-        built(self.kind)
+        built()
         self._prepare()
         self.lay()
         seen = [f"--volume={path}:{path}" for path in (self.folder, "/var/lib/docker/volumes")]
-        near = ["--detach", "--init", "--user=0", f"--network={self.name}"]
-        docker("run", *near, *seen, "--name", self.tools, self.image, "sleep", "infinity")
-        script = SSHD if self.kind == "sftp" else RADOSGW
-        inside = [f"--volume={self.own}:/place:ro", "--ip", PLACE, "--name", self.place]
-        docker("run", *near, *inside, self.image, "bash", "-ec", script)
+        docker("run", *self.near, *seen, "--name", self.tools, image(), "sleep", "infinity")
+        self._open()
         self.run("archive-repository", 2)
         self._ready()
 
     @property
-    def image(self) -> str:
-        return image(self.kind)
+    def near(self) -> list[str]:
+        return ["--detach", "--init", "--user=0", f"--network={self.name}"]
 
     @property
     def tools(self) -> str:
@@ -123,6 +94,7 @@ class Keeper(ArchiveCluster):
 
     def _prepare(self) -> None:
         """Keys of a server that shows two, and of its user."""
+        self.own.mkdir()
         for name, kind in (("host", "ed25519"), ("host-ecdsa", "ecdsa"), ("key", "ed25519")):
             command = ["ssh-keygen", "-q", "-N", "", "-t", kind, "-f", str(self.own / name)]
             subprocess.run(command, check=True)
@@ -131,6 +103,10 @@ class Keeper(ArchiveCluster):
         sftp = Sftp(PLACE, 2222, "keeper", "place_key", fingerprint)
         self.declare(sftp=sftp)
         self.secrets["place_key"] = (self.own / "key").read_text().rstrip("\n")
+
+    def _open(self) -> None:
+        inside = [f"--volume={self.own}:/place:ro", "--ip", PLACE, "--name", self.place]
+        docker("run", *self.near, *inside, image(), "bash", "-ec", SSHD)
 
     def fingerprint(self, name: str) -> str:
         key = (self.own / f"{name}.pub").read_text().split()[1]
@@ -217,23 +193,19 @@ class StoreKeeper(Keeper):
     kind = "s3"
 
     def _prepare(self) -> None:
-        now = datetime.now(UTC)
-        self.authority = pki.new_ca("a company", now)
-        pair = pki.issue(self.authority, [PLACE], now)
-        (self.own / "store.pem").write_text(pair.certificate + pair.key)
-        (self.own / "ca.crt").write_text(self.authority.certificate)
-        self.secrets |= {"place_access": "access", "place_secret": "hidden"}
-        store = S3(f"{PLACE}:8443", BUCKET, "default", True, "place_access", "place_secret")
-        self.declare(s3=store)
+        self.store = Store(self.place, PLACE, self.own)
+        self.secrets |= self.store.secrets
+        self.declare(s3=self.store.declared(BUCKET))
+
+    def _open(self) -> None:
+        self.store.start(self.name)
+        trust = "cat > /usr/local/share/ca-certificates/company.crt; update-ca-certificates"
+        docker("exec", "-i", self.tools, "sh", "-c", trust, stdin=self.store.authority)
 
     def _ready(self) -> None:
-        trust = "cat > /usr/local/share/ca-certificates/company.crt; update-ca-certificates"
-        docker("exec", "-i", self.tools, "sh", "-c", trust, stdin=self.authority.certificate)
-        super()._ready()
         # Whoever has it already has it again.
-        ask = ["curl", "--silent", "--show-error", "--fail", "--user", "access:hidden"]
-        ask += ["--aws-sigv4", "aws:amz:default:s3", "--request", "PUT"]
-        docker("exec", self.tools, *ask, f"https://{PLACE}:8443/{BUCKET}")
+        self.store.make(BUCKET)
+        super()._ready()
 
 
 def made(kind: type[Keeper], folder: Path) -> Keeper:

@@ -1,15 +1,9 @@
-"""PostgreSQL's second repository in a real S3 store, whose certificate a company's CA signed.
-
-By hand: Debian's radosgw keeps objects without a cluster in its `dbstore`, which answers a range that begins
-after the first byte with other bytes than the object has there. pgBackRest reads bundles by ranges, so
-whatever reads backups from the store (a proof, a restore) fails here, by checksum and by decryption; what
-writes and lists passes. These tests are for a store that is one: see STORE and RADOSGW.
-"""
+"""PostgreSQL's second repository in a real S3 store, whose certificate a company's CA signed."""
 
 from __future__ import annotations
 
+import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -29,20 +23,17 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.backup.resto
 from ansible_collections.slipway.compose.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.compose.plugins.module_utils._core.run import process
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model_components import (
-    S3,
     SecondRepository,
 )
-from ansible_collections.slipway.compose.plugins.plugin_utils import pki
 from backup_cluster import Cluster, declared, docker, in_memory
-from second_place import RADOSGW, built
+from s3_store import Store
 from side_by_side import own_subnet
+from whole_stack import SECRETS
 
 pytestmark = pytest.mark.by_hand
 SUBNET = own_subnet(86)
 PLACE = f"{SUBNET}.40"
-STORE, BUCKET = f"{PLACE}:8443", "databases"
-# Making the store's user is tried again, see there.
-LIMIT = 120
+BUCKET = "databases"
 ROWS = 5_000
 CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -50,45 +41,25 @@ CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 class Stored(Cluster):
     """A member, and a host with the repository that also trusts the company's CA."""
 
-    @property
-    def place(self) -> str:
-        return f"{self.name}-place"
+    store: Store
 
     @property
     def trusted(self) -> Path:
         return self.folder / "certs/ca-certificates.crt"
 
     def start(self) -> None:
-        now = datetime.now(UTC)
-        self.authority = pki.new_ca("a company", now)
-        pair = pki.issue(self.authority, [PLACE], now)
-        own = self.folder / "place"
-        own.mkdir()
-        (own / "store.pem").write_text(pair.certificate + pair.key)
-        (own / "ca.crt").write_text(self.authority.certificate)
-        self.secrets |= {"place_access": "access", "place_secret": "hidden"}
         self.trusted.parent.mkdir()
         self.trust()
         super().start()
-        image = built("s3")
-        inside = ["--user=0", f"--volume={own}:/place:ro", f"--network={self.name}", f"--ip={PLACE}"]
-        docker("run", "--detach", "--init", "--name", self.place, *inside, image, "bash", "-ec", RADOSGW)
-        self._bucket()
+        self.store.start(self.name)
+        self.store.make(BUCKET)
         (self.folder / "h2/state").mkdir()
 
     def trust(self) -> None:
         """As `update-ca-certificates` leaves it with a CA that was added."""
         shutil.copy(CAS, self.trusted)
         with self.trusted.open("a") as file:
-            file.write(self.authority.certificate)
-
-    def _bucket(self) -> None:
-        ask = ["curl", "--silent", "--show-error", "--fail", "--cacert", "/place/ca.crt"]
-        ask += ["--user", "access:hidden", "--aws-sigv4", "aws:amz:default:s3", "--request", "PUT"]
-        limit = time.monotonic() + LIMIT
-        while process(["docker", "exec", self.place, *ask, f"https://{STORE}/{BUCKET}"])[0]:
-            assert time.monotonic() < limit, docker("logs", self.place, check=False)
-            time.sleep(0.3)  # between two looks
+            file.write(self.store.authority)
 
     def _source(self, source: str, host: int, tree: Path) -> str:
         return str(self.trusted.parent) if source == "/etc/ssl/certs" else super()._source(source, host, tree)
@@ -96,9 +67,12 @@ class Stored(Cluster):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
-    store = S3(STORE, BUCKET, "default", True, "place_access", "place_secret")
-    second = SecondRepository(path="/shop", s3=store, sftp=None)
-    with Stored(declared(1, SUBNET, second=second), tmp_path_factory.mktemp("second")) as made:
+    name, folder = f"slipway-test-backups-{os.getpid()}", tmp_path_factory.mktemp("second")
+    store = Store(f"{name}-place", PLACE, folder / "place")
+    second = SecondRepository(path="/shop", s3=store.declared(BUCKET), sftp=None)
+    made = Stored(declared(1, SUBNET, second=second), folder, SECRETS | store.secrets, name)
+    made.store = store
+    with made:
         made.sql("CREATE DATABASE shop")
         made.sql(f"CREATE TABLE orders AS SELECT generate_series(1, {ROWS}) AS id", "shop")
         yield made
@@ -188,11 +162,11 @@ def test_a_store_that_is_not_trusted_is_named_and_the_first_place_gets_its_own(
 
 
 def test_a_store_that_is_away_keeps_wal_until_it_is_back(cluster: Stored, backups: Backups) -> None:
-    docker("stop", cluster.place)
+    docker("stop", cluster.store.container)
     try:
         segment = cluster.sql("SELECT pg_walfile_name(pg_logical_emit_message(true, 'test', 'away'))")
     finally:
-        docker("start", cluster.place)
+        docker("start", cluster.store.container)
     cluster.archived()
     archive = backups.repository.info().of(2)[0].archive
     for number in (1, 2):

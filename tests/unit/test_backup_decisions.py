@@ -189,6 +189,12 @@ def test_failures_say_what_they_mean(code: int, told: str, expected: str) -> Non
     assert str(error).isascii()
 
 
+def test_what_is_warned_of_is_no_cause() -> None:
+    told = "WARN: unable to find a standby\nERROR: [082]: WAL segment 01 was not archived before the timeout"
+    error = explain("the backup failed", 82, told)
+    assert "not archived" in error.problem and "standby" not in error.problem
+
+
 def test_a_lock_is_told_from_a_failure() -> None:
     told = "ERROR: [050]: unable to acquire lock on file '/tmp/pgbackrest/shop-archive-1.lock'"
     assert isinstance(explain("x", 50, told), LockedError)

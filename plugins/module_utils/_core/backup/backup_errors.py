@@ -135,6 +135,8 @@ def _words(told: str) -> str:
     """The first error, without time stamps and without what decryption made of it."""
     # An image without libeatmydata is no error of pgBackRest's.
     lines = [line for line in told.splitlines() if line.strip() and not line.startswith("ERROR: ld.so:")]
-    errors = [line for line in lines if re.search(r"ERROR|FATAL|PANIC|WARN", line)] or lines[-1:]
-    text = re.sub(r"^[\d-]+ [\d:.]+ P\d+\s+(?:ERROR|WARN|INFO): ", "", errors[0].strip()) if errors else ""
+    # What it warns of comes before the error, and often has nothing to do with it.
+    worst = (line for level in ("ERROR|FATAL|PANIC", "WARN") for line in lines if re.search(level, line))
+    line = next(worst, lines[-1] if lines else "")
+    text = re.sub(r"^[\d-]+ [\d:.]+ P\d+\s+(?:ERROR|WARN|INFO): ", "", line.strip())
     return "".join(letter for letter in text if letter.isascii() and letter.isprintable())[:300]
