@@ -49,13 +49,14 @@ class Store:
         docker("run", "--detach", "--init", "--name", self.container, *inside, IMAGE)
 
     def make(self, bucket: str) -> None:
-        """As soon as it answers."""
+        """As soon as it answers; one that is there already is left as it is."""
         # curl's --user ends the name at the first colon.
         key = KEY.replace(":", "%3A")
-        ask = ["curl", "--silent", "--show-error", "--fail", "--max-time", "30", "--cacert", "/place/ca.crt"]
+        ask = ["curl", "--silent", "--show-error", "--max-time", "30", "--cacert", "/place/ca.crt"]
+        ask += ["--output", "/dev/null", "--write-out", "%{http_code}"]
         ask += ["--aws-sigv4", f"aws:amz:{REGION}:s3", "--request", "PUT"]
         ask += [f"https://{key}:{SECRET}@{self.address}:{PORT}/{bucket}"]
         limit = time.monotonic() + LIMIT
-        while (told := process(["docker", "exec", self.container, *ask]))[0]:
+        while (told := process(["docker", "exec", self.container, *ask]))[1] not in ("200", "409"):
             assert time.monotonic() < limit, (told, docker("logs", "--tail=50", self.container, check=False))
             time.sleep(0.3)  # between two attempts

@@ -203,7 +203,6 @@ class StoreKeeper(Keeper):
         docker("exec", "-i", self.tools, "sh", "-c", trust, stdin=self.store.authority)
 
     def _ready(self) -> None:
-        # Whoever has it already has it again.
         self.store.make(BUCKET)
         super()._ready()
 

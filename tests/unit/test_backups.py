@@ -125,6 +125,16 @@ def test_a_second_repository_is_encrypted_with_a_key_of_its_own() -> None:
     assert platform_secrets(base)[-3:] == ["backup_cipher", "backup_second_cipher", "database_wayfare"]
 
 
+def test_a_second_repository_that_is_away_does_not_fail_the_first() -> None:
+    store = S3("s3.example.com", "shop", "eu", True, "redis", "redis_admin")
+    for second in (SecondRepository("/shop", store, None), None):
+        base = with_backup(stack(3), second=second)
+        agent = rendered(base, "h1.test")["config/backup-agent/pgbackrest.conf"]
+        repository = rendered(base, "h3.test")["config/backup-repository/pgbackrest.conf"]
+        assert ("[global:archive-push]" in agent and "io-timeout=10\n" in agent) is bool(second)
+        assert ("\n[global:backup]\n" in repository and "archive-timeout=600\n" in repository) is bool(second)
+
+
 def test_a_store_may_have_its_certificate_from_whom_the_host_trusts() -> None:
     store = S3("s3.example.com", "shop", "eu", True, "redis", "redis_admin")
     for second in (SecondRepository("/shop", store, None), None):
