@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.slipway.compose.plugins.module_utils._core.drill import drill_report
+
 from lab import CHECKOUT, Lab
 
 # Writes before the first fault and after the last: without them no interruption has two ends.
@@ -18,6 +20,13 @@ BEFORE_AND_AFTER = 5.0
 
 # Shows figures of a run that passed, too.
 Reported = Callable[[dict[str, Any]], None]
+
+
+def keep_report(told: drill_report.Told, ledger: Path) -> None:
+    """Beside the ledger: as Markdown, as a page with a picture, and as figures."""
+    ledger.with_suffix(".md").write_text(drill_report.markdown(told))
+    ledger.with_suffix(".html").write_text(drill_report.page(told))
+    ledger.with_suffix(".json").write_text(json.dumps(told.to_dict(), indent=1) + "\n")
 
 
 class Ledger:

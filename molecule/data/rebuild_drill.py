@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.drill import
 from ansible_collections.slipway.compose.plugins.module_utils._core.drill.drills import failures
 from ansible_collections.slipway.compose.plugins.module_utils._core.drill.ledger import read
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Objectives
-from ledger_under_test import Ledger
+from ledger_under_test import Ledger, keep_report
 
 from lab import CHECKOUT, Lab
 
@@ -74,9 +73,7 @@ def drill(site: Site, budget: Objectives, begun: float) -> int:
     told = drill_report.Told(
         "rebuild", "lab", read(ledger_file.events(path)), figures, round(whole, 1), budget, found
     )
-    path.with_suffix(".md").write_text(drill_report.markdown(told))
-    path.with_suffix(".html").write_text(drill_report.page(told))
-    path.with_suffix(".json").write_text(json.dumps(told.to_dict(), indent=1) + "\n")
+    keep_report(told, path)
     _say(
         *drill_report.lines(told),
         *(f"WRONG: {it}" for it in found),

@@ -24,7 +24,7 @@ from ansible_collections.slipway.compose.plugins.module_utils._core.drill import
 from ansible_collections.slipway.compose.plugins.module_utils._core.drill.drills import failures
 from ansible_collections.slipway.compose.plugins.module_utils._core.drill.ledger import read
 from ansible_collections.slipway.compose.plugins.module_utils._core.stack.model import Objectives
-from ledger_under_test import Ledger
+from ledger_under_test import Ledger, keep_report
 
 from lab import CHECKOUT, Lab
 
@@ -80,9 +80,7 @@ def lose(first: Lab, ledger: Ledger, path: Path, budget: Objectives) -> int:
     found = failures(figures, budget)
     events = read(ledger_file.events(path))
     told = drill_report.Told("site_loss", "lab", events, figures, round(whole, 1), budget, found)
-    path.with_suffix(".md").write_text(drill_report.markdown(told))
-    path.with_suffix(".html").write_text(drill_report.page(told))
-    path.with_suffix(".json").write_text(json.dumps(told.to_dict(), indent=1) + "\n")
+    keep_report(told, path)
     _say(
         *drill_report.lines(told),
         *(f"WRONG: {it}" for it in found),
